@@ -1,0 +1,117 @@
+"""Requests, members, verdicts: what people are asked and what they answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gitops.model.ids import ChangeId, Digest, PersonName, RequestId, combine
+from gitops.model.plan import Plan
+
+
+class Decision(StrEnum):
+    APPROVE = "approve"
+    DENY = "deny"
+
+
+class RequestState(StrEnum):
+    OPEN = "open"
+    CLOSED = "closed"
+    """Every member was answered, left or expired."""
+
+
+class MemberState(StrEnum):
+    ASKING = "asking"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    LEFT = "left"
+    """Superseded by a newer change, or its plan moved and it was asked again under a new seal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One change in a request, under the seal people are shown."""
+
+    change: ChangeId
+    seal: Digest
+    plan: Digest
+    state: MemberState = MemberState.ASKING
+    expires_at: float = 0.0
+    moved: str = ""
+    """What changed since people last looked, in words; empty for a first ask."""
+
+
+def root_of(members: tuple[Member, ...]) -> Digest:
+    """The hash an answer must name: covers every member still asking, in order of change id."""
+    asking = sorted((m for m in members if m.state is MemberState.ASKING), key=lambda m: m.change)
+    return combine("root", *(part for m in asking for part in (m.change, m.seal)))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One person's answer to one root."""
+
+    request: RequestId
+    root: Digest
+    person: PersonName
+    decision: Decision
+    reason: str
+    via: str
+    """``cli``, ``api``, ``slack``, ``page``."""
+    at: float
+    covers: tuple[ChangeId, ...]
+    """Members it speaks for: those asking under that root which the person is entitled to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    id: RequestId
+    occasion: str
+    title: str
+    """``shop-config@1a2b3c4d5e6f: raise replicas`` – foreign text, escape before display."""
+    root: Digest
+    state: RequestState
+    members: tuple[Member, ...]
+    opened_at: float
+    verdicts: tuple[Verdict, ...] = ()
+
+
+class AnswerKind(StrEnum):
+    """How ``ask`` came out for one change; values, not exceptions (design section 4)."""
+
+    NOT_NEEDED = "not-needed"
+    """The plan is empty."""
+    APPROVED = "approved"
+    PENDING = "pending"
+    BLOCKED = "blocked"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    HELD = "held"
+    """Denied or expired before, and nothing moved since."""
+    REPORTED = "reported"
+    SUPERSEDED = "superseded"
+    """A newer change of the lane took its place while this one was being worked on."""
+    REFUSED = "refused"
+    """This desk asks nobody (``gitops plan``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the desk says of one plan."""
+
+    kind: AnswerKind
+    plan: Plan
+    seal: Digest
+    request: RequestId | None = None
+    by: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """The gate's decision about one person and one member."""
+
+    allowed: bool
+    reason: str
+    """In words; for a refusal, what would have to be different."""

@@ -1,0 +1,173 @@
+"""Changes and the record of carrying one to its target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gitops.model.ids import ApplicationName, ChangeId, DeliveryId, Digest, TargetName, combine
+from gitops.model.source import Authorship, Revision
+
+
+class Cause(StrEnum):
+    COMMIT = "commit"
+    DRIFT = "drift"
+    COMMAND = "command"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LaneId:
+    """One application on one target: changes in a lane are delivered one after the other."""
+
+    application: ApplicationName
+    target: TargetName
+
+    def __str__(self) -> str:
+        return f"{self.application}@{self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something wants an application on a target to become ``after``.
+
+    The id covers the lane's *generation*, which rises at every terminal state: the same wish twice
+    while one is open is one change, the same drift again after it was healed is a new one.
+    """
+
+    lane: LaneId
+    generation: int
+    after: Digest
+    """Closure digest; for drift, digest of the drifted objects' live values."""
+    cause: Cause
+    revision: Revision
+    authorship: Authorship = Authorship()
+    occasion: str = ""
+    """What collects changes into one request: the revision, the drift batch, the command's id."""
+    id: ChangeId = field(init=False)
+
+    def __post_init__(self) -> None:
+        parts = (*self._key(), self.generation, self.after, self.cause)
+        object.__setattr__(self, "id", ChangeId(combine("change", *parts)))
+
+    def _key(self) -> tuple[str, str]:
+        return self.lane.application, self.lane.target
+
+
+class ChangeState(StrEnum):
+    """Where a change stands. The last seven are terminal."""
+
+    OPEN = "open"
+    """Being rendered, checked, planned."""
+    BLOCKED = "blocked"
+    """A finding of severity error: waits for a newer commit."""
+    ASKING = "asking"
+    APPLYING = "applying"
+    VERIFYING = "verifying"
+    HEALTHY = "healthy"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    SUPERSEDED = "superseded"
+    REPORTED = "reported"
+    """Drift under policy ``report``: said, not healed."""
+
+    @property
+    def terminal(self) -> bool:
+        return self in TERMINAL
+
+
+TERMINAL = frozenset(
+    {
+        ChangeState.HEALTHY,
+        ChangeState.UNCHANGED,
+        ChangeState.FAILED,
+        ChangeState.DENIED,
+        ChangeState.EXPIRED,
+        ChangeState.SUPERSEDED,
+        ChangeState.REPORTED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The last state of a lane that reached its target."""
+
+    closure: Digest
+    revision: Revision
+    artifact: Digest
+    """Keyed digest of the rendered set."""
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A denied or expired plan: not asked again until the closure moves or `gitops ask`."""
+
+    plan: Digest
+    closure: Digest
+    why: str
+    """``denied by ada: not before the freeze`` – shown by ``why``."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRecord:
+    """What the store knows of a lane; the default is a lane never seen."""
+
+    lane: LaneId
+    generation: int = 0
+    delivered: Delivered | None = None
+    current: ChangeId | None = None
+    """The one change that is not terminal."""
+    hold: Hold | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRecord:
+    change: Change
+    state: ChangeState
+    opened_at: float
+    updated_at: float
+    reason: str = ""
+    """Why it is in that state, in words; for failures the cause and the next thing to do."""
+    plan: Digest | None = None
+    seal: Digest | None = None
+    request: str | None = None
+    delivery: DeliveryId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectOutcome:
+    """How one object fared in an apply."""
+
+    address: str
+    done: bool
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRecord:
+    """The traceable record of one change carried to one target."""
+
+    id: DeliveryId
+    change: ChangeRecord
+    started_at: float
+    finished_at: float | None
+    state: ChangeState
+    reason: str
+    approved_by: tuple[str, ...]
+    """Persons, or ``policy: NAME`` for an automatic approval."""
+    versions: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedObject:
+    """What the engine last saw the server make of one object it applied."""
+
+    desired: Digest
+    """Keyed digest of the manifest sent."""
+    projection: Digest
+    """Keyed digest of the fields our manager owns, as the server returned them."""
+    uid: str

@@ -1,0 +1,287 @@
+"""The operator's fleet file as values: what to watch, where to deliver, who may say yes.
+
+:mod:`gitops.config` builds these from YAML and has refused everything inconsistent by then; the
+engine never sees a half-valid fleet. People, groups and policies come from here alone, never from
+a watched source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from gitops.model.ids import (
+    ApplicationName,
+    Digest,
+    GroupName,
+    PersonName,
+    SourceName,
+    TargetName,
+    combine,
+)
+from gitops.model.source import Grade
+
+NOTHING: Mapping[Any, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRef:
+    """Where a secret is, never the secret. Exactly one of the two is set."""
+
+    env: str | None = None
+    file: Path | None = None
+
+    def __str__(self) -> str:
+        return f"environment variable {self.env}" if self.env else f"file {self.file}"
+
+
+@dataclass(frozen=True, slots=True)
+class GitCredentials:
+    username: str = ""
+    token: SecretRef | None = None
+    ssh_key: SecretRef | None = None
+    known_hosts: Path | None = None
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """One watched repository."""
+
+    name: SourceName
+    kind: str
+    """A source plugin's NAME: ``git``, ``directory``; ``http`` follows."""
+    url: str
+    ref: str = "main"
+    interval: timedelta = timedelta(seconds=30)
+    credentials: GitCredentials = GitCredentials()
+    allow_local: bool = False
+    """Permit a ``file:`` URL or a path on this machine."""
+    authors: tuple[PersonName, ...] = ()
+    """Who counts as author where the source itself cannot tell."""
+    options: Mapping[str, Any] = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSpec:
+    """One target cluster and how to reach it; exactly one of the three ways is set."""
+
+    name: TargetName
+    context: str = ""
+    kubeconfig: Path | None = None
+    in_cluster: bool = False
+    sandbox: str = ""
+    labels: Mapping[str, str] = NOTHING
+    namespace: str = "gitops-system"
+    """Where the inventories are kept in that cluster."""
+
+
+class ConflictPolicy(StrEnum):
+    ASK = "ask"
+    FAIL = "fail"
+    LEAVE = "leave"
+
+
+class DriftPolicy(StrEnum):
+    ASK = "ask"
+    HEAL = "heal"
+    """Put back what was approved before, without asking again."""
+    REPORT = "report"
+    IGNORE = "ignore"
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteBudget:
+    """How much may be deleted without a typed confirmation of its own (promise 6)."""
+
+    objects: int = 10
+    fraction: float = 1 / 3
+    kinds: tuple[str, ...] = (
+        "PersistentVolumeClaim",
+        "PersistentVolume",
+        "CustomResourceDefinition",
+        "Namespace",
+        "StatefulSet",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AutoApprove:
+    """When a plan needs nobody. All that are set must hold; none set approves nothing.
+
+    Never covers a field taken from another manager unless ``takes`` is true.
+    """
+
+    always: bool = False
+    no_deletes: bool = False
+    clusters: Mapping[str, str] = NOTHING
+    """Only on clusters with these labels (``env: staging``)."""
+    takes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalPolicy:
+    """Who may answer for an application, how many of them, until when."""
+
+    name: str = "default"
+    people: tuple[PersonName, ...] = ()
+    groups: tuple[GroupName, ...] = ()
+    """Neither people nor groups: every person of the fleet file is entitled."""
+    quorum: int = 1
+    author_may_approve: bool = False
+    merger_may_approve: bool = False
+    minimum_grade: Grade = Grade.CLAIMED
+    expires_after: timedelta = timedelta(hours=24)
+    auto: AutoApprove | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationSpec:
+    """The smallest thing that is rendered and delivered."""
+
+    name: ApplicationName
+    source: SourceName
+    path: str
+    """Relative to the source's root; ``""`` is the root."""
+    project: str = "default"
+    renderer: str = ""
+    """A renderer plugin's NAME; empty: found by looking."""
+    options: Mapping[str, Any] = NOTHING
+    """The renderer's own options, validated by its ``Options``."""
+    clusters: tuple[TargetName, ...] = ()
+    """Resolved: names of every cluster it goes to, selector included."""
+    namespace: str = "default"
+    """For namespaced objects that name none."""
+    run_as: str = ""
+    """``NAMESPACE/NAME`` of the service account impersonated; empty: the controller's own."""
+    approval: ApprovalPolicy = ApprovalPolicy()
+    prune: bool = True
+    conflicts: ConflictPolicy = ConflictPolicy.ASK
+    drift: DriftPolicy = DriftPolicy.ASK
+    delete_budget: DeleteBudget = DeleteBudget()
+    checks: Mapping[str, Mapping[str, Any]] = NOTHING
+    """Per check its options; ``{"enabled": False}`` switches one off."""
+    verify_timeout: timedelta = timedelta(minutes=5)
+    labels: Mapping[str, str] = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One human being under every name they are known by."""
+
+    name: PersonName
+    emails: tuple[str, ...] = ()
+    """Git e-mails; compared without regard to case."""
+    logins: tuple[str, ...] = ()
+    """``github:octocat``, ``gitlab:…``, ``bitbucket:…``, ``gitea:…``."""
+    slack: tuple[str, ...] = ()
+    """``TEAM:USER`` ids."""
+    subjects: tuple[str, ...] = ()
+    """SSO subjects (``issuer|sub``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """The directory the gate consults."""
+
+    persons: Mapping[PersonName, Person] = NOTHING
+    groups: Mapping[GroupName, tuple[PersonName, ...]] = NOTHING
+    bots: tuple[str, ...] = ()
+    """E-mails and logins that are machines: they author nothing and approve nothing."""
+
+    def by_email(self, email: str) -> Person | None:
+        wanted = email.casefold()
+        for person in self.persons.values():
+            if any(wanted == known.casefold() for known in person.emails):
+                return person
+        return None
+
+    def by_login(self, login: str) -> Person | None:
+        wanted = login.casefold()
+        for person in self.persons.values():
+            if any(wanted == known.casefold() for known in person.logins):
+                return person
+        return None
+
+    def members(self, group: GroupName) -> tuple[PersonName, ...]:
+        return self.groups.get(group, ())
+
+    @property
+    def digest(self) -> Digest:
+        """Changes whenever identity or membership does; part of every seal."""
+        parts: list[str] = []
+        for name in sorted(self.persons):
+            person = self.persons[name]
+            parts += [name, "|".join(person.emails), "|".join(person.logins)]
+            parts += ["|".join(person.slack), "|".join(person.subjects)]
+        for group in sorted(self.groups):
+            parts += [group, "|".join(sorted(self.groups[group]))]
+        return combine(*parts, *self.bots)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSpec:
+    """Where history is kept: a SQLAlchemy URL without a password, or SQLite in the state folder."""
+
+    url: str = ""
+    password: SecretRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VaultSpec:
+    folder: Path | None = None
+    """Default: ``vault/`` in the state folder."""
+    key: SecretRef | None = None
+    """32 bytes, base64 or hex. None: a key file of the state folder, made at first start, 0600."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotifierSpec:
+    name: str
+    kind: str
+    options: Mapping[str, Any] = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSpec:
+    """Where the controller's own API listens."""
+
+    socket: Path | None = None
+    """Unix socket, 0600; default ``api.sock`` in the state folder."""
+    listen: str = ""
+    """``127.0.0.1:PORT`` to listen on loopback as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Everything the operator decided."""
+
+    path: Path
+    state_dir: Path
+    sources: Mapping[SourceName, SourceSpec] = NOTHING
+    clusters: Mapping[TargetName, ClusterSpec] = NOTHING
+    applications: Mapping[ApplicationName, ApplicationSpec] = NOTHING
+    discoveries: tuple[Discovery, ...] = ()
+    people: People = field(default_factory=People)
+    notifiers: tuple[NotifierSpec, ...] = ()
+    store: StoreSpec = StoreSpec()
+    vault: VaultSpec = VaultSpec()
+    api: ApiSpec = ApiSpec()
+    chart_hosts: tuple[str, ...] = ()
+    """Hosts a chart may be fetched from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """``apps/*`` of a source: every folder that matches becomes an application.
+
+    The template's ``name`` holds ``{name}`` (the folder's own name) and its ``path`` is filled in.
+    """
+
+    glob: str
+    template: ApplicationSpec

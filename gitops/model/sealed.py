@@ -1,0 +1,52 @@
+"""Exactly what an approval lets run: the bytes, and each object's value before and after.
+
+Kept encrypted in the vault from the moment a plan is asked about until its change is terminal.
+After a crash each object must equal its sealed *before* or its sealed *after*; a third value voids
+the seal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gitops.model.delivery import LaneId
+from gitops.model.ids import Digest
+from gitops.model.manifest import ObjectId
+from gitops.model.plan import Action
+
+
+@dataclass(frozen=True, slots=True)
+class SealedObject:
+    """One write."""
+
+    id: ObjectId
+    version: str
+    action: Action
+    body: bytes
+    """Canonical JSON as sent; empty for a delete."""
+    desired: Digest
+    """Digest of the manifest it came from (see AppliedObject.desired); empty for a delete."""
+    force: bool
+    """Take fields from other managers: only where the plan said so."""
+    uid: str
+    """Of the live object it was planned against; empty: absent."""
+    resource_version: str
+    """Planned against; empty: absent."""
+    mask: bytes
+    """FieldsV1 JSON: union of the fields our manager owns before and after."""
+    before: Digest | None
+    """Keyed digest of the live object's values under ``mask``; None: absent."""
+    after: Digest | None
+    """The same of the dry-run result; None: absent (delete), or unknown (predicted)."""
+    predicted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SealedSet:
+    """Everything one approved change sends to one cluster."""
+
+    lane: LaneId
+    run_as: str
+    writes: tuple[SealedObject, ...]
+    inventory: tuple[ObjectId, ...]
+    """What the application owns in the cluster once this is applied, unchanged objects included."""

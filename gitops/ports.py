@@ -1,0 +1,361 @@
+"""Every role the engine needs somebody to play. Each port has one to three methods.
+
+Adapters import this module and the model; the engine and the steps import this module and never
+an adapter. ``app.py`` alone knows which adapter plays which role.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from gitops.model.approval import Request
+from gitops.model.cluster import (
+    ClusterFacts,
+    ClusterStatus,
+    LiveEvent,
+    LiveObject,
+    Resource,
+    Written,
+)
+from gitops.model.delivery import (
+    AppliedObject,
+    ChangeRecord,
+    DeliveryRecord,
+    LaneId,
+    LaneRecord,
+)
+from gitops.model.events import Epoch, Event, Notice, StoredEvent
+from gitops.model.finding import Finding
+from gitops.model.fleet import ApplicationSpec
+from gitops.model.ids import ChangeId, Digest, PersonName, RequestId
+from gitops.model.manifest import Desired, ObjectId, RenderedFile
+from gitops.model.plan import Plan
+from gitops.model.source import Authorship, Entry, Read, Revision, SourceStatus
+
+T = TypeVar("T")
+
+
+# --- time and secrets -------------------------------------------------------------------------
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Wall clock, seconds since the epoch: for records and expiry."""
+
+    def monotonic(self) -> float:
+        """For deadlines."""
+
+
+class Digester(Protocol):
+    """Keyed digests over content that may hold secrets (promise 7)."""
+
+    def of(self, data: bytes) -> Digest: ...
+
+
+class Vault(Protocol):
+    """Approved bytes, encrypted at rest, by seal."""
+
+    async def put(self, seal: Digest, content: bytes) -> None:
+        """Durable (file and folder fsynced) when it returns. Putting a seal twice is fine."""
+
+    async def get(self, seal: Digest) -> bytes | None:
+        """None when lost or unreadable: the seal is void then, never guessed at."""
+
+    async def discard(self, seal: Digest) -> None: ...
+
+
+# --- sources ----------------------------------------------------------------------------------
+
+
+class Snapshot(Protocol):
+    """One revision, read-only, synchronous and safe to use from a worker thread."""
+
+    @property
+    def revision(self) -> Revision: ...
+
+    def entry(self, path: str) -> Entry | None:
+        """What is at ``path``; links are returned as links, never followed."""
+
+    def children(self, path: str) -> Sequence[Entry]:
+        """Entries directly in the tree at ``path``, sorted by name; empty if it is no tree."""
+
+    def files(self, path: str) -> Sequence[Entry]:
+        """Every non-tree entry beneath ``path``, sorted by path."""
+
+    def read(self, entry: Entry) -> bytes:
+        """A blob's bytes. Raises RenderError over the size limit (16 MiB)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at a source found."""
+
+    revision: Revision
+    rewritten: bool = False
+    """The last good revision is not an ancestor of this one."""
+
+
+class Source(Protocol):
+    async def look(self, last: Revision | None) -> Look:
+        """One request for the remote's head; fetches if it moved. Raises SourceProblem (gone,
+        empty, refused, invalid) or SourceUnavailable; the caller keeps ``last`` then."""
+
+    async def snapshot(self, revision: Revision) -> Snapshot:
+        """A revision that a look of this or an earlier process returned."""
+
+    async def authorship(
+        self, since: Revision | None, until: Revision, reads: Sequence[Read]
+    ) -> Authorship:
+        """Who wrote what lies between: every commit in ``since..until`` that touches ``reads``;
+        without ``since`` the last writer of each file read."""
+
+
+# --- rendering and checking -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RenderJob:
+    application: ApplicationSpec
+    snapshot: Snapshot
+    facts: ClusterFacts | None = None
+    """None when no cluster is at hand (``gitops render``)."""
+
+
+class Renderer(Protocol):
+    name: str
+    version: str
+
+    def detects(self, snapshot: Snapshot, path: str) -> bool:
+        """Does the folder look like mine? Asked in order of specificity: Helm, Kustomize, plain."""
+
+    async def render(self, job: RenderJob) -> Desired: ...
+
+
+class Scope(StrEnum):
+    FILE = "file"
+    """Depends on one file's bytes only: cached by content id."""
+    APPLICATION = "application"
+    """Depends on one application's desired set and its target."""
+    FLEET = "fleet"
+    """Looks across applications: keeps an index, is told what changed."""
+
+
+class KindCatalogue(Protocol):
+    """The kinds one target knows and their schemas."""
+
+    async def resource(self, group: str, kind: str, version: str = "") -> Resource | None:
+        """None when the target has no such kind; the preferred version when none is named."""
+
+    async def schema(self, group: str, version: str, kind: str) -> Mapping[str, Any] | None:
+        """The target's own OpenAPI v3 schema of a kind; ``$ref`` resolve in ``document``."""
+
+    async def document(self, group: str, version: str) -> Mapping[str, Any] | None:
+        """The OpenAPI v3 document of a group version."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckJob:
+    lane: LaneId
+    application: ApplicationSpec
+    desired: Desired
+    files: Sequence[RenderedFile]
+    catalogue: KindCatalogue | None
+    """None when no cluster is at hand: a check that needs it says so in an INFO finding."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Check(Protocol):
+    name: str
+    version: str
+    scope: Scope
+
+    async def run(self, job: CheckJob) -> Sequence[Finding]: ...
+
+
+# --- clusters ---------------------------------------------------------------------------------
+
+
+class LiveView(Protocol):
+    """Live objects that carry our owner label, in memory, kept by label-selected watches."""
+
+    async def follow(self, kinds: Sequence[Resource]) -> None:
+        """Have a watch on each of these; returns when each has listed once. Idempotent."""
+
+    def owned(self, application: str) -> Mapping[ObjectId, LiveObject]: ...
+
+    def events(self) -> AsyncIterator[LiveEvent]:
+        """Every change from now on; one subscriber's slowness does not slow another."""
+
+
+class Writer(Protocol):
+    """Writes, and their dry-runs. Errors: ClusterRefused (and its kinds), FieldConflict,
+    ObjectMoved, ClusterUnavailable, AnswerLost. No error text holds a Secret's value (F8)."""
+
+    async def apply(
+        self,
+        resource: Resource,
+        id: ObjectId,
+        body: bytes,
+        *,
+        dry_run: bool,
+        force: bool = False,
+        run_as: str = "",
+    ) -> Written:
+        """Server-side apply of canonical JSON; preconditions (uid, resourceVersion) are in the
+        body's metadata."""
+
+    async def delete(
+        self, resource: Resource, id: ObjectId, *, uid: str, dry_run: bool = False, run_as: str = ""
+    ) -> None:
+        """With a uid precondition, background propagation; NotFound if already gone."""
+
+
+class Reader(Protocol):
+    async def get(self, resource: Resource, id: ObjectId) -> LiveObject | None:
+        """A quorum read; None when it is not there."""
+
+    async def facts(self) -> ClusterFacts: ...
+
+    def status(self) -> ClusterStatus: ...
+
+
+class Inventory(Protocol):
+    """What each application owns in one cluster, kept in that cluster."""
+
+    async def read(self, application: str) -> frozenset[ObjectId] | None:
+        """None when there is none (first delivery, or lost: prune is off until rebuilt)."""
+
+    async def write(self, application: str, owns: frozenset[ObjectId]) -> None:
+        """No request when nothing differs from what was read or written last."""
+
+
+class Cluster(KindCatalogue, Writer, Reader, Protocol):
+    """All roles of one target cluster, as one adapter plays them."""
+
+    @property
+    def live(self) -> LiveView: ...
+
+    @property
+    def inventory(self) -> Inventory: ...
+
+    async def close(self) -> None: ...
+
+
+# --- state ------------------------------------------------------------------------------------
+
+
+class Reading(Protocol):
+    """Queries, consistent within one transaction. All are synchronous: they run on the store's
+    own thread."""
+
+    def lane(self, lane: LaneId) -> LaneRecord: ...
+    def lanes(self) -> Sequence[LaneRecord]: ...
+    def change(self, change: ChangeId) -> ChangeRecord | None: ...
+    def changes(
+        self, *, open_only: bool = True, lane: LaneId | None = None
+    ) -> Sequence[ChangeRecord]:
+        """Newest first."""
+
+    def plan(self, change: ChangeId) -> Plan | None: ...
+    def approved_seal(self, lane: LaneId, seal: Digest) -> tuple[str, ...]:
+        """Who approved this very seal in this lane before (for ``retry``); empty if nobody."""
+
+    def request(self, request: RequestId) -> Request | None: ...
+    def requests(self, *, open_only: bool = True, limit: int = 100) -> Sequence[Request]: ...
+    def request_for(self, occasion: str) -> Request | None:
+        """The open request of an occasion."""
+
+    def deliveries(
+        self, *, lane: LaneId | None = None, limit: int = 50, before: str = ""
+    ) -> Sequence[DeliveryRecord]:
+        """Newest first; ``before`` is the id of the last one seen."""
+
+    def delivery(self, id_or_prefix: str) -> DeliveryRecord | None: ...
+    def events(self, subject: str) -> Sequence[StoredEvent]: ...
+    def applied(self, lane: LaneId) -> Mapping[ObjectId, AppliedObject]: ...
+    def sources(self) -> Sequence[SourceStatus]: ...
+    def token(self, hash: str) -> tuple[str, PersonName, float] | None:
+        """(token id, person, expires at) of a token that is not revoked."""
+
+    def tokens(self) -> Sequence[Mapping[str, Any]]: ...
+    def outbox(self, limit: int = 100) -> Sequence[Notice]: ...
+
+
+class Transaction(Reading, Protocol):
+    def append(self, event: Event) -> None:
+        """Chains the event and applies it to the tables; StaleWrite if its precondition fails."""
+
+    def record_applied(self, lane: LaneId, seen: Mapping[ObjectId, AppliedObject | None]) -> None:
+        """Upserts; None removes."""
+
+    def enqueue(self, notice: Notice) -> None: ...
+    def sent(self, notice: str, attempts: int, error: str = "") -> None:
+        """Marks a notice delivered (no error) or counts an attempt."""
+
+
+class Store(Protocol):
+    async def write(self, work: Callable[[Transaction], T], epoch: Epoch) -> T:
+        """Runs ``work`` in one serialised transaction that first checks the lease epoch (raises
+        StaleWrite). Durable when it returns. ``work`` may run more than once on PostgreSQL, so it
+        must have no effect but through the transaction."""
+
+    async def read(self, query: Callable[[Reading], T]) -> T: ...
+
+
+class Leases(Protocol):
+    async def acquire(self, name: str, holder: str, seconds: float) -> Epoch | None:
+        """None while somebody else holds it. Every acquisition by a new holder raises the epoch."""
+
+    async def renew(self, epoch: Epoch, holder: str, seconds: float) -> bool: ...
+    async def release(self, epoch: Epoch, holder: str) -> None: ...
+
+
+# --- children and notices ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    seconds: float = 60.0
+    memory: int = 1 << 30
+    """Bytes of address space (Go programs reserve a lot: give them 4 GiB)."""
+    output: int = 64 << 20
+    """Bytes of stdout and of stderr each; more ends the child."""
+    processes: int = 512
+    file_size: int = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    argv: tuple[str, ...]
+    """argv[0] is an absolute path. Nothing secret: arguments are visible to the whole machine."""
+    cwd: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    """The whole environment but for HOME, PATH, TMPDIR and LANG, which the runner sets."""
+    stdin: bytes = b""
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    code: int
+    stdout: bytes
+    stderr: str
+    """Decoded, terminal escapes stripped, cut to 64 KiB."""
+    seconds: float
+
+
+class Children(Protocol):
+    async def run(self, command: Command) -> Completed:
+        """Raises ChildTimeout at the deadline, RenderError over a limit; a non-zero exit is not
+        an error here."""
+
+
+class Notifier(Protocol):
+    name: str
+
+    async def send(self, notice: Notice) -> None:
+        """Deliver once per notice id as far as the other side allows. Transient or Permanent."""
