@@ -60,8 +60,11 @@ class Verdict:
     via: str
     """``cli``, ``api``, ``slack``, ``page``."""
     at: float
-    covers: tuple[ChangeId, ...]
-    """Members it speaks for: those asking under that root which the person is entitled to."""
+    covers: tuple[tuple[ChangeId, Digest], ...]
+    """(change, seal) of the members it speaks for: those asking under that root which the person
+    is entitled to. An answer dies with its seal: a member asked again needs a new one."""
+    confirmation: str = ""
+    """What was typed where deletes went over the budget."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,8 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A denied or expired plan: not asked again until the closure moves or `gitops ask`."""
+    """Denied, expired or failed: not tried again until the closure moves or a person says so
+    (``gitops ask``, ``gitops retry``)."""
 
     plan: Digest
     closure: Digest
@@ -122,6 +123,9 @@ class LaneRecord:
     current: ChangeId | None = None
     """The one change that is not terminal."""
     hold: Hold | None = None
+    """Of a commit, command or rollback."""
+    drift_hold: Hold | None = None
+    """Of a drift; its ``closure`` is the drift's digest (``Change.after``)."""
 
 
 @dataclass(frozen=True, slots=True)

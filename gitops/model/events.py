@@ -129,7 +129,8 @@ class Noted:
 @dataclass(frozen=True, slots=True)
 class ChangeClosed:
     """A terminal state. The lane's generation rises and it has no current change any more;
-    ``delivered`` and ``hold`` become the lane's where given."""
+    ``delivered`` becomes the lane's where given, ``hold`` its drift hold for a change of cause
+    DRIFT and its hold for any other. A member still asking leaves its request."""
 
     change: ChangeId
     state: ChangeState
@@ -140,8 +141,12 @@ class ChangeClosed:
 
 @dataclass(frozen=True, slots=True)
 class HoldLifted:
+    """Clears the lane's hold, or with ``drift`` its drift hold."""
+
     lane: LaneId
-    by: PersonName
+    by: str
+    """A person, or in words what moved."""
+    drift: bool = False
 
 
 @dataclass(frozen=True, slots=True)
