@@ -1,0 +1,40 @@
+"""The engine's way to the store: every write carries the lease it is made under.
+
+A thin pairing of a store and the present lease epoch, so that no caller can forget the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from gitops.errors import StaleWrite
+from gitops.model.events import Epoch, Event
+from gitops.ports import Reading, Store, Transaction
+
+T = TypeVar("T")
+
+
+class Ledger:
+    """Reads and writes under one lease. ``epoch`` is set and cleared by the lease keeper."""
+
+    def __init__(self, store: Store, epoch: Epoch | None = None) -> None:
+        self._store = store
+        self.epoch = epoch
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """One durable transaction. Raises StaleWrite without a lease or when a precondition of
+        an event fails, StoreUnavailable when the database is away."""
+        if self.epoch is None:
+            raise StaleWrite("this controller holds no lease, so it may not write")
+        return await self._store.write(work, self.epoch)
+
+    async def append(self, *events: Event) -> None:
+        def work(tx: Transaction) -> None:
+            for event in events:
+                tx.append(event)
+
+        await self.write(work)
+
+    async def read(self, query: Callable[[Reading], T]) -> T:
+        return await self._store.read(query)

@@ -1,0 +1,186 @@
+"""May this person answer this? The one function every face asks (promise 2).
+
+Pure: the desk calls it inside the store's transaction, so what it says is true at the instant the
+answer is recorded. Nothing here knows Slack, HTTP or a command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from gitops.model.approval import Decision, Ruling
+from gitops.model.fleet import ApprovalPolicy, People
+from gitops.model.ids import PersonName
+from gitops.model.plan import Action, Plan
+from gitops.model.source import Authorship, Grade
+
+
+@dataclass(frozen=True, slots=True)
+class Authors:
+    """Who made a change, as far as the fleet file can say."""
+
+    persons: frozenset[PersonName]
+    strangers: tuple[str, ...]
+    """E-mails and logins that belong to nobody in the fleet file and are no known bot."""
+    known: bool
+    """False: the set may be incomplete, so two distinct approvers are needed."""
+    why: str = ""
+
+
+def authors_of(authorship: Authorship, people: People) -> Authors:
+    """Maps e-mails and logins to persons.
+
+    Somebody who maps to nobody could be the approver under another name, so strangers make the
+    set unknown. So does a change by bots alone: anyone can claim a bot's e-mail.
+    """
+    bots = {name.casefold() for name in people.bots}
+    persons = set(authorship.people)
+    strangers: list[str] = []
+    for email in dict.fromkeys(signature.email for signature in authorship.signatures):
+        person = people.by_email(email)
+        if person is not None:
+            persons.add(person.name)
+        elif email.casefold() not in bots:
+            strangers.append(email or "an empty e-mail")
+    for login in authorship.logins:
+        person = people.by_login(login)
+        if person is not None:
+            persons.add(person.name)
+        elif login.casefold() not in bots:
+            strangers.append(login)
+    why = _why_unknown(authorship, persons, strangers)
+    return Authors(frozenset(persons), tuple(strangers), not why, why)
+
+
+def _why_unknown(authorship: Authorship, persons: set[PersonName], strangers: list[str]) -> str:
+    if not authorship.known:
+        return authorship.note or "the source cannot say who the author is"
+    if strangers:
+        return f"{', '.join(strangers)} is nobody in `people`"
+    if authorship.signatures and not persons:
+        return "only bots are named as authors"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Electorate:
+    """Who could say yes to one change, and how many of them have to."""
+
+    eligible: tuple[PersonName, ...]
+    needed: int
+    refusals: Mapping[PersonName, str]
+    """Why each of the others may not, in words."""
+    note: str = ""
+    """Said on every card: why two are needed, how authorship is known."""
+
+    @property
+    def possible(self) -> bool:
+        return len(self.eligible) >= self.needed
+
+
+def electorate(policy: ApprovalPolicy, authorship: Authorship, people: People) -> Electorate:
+    """Everybody of the fleet file, sorted into may and may not."""
+    authors = authors_of(authorship, people)
+    refusals: dict[PersonName, str] = {}
+    eligible = []
+    for name in people.persons:
+        ruling = may_answer(name, Decision.APPROVE, policy, authorship, people)
+        if ruling.allowed:
+            eligible.append(name)
+        else:
+            refusals[name] = ruling.reason
+    needed = policy.quorum if authors.known else max(policy.quorum, 2)
+    note = f"authorship is {authorship.grade.value}"
+    if not authors.known:
+        note += f"; {authors.why}: two different people have to approve"
+    return Electorate(tuple(sorted(eligible)), needed, refusals, note)
+
+
+def may_answer(
+    person: PersonName,
+    decision: Decision,
+    policy: ApprovalPolicy,
+    authorship: Authorship,
+    people: People,
+) -> Ruling:
+    """The ruling on one person and one change.
+
+    Anybody entitled may deny, authors too: taking one's own change back endangers nobody.
+    """
+    if person not in people.persons:
+        return Ruling(False, f"{person} is nobody in `people` of the fleet file")
+    if person not in entitled(policy, people):
+        return Ruling(False, f"{person} is not among those policy {policy.name!r} names")
+    if decision is Decision.DENY:
+        return Ruling(True, f"{person} is entitled by policy {policy.name!r}")
+    if authorship.signatures and authorship.grade.rank < policy.minimum_grade.rank:
+        return Ruling(False, _grade_refusal(policy, authorship.grade))
+    authors = authors_of(authorship, people)
+    if person in authors.persons and not policy.author_may_approve:
+        return Ruling(False, f"{person} is an author of this change: somebody else has to approve")
+    return Ruling(True, f"{person} is entitled by policy {policy.name!r}")
+
+
+def entitled(policy: ApprovalPolicy, people: People) -> frozenset[PersonName]:
+    """Persons a policy names, groups spelled out; everybody when it names none."""
+    if not policy.people and not policy.groups:
+        return frozenset(people.persons)
+    named: set[PersonName] = set(policy.people)
+    for group in policy.groups:
+        named.update(people.members(group))
+    return frozenset(named & set(people.persons))
+
+
+def _grade_refusal(policy: ApprovalPolicy, grade: Grade) -> str:
+    return (
+        f"policy {policy.name!r} wants authorship at least {policy.minimum_grade.value}, "
+        f"this change is {grade.value}: nobody may approve it"
+    )
+
+
+def nobody_can(group: Electorate, policy: ApprovalPolicy, people: People) -> str:
+    """The sentence for a request no set of people can approve, naming who could be added."""
+    have = ", ".join(group.eligible) or "nobody"
+    excluded = "; ".join(sorted(group.refusals.values()))
+    where = _where_to_add(policy)
+    return (
+        f"Nobody can approve this: it needs {group.needed} and only {have} may. "
+        f"{excluded or 'The fleet file names no other people'}. {where}"
+    )
+
+
+def _where_to_add(policy: ApprovalPolicy) -> str:
+    if policy.groups:
+        return f"Add a person to group {policy.groups[0]!r} in the fleet file."
+    if policy.people:
+        return f"Add a person to policy {policy.name!r} in the fleet file."
+    return "Add a person under `people:` in the fleet file."
+
+
+def auto_approves(
+    policy: ApprovalPolicy, plan: Plan, labels: Mapping[str, str], authorship: Authorship
+) -> bool:
+    """Does the policy itself say yes? Never to deletes over the budget, never to a take unless it
+    says ``takes``, never below the minimum grade."""
+    auto = policy.auto
+    if auto is None or plan.over_budget or (plan.takes and not auto.takes):
+        return False
+    if authorship.signatures and authorship.grade.rank < policy.minimum_grade.rank:
+        return False
+    conditions = []
+    if auto.always:
+        conditions.append(True)
+    if auto.no_deletes:
+        conditions.append(plan.deletes == 0)
+    if auto.clusters:
+        conditions.append(all(labels.get(k) == v for k, v in auto.clusters.items()))
+    return bool(conditions) and all(conditions)
+
+
+def confirmation_phrase(plans: Iterable[Plan]) -> str:
+    """What has to be typed to approve deletes over the budget: ``delete 12`` for all the plans of
+    one answer together; empty when no plan is over its budget."""
+    over = [plan for plan in plans if plan.over_budget]
+    total = sum(plan.count(Action.DELETE) + plan.count(Action.REPLACE) for plan in over)
+    return f"delete {total}" if over else ""
