@@ -29,6 +29,11 @@ from gitops.model.source import Grade
 NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
+def _nothing() -> Mapping[Any, Any]:
+    # Python 3.11 refuses a mappingproxy as a dataclass default (it is not hashable there).
+    return NOTHING
+
+
 @dataclass(frozen=True, slots=True)
 class SecretRef:
     """Where a secret is, never the secret. Exactly one of the two is set."""
@@ -64,7 +69,7 @@ class SourceSpec:
     """Permit a ``file:`` URL or a path on this machine."""
     authors: tuple[PersonName, ...] = ()
     """Who counts as author where the source itself cannot tell."""
-    options: Mapping[str, Any] = NOTHING
+    options: Mapping[str, Any] = field(default_factory=_nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ class ClusterSpec:
     kubeconfig: Path | None = None
     in_cluster: bool = False
     sandbox: str = ""
-    labels: Mapping[str, str] = NOTHING
+    labels: Mapping[str, str] = field(default_factory=_nothing)
     namespace: str = "gitops-system"
     """Where the inventories are kept in that cluster."""
 
@@ -119,7 +124,7 @@ class AutoApprove:
 
     always: bool = False
     no_deletes: bool = False
-    clusters: Mapping[str, str] = NOTHING
+    clusters: Mapping[str, str] = field(default_factory=_nothing)
     """Only on clusters with these labels (``env: staging``)."""
     takes: bool = False
 
@@ -151,7 +156,7 @@ class ApplicationSpec:
     project: str = "default"
     renderer: str = ""
     """A renderer plugin's NAME; empty: found by looking."""
-    options: Mapping[str, Any] = NOTHING
+    options: Mapping[str, Any] = field(default_factory=_nothing)
     """The renderer's own options, validated by its ``Options``."""
     clusters: tuple[TargetName, ...] = ()
     """Resolved: names of every cluster it goes to, selector included."""
@@ -164,10 +169,10 @@ class ApplicationSpec:
     conflicts: ConflictPolicy = ConflictPolicy.ASK
     drift: DriftPolicy = DriftPolicy.ASK
     delete_budget: DeleteBudget = DeleteBudget()
-    checks: Mapping[str, Mapping[str, Any]] = NOTHING
+    checks: Mapping[str, Mapping[str, Any]] = field(default_factory=_nothing)
     """Per check its options; ``{"enabled": False}`` switches one off."""
     verify_timeout: timedelta = timedelta(minutes=5)
-    labels: Mapping[str, str] = NOTHING
+    labels: Mapping[str, str] = field(default_factory=_nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +194,8 @@ class Person:
 class People:
     """The directory the gate consults."""
 
-    persons: Mapping[PersonName, Person] = NOTHING
-    groups: Mapping[GroupName, tuple[PersonName, ...]] = NOTHING
+    persons: Mapping[PersonName, Person] = field(default_factory=_nothing)
+    groups: Mapping[GroupName, tuple[PersonName, ...]] = field(default_factory=_nothing)
     bots: tuple[str, ...] = ()
     """E-mails and logins that are machines: they author nothing and approve nothing."""
 
@@ -244,7 +249,7 @@ class VaultSpec:
 class NotifierSpec:
     name: str
     kind: str
-    options: Mapping[str, Any] = NOTHING
+    options: Mapping[str, Any] = field(default_factory=_nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,9 +268,9 @@ class Fleet:
 
     path: Path
     state_dir: Path
-    sources: Mapping[SourceName, SourceSpec] = NOTHING
-    clusters: Mapping[TargetName, ClusterSpec] = NOTHING
-    applications: Mapping[ApplicationName, ApplicationSpec] = NOTHING
+    sources: Mapping[SourceName, SourceSpec] = field(default_factory=_nothing)
+    clusters: Mapping[TargetName, ClusterSpec] = field(default_factory=_nothing)
+    applications: Mapping[ApplicationName, ApplicationSpec] = field(default_factory=_nothing)
     discoveries: tuple[Discovery, ...] = ()
     people: People = field(default_factory=People)
     notifiers: tuple[NotifierSpec, ...] = ()
