@@ -1,0 +1,117 @@
+"""How an error is told: what happened, where, what to do next.
+
+Called by the command line's ``main`` and by commands that go on after an error. Imported only when
+something failed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from gitops.cli.settings import Settings
+from gitops.errors import ConfigError, GitopsError
+from gitops.foreign import readable
+
+_PROBLEMS_SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One error as it is shown."""
+
+    kind: str
+    message: str
+    place: str = ""
+    hint: str = ""
+
+
+def report(error: BaseException, settings: Settings) -> None:
+    """Prints an error on stderr, as text or as one JSON line."""
+    failures = list(explain(error))
+    console = Console(
+        stderr=True,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        soft_wrap=True,
+        color_system="auto" if settings.color else None,
+    )
+    if settings.json:
+        rows = [{k: getattr(f, k) for k in ("kind", "message", "place", "hint")} for f in failures]
+        console.print(json.dumps({"errors": rows}))
+        return
+    for failure in failures[:_PROBLEMS_SHOWN]:
+        _show(failure, console)
+    if len(failures) > _PROBLEMS_SHOWN:
+        console.print(f"and {len(failures) - _PROBLEMS_SHOWN} more")
+
+
+def _show(failure: Failure, console: Console) -> None:
+    line = Text()
+    if failure.place:
+        line.append(f"{readable(failure.place)}: ", style="bold")
+    else:
+        line.append("error: ", style="bold red")
+    line.append(readable(failure.message))
+    console.print(line)
+    for hint in readable(failure.hint).splitlines():
+        console.print(Text(f"  {hint}", style="cyan"))
+
+
+def explain(error: BaseException) -> Iterator[Failure]:
+    """Every failure an exception stands for: all problems of a fleet file, all of a group."""
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from explain(part)
+    elif isinstance(error, ConfigError) and error.problems:
+        for problem in error.problems:
+            yield from explain(problem)
+    elif isinstance(error, GitopsError):
+        yield Failure(type(error).__name__, error.message, error.place, error.hint)
+    elif hasattr(error, "format_message"):
+        yield _usage(error)
+    elif type(error).__name__ == "Abort":
+        yield Failure("Aborted", "no answer was given", hint="run it in a terminal, or see --help")
+    else:
+        yield _unexpected(error)
+
+
+def _usage(error: Any) -> Failure:
+    ctx = getattr(error, "ctx", None)
+    near = _nearest_option(error, ctx)
+    message, _, hint = str(error.format_message()).partition("\n")
+    path = ctx.command_path if ctx is not None else "gitops"
+    hint = hint or (f"did you mean {near}? " if near else "") + f"`{path} --help` tells more"
+    message = message[:1].lower() + message[1:].rstrip(".")
+    return Failure("UsageError", message, hint=hint)
+
+
+def _nearest_option(error: Any, ctx: Any) -> str:
+    wanted = getattr(error, "option_name", "")
+    if not wanted or ctx is None:
+        return ""
+    error.possibilities = None
+    known = [option for parameter in ctx.command.params for option in parameter.opts]
+    near = difflib.get_close_matches(wanted, known, n=1)
+    return near[0] if near else ""
+
+
+def _unexpected(error: BaseException) -> Failure:
+    """A defect of ours. Its text may hold anything, so only its type and place are told."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return Failure(
+        "InternalError",
+        f"something unexpected happened ({type(error).__name__})",
+        place,
+        "this is a defect of gitops; GITOPS_DEBUG=1 shows the whole story",
+    )

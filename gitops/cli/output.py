@@ -1,0 +1,342 @@
+"""Model values as text for people, and as JSON for programs.
+
+Called by the commands; each ``show_*`` function prints one kind of value on the console it is
+given. Nothing here reads a file or asks anybody. Every string that was not written by us goes
+through :mod:`gitops.foreign`, and markup is off, so no value can colour, hide or move anything.
+Values in plans are masked before they come here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from gitops.cli.settings import Settings
+from gitops.foreign import one_line
+from gitops.jsonable import from_json, to_json
+from gitops.model.approval import Request
+from gitops.model.cluster import ClusterState, ClusterStatus
+from gitops.model.delivery import ChangeRecord, ChangeState, DeliveryRecord, LaneRecord
+from gitops.model.finding import Finding, Severity
+from gitops.model.ids import ChangeId, TargetName, short
+from gitops.model.plan import ABSENT, Action, FieldChange, Plan, ResourceChange
+from gitops.model.source import SourceState, SourceStatus
+
+__all__ = [
+    "emit",
+    "from_json",
+    "make_console",
+    "show_deliveries",
+    "show_findings",
+    "show_plan",
+    "show_request",
+    "show_status",
+    "show_table",
+    "to_json",
+]
+
+VALUE_LIMIT = 160
+"""Characters of one value that are shown; what is cut is counted."""
+DIFF_LINES = 40
+"""Lines of a changed text that are shown."""
+
+_MARKS = {
+    Action.DELETE: ("-", "red"),
+    Action.REPLACE: ("±", "magenta"),
+    Action.UPDATE: ("~", "yellow"),
+    Action.CREATE: ("+", "green"),
+}
+_SEVERITIES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
+_GOOD = {ChangeState.HEALTHY, ChangeState.UNCHANGED}
+_BAD = {ChangeState.FAILED, ChangeState.BLOCKED}
+
+
+def make_console(settings: Settings, *, stderr: bool = False) -> Console:
+    """Long lines are left to the terminal: a place or a digest must survive copying."""
+    return Console(
+        stderr=stderr,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        soft_wrap=True,
+        color_system="auto" if settings.color else None,
+    )
+
+
+def emit(value: Any) -> None:
+    """One JSON document on stdout: any model value, or a mapping or list of them."""
+    json.dump(to_json(value), sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+# --- plans ------------------------------------------------------------------------------------
+
+
+def show_plan(plan: Plan, console: Console) -> None:
+    """Everything a person needs to say yes or no: worst first, then object by object."""
+    console.print(
+        Text.assemble(
+            (one_line(plan.application), "bold"), " on ", (one_line(plan.target), "bold"), ": "
+        )
+        + Text(plan.risk)
+        + Text(f"; {plan.unchanged} unchanged" if plan.unchanged else "")
+    )
+    for reason in plan.over_budget:
+        console.print(Text(f"  needs its own confirmation: {one_line(reason)}", style="bold red"))
+    for action in _MARKS:
+        for change in plan.changes:
+            if change.action is action:
+                _show_change(change, console)
+    if plan.findings:
+        console.print()
+        show_findings(plan.findings, console)
+    if plan.versions:
+        goes = ", ".join(f"{one_line(name)} {one_line(version)}" for name, version in plan.versions)
+        console.print(Text(f"\nversions: {goes}", style="dim"))
+    if not plan.empty:
+        console.print(Text(f"plan {short(plan.digest)}", style="dim"))
+
+
+def _show_change(change: ResourceChange, console: Console) -> None:
+    mark, style = _MARKS[change.action]
+    line = Text.assemble(
+        (f"\n{mark} {change.action.value} ", style), (one_line(change.address), "bold")
+    )
+    if change.origin is not None:
+        line.append(f"  {one_line(str(change.origin))}", style="dim")
+    console.print(line)
+    if change.predicted:
+        _note("predicted: the server could not try it yet", console)
+    if change.stateful and change.action.destroys:
+        console.print(Text("    its data, or what it holds, goes with it", style="red"))
+    for note in change.notes:
+        _note(note, console)
+    for field in change.fields:
+        _show_field(field, console)
+
+
+def _note(text: str, console: Console) -> None:
+    console.print(Text(f"    {one_line(text)}", style="cyan"))
+
+
+def _show_field(field: FieldChange, console: Console) -> None:
+    path = one_line(field.path, 400) or "(the whole object)"
+    line = Text(f"    {path}:")
+    multiline = _is_text(field.before, field.after)
+    if not multiline:
+        line.append(" ")
+        if field.before is not ABSENT:
+            line.append(_value(field.before), style="red")
+            line.append(" → ")
+        line.append(_value(field.after), style="dim" if field.after is ABSENT else "green")
+    if field.taken_from:
+        line.append(f"  takes it from {one_line(field.taken_from)}", style="bold magenta")
+    console.print(line)
+    if multiline:
+        _show_text(str(field.before), str(field.after), console)
+
+
+def _is_text(before: Any, after: Any) -> bool:
+    both = isinstance(before, str) and isinstance(after, str)
+    return both and ("\n" in before.rstrip("\n") or "\n" in after.rstrip("\n"))
+
+
+def _show_text(before: str, after: str, console: Console) -> None:
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=2, lineterm="")
+    shown = [line for line in lines if not line.startswith(("---", "+++"))]
+    for line in shown[:DIFF_LINES]:
+        style = {"+": "green", "-": "red", "@": "dim"}.get(line[:1], "")
+        console.print(Text(f"      {one_line(line, VALUE_LIMIT)}", style=style))
+    if len(shown) > DIFF_LINES:
+        console.print(Text(f"      … {len(shown) - DIFF_LINES} more lines", style="dim"))
+
+
+def _value(value: Any) -> str:
+    if value is ABSENT:
+        return "(absent)"
+    text = value if isinstance(value, str) else json.dumps(to_json(value), ensure_ascii=False)
+    if isinstance(value, str) and (not value or value != value.strip()):
+        text = json.dumps(value, ensure_ascii=False)
+    return one_line(text, VALUE_LIMIT)
+
+
+# --- findings ---------------------------------------------------------------------------------
+
+
+def show_findings(findings: Iterable[Finding], console: Console) -> None:
+    """Errors first; within a severity as the checks gave them."""
+    order = list(Severity)
+    for finding in sorted(findings, key=lambda f: order.index(f.severity)):
+        line = Text(f"{finding.severity.value}: ", style=_SEVERITIES[finding.severity])
+        if finding.place:
+            line.append(f"{one_line(finding.place)}: ", style="bold")
+        line.append(one_line(finding.message))
+        line.append(f" [{finding.check}]", style="dim")
+        console.print(line)
+        if finding.hint:
+            console.print(Text(f"  {one_line(finding.hint)}", style="cyan"))
+
+
+# --- requests, deliveries, status -------------------------------------------------------------
+
+
+def show_request(
+    request: Request, plans: Mapping[ChangeId, Plan], console: Console, *, now: float = 0.0
+) -> None:
+    """The question as a whole. Members with equal plans are shown as one (design section 5)."""
+    console.print(
+        Text.assemble(
+            (f"request {short(request.id)} ", "bold"), one_line(request.title, VALUE_LIMIT)
+        )
+    )
+    console.print(Text(f"{request.state.value}; root {short(request.root)}", style="dim"))
+    shown: set[str] = set()
+    for member in request.members:
+        plan = plans.get(member.change)
+        lane = f"{plan.application} on {plan.target}" if plan else short(member.change)
+        until = f", until {moment(member.expires_at)}" if member.expires_at else ""
+        console.print(Text(f"\n{one_line(lane)}: {member.state.value}{until}", style="bold"))
+        if member.moved:
+            console.print(Text(f"  moved since: {one_line(member.moved)}", style="magenta"))
+        if plan is not None and plan.digest not in shown:
+            show_plan(plan, console)
+            shown.add(plan.digest)
+        elif plan is not None:
+            console.print("  the same plan as above")
+    for verdict in request.verdicts:
+        reason = f": {one_line(verdict.reason)}" if verdict.reason else ""
+        said = f"{verdict.person} said {verdict.decision.value} by {verdict.via}"
+        console.print(f"\n{one_line(said)} at {moment(verdict.at)}{reason}")
+
+
+def show_deliveries(deliveries: Sequence[DeliveryRecord], console: Console) -> None:
+    rows = [
+        (
+            Text(short(record.id)),
+            Text(one_line(str(record.change.change.lane))),
+            Text(record.state.value, style=_state_style(record.state)),
+            Text(moment(record.started_at)),
+            Text(_seconds(record)),
+            Text(one_line(", ".join(record.approved_by))),
+            Text(one_line(record.reason or str(record.change.change.revision), VALUE_LIMIT)),
+        )
+        for record in deliveries
+    ]
+    headings = ("delivery", "application", "state", "started", "took", "approved by", "what")
+    show_table(headings, rows, console, empty="nothing was delivered yet")
+
+
+def show_status(
+    sources: Sequence[SourceStatus],
+    clusters: Mapping[TargetName, ClusterStatus],
+    lanes: Sequence[LaneRecord],
+    changes: Sequence[ChangeRecord],
+    console: Console,
+) -> None:
+    """``changes`` are the current ones, one a lane at most."""
+    show_table(
+        ("source", "state", "revision", "looked", ""),
+        [_source_row(source) for source in sources],
+        console,
+        empty="no sources",
+    )
+    console.print()
+    show_table(
+        ("cluster", "state", ""),
+        [_cluster_row(name, status) for name, status in sorted(clusters.items())],
+        console,
+        empty="no clusters",
+    )
+    console.print()
+    current = {record.change.lane: record for record in changes}
+    show_table(
+        ("application", "state", "delivered", ""),
+        [_lane_row(lane, current.get(lane.lane)) for lane in lanes],
+        console,
+        empty="no applications",
+    )
+
+
+def _source_row(source: SourceStatus) -> tuple[Text, ...]:
+    style = "green" if source.state is SourceState.READY else "yellow"
+    return (
+        Text(one_line(source.source)),
+        Text(source.state.value, style=style),
+        Text(one_line(short(source.revision.id)) if source.revision else "-"),
+        Text(moment(source.checked_at)),
+        Text(one_line(source.message, VALUE_LIMIT)),
+    )
+
+
+def _cluster_row(name: str, status: ClusterStatus) -> tuple[Text, ...]:
+    style = "green" if status.state is ClusterState.READY else "yellow"
+    return (
+        Text(one_line(name)),
+        Text(status.state.value, style=style),
+        Text(one_line(status.message, VALUE_LIMIT)),
+    )
+
+
+def _lane_row(lane: LaneRecord, current: ChangeRecord | None) -> tuple[Text, ...]:
+    done = lane.delivered
+    state = current.state.value if current else ("held" if lane.hold else "settled")
+    style = _state_style(current.state) if current else ("yellow" if lane.hold else "green")
+    if done is None and current is None and lane.hold is None:
+        state, style = "new", "dim"
+    why = current.reason if current else (lane.hold.why if lane.hold else "")
+    return (
+        Text(one_line(str(lane.lane))),
+        Text(state, style=style),
+        Text(one_line(f"{short(done.revision.id)} {moment(done.at)}") if done else "-"),
+        Text(one_line(why, VALUE_LIMIT)),
+    )
+
+
+def _state_style(state: ChangeState) -> str:
+    if state in _GOOD:
+        return "green"
+    return "red" if state in _BAD else "yellow"
+
+
+def _seconds(record: DeliveryRecord) -> str:
+    if record.finished_at is None:
+        return "-"
+    return f"{record.finished_at - record.started_at:.1f} s"
+
+
+def moment(at: float | None) -> str:
+    """``2026-11-21 10:30:05Z``; ``-`` for a time that never was."""
+    if not at:
+        return "-"
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def show_table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[Text | str]],
+    console: Console,
+    *,
+    empty: str = "nothing",
+) -> None:
+    """Columns aligned by two spaces, no frame: reads well and cuts well with other tools."""
+    if not rows:
+        console.print(Text(empty, style="dim"))
+        return
+    cells = [[Text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    lines = [[Text(heading, style="dim") for heading in headings], *cells]
+    widths = [max(cell_len(line[i].plain) for line in lines) for i in range(len(headings))]
+    for line in lines:
+        joined = Text()
+        for cell, width in zip(line, widths, strict=True):
+            joined.append_text(cell)
+            joined.append(" " * (width - cell_len(cell.plain) + 2))
+        joined.rstrip()
+        console.print(joined)

@@ -1,0 +1,41 @@
+"""Text that somebody else wrote, made safe to print.
+
+Commit subjects, condition messages, remote error texts and field values come from strangers. On a
+terminal an escape sequence can rewrite what a person has just read, and bidirectional controls can
+make a line say the opposite of its bytes. Called by every face that prints (CLI, console notifier,
+logs). It must never be used on bytes that are sent or digested: it changes them.
+"""
+
+from __future__ import annotations
+
+import re
+
+_ESCAPES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor movement
+    r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)"  # OSC, DCS, SOS, PM, APC up to their end
+    r"|\x1b[ -/]*[0-~]?"  # two-character escapes and a stray ESC
+    r"|\x9b[0-?]*[ -/]*[@-~]",  # CSI as one C1 byte
+    re.DOTALL,
+)
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls but tab and newline
+    "\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f"  # zero width, bidi, tags
+    "\ud800-\udfff\ufff9-\ufffb]"  # lone surrogates (undecodable bytes), annotations
+)
+
+
+def readable(text: str) -> str:
+    """The text without terminal escapes; other invisible characters become ``\\u{202e}`` so that
+    they are seen rather than obeyed. Newlines and tabs stay."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = _ESCAPES.sub("", text.replace("\r\n", "\n"))
+    return _INVISIBLE.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", text)
+
+
+def one_line(text: str, limit: int = 0) -> str:
+    """:func:`readable` on one line, cut visibly to ``limit`` characters (0: not cut)."""
+    flat = readable(text).replace("\n", "⏎").replace("\t", " ")
+    if limit and len(flat) > limit:
+        return f"{flat[:limit]}… (+{len(flat) - limit} characters)"
+    return flat
