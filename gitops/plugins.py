@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gitops.errors import ConfigError
+from gitops.errors import ConfigError, ToolMissing
 from gitops.ports import Children, Clock, Digester
 
 
@@ -39,6 +39,11 @@ _PACKAGES = {
 }
 
 
+def no_tool(name: str) -> Path:
+    """Stands in where no tools were lent."""
+    raise ToolMissing(f"no {name} was made available", hint="run `gitops doctor`")
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What the composition root lends to every plugin it builds."""
@@ -50,6 +55,10 @@ class Services:
     """The controller's state folder; a plugin keeps to a folder of its own name inside."""
     cache_dir: Path
     """Content-addressed, bounded, safe to delete at any time."""
+    tool: Callable[[str], Path] = no_tool
+    """Path of a program by name (``helm``); may take a while, call it off the loop."""
+    chart_hosts: tuple[str, ...] = ()
+    """Hosts a chart may be fetched from: the fleet's, never a source's own say."""
 
 
 @dataclass(frozen=True, slots=True)
