@@ -1,0 +1,181 @@
+"""The real parts tests run on: built tools, a control plane, a PostgreSQL server.
+
+What a machine lacks is a named skip with the line that installs it; with ``GITOPS_TEST_REQUIRE=1``
+(as in CI) it is a failure, so that nothing goes untested unnoticed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from gitops.errors import ToolMissing
+from gitops.sandbox import lifecycle
+from gitops.sandbox.layout import SandboxInfo
+from gitops.sandbox.recipes import CONTROL_PLANE
+from gitops.sandbox.tools import Toolbox
+
+_PG_LINE = "install it: apt-get install postgresql"
+_PR_SET_PDEATHSIG = 1
+
+
+def absent(what: str) -> NoReturn:
+    """Skips by name, or fails where everything has to be there."""
+    if os.environ.get("GITOPS_TEST_REQUIRE") == "1":
+        pytest.fail(what, pytrace=False)
+    pytest.skip(what)
+
+
+class Tools:
+    """Paths of the real programs; asking for one that is missing skips the test."""
+
+    def __init__(self) -> None:
+        self.toolbox = Toolbox()
+
+    def path(self, name: str) -> Path:
+        try:
+            return self.toolbox.path(name)
+        except ToolMissing as missing:
+            absent(str(missing))
+
+
+@pytest.fixture(scope="session")
+def tools() -> Tools:
+    return Tools()
+
+
+@pytest.fixture(scope="session")
+def sandbox(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxInfo]:
+    """One control plane for the whole run, shared by all its worker processes.
+
+    Starting is locked and finds a running one. It belongs to the run's main process: when that
+    ends, in whatever way, the kernel tells the sandbox's supervisor.
+    """
+    for name in CONTROL_PLANE:
+        tools.path(name)
+    base, main = tmp_path_factory.getbasetemp(), os.getpid()
+    worker = "PYTEST_XDIST_WORKER" in os.environ
+    if worker:
+        base, main = base.parent, os.getppid()
+    yield lifecycle.start("tests", base / "sandboxes", tools.toolbox, owner=main)
+    if not worker:
+        lifecycle.stop("tests", base / "sandboxes")
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A namespace name nobody else uses; the test creates it."""
+    return f"t-{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """SQLAlchemy URL of a real server on a Unix socket; it ends with this process."""
+    home = Path(tempfile.mkdtemp(prefix="gitops-pg-"))
+    account = _database_account()
+    if account:
+        os.chown(home, account.pw_uid, account.pw_gid)
+    try:
+        yield from _serve_postgres(home, account)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_database(postgres: str) -> Iterator[str]:
+    """URL of a database of this test alone."""
+    import psycopg
+
+    name = f"t{uuid.uuid4().hex[:12]}"
+    plain = postgres.replace("postgresql+psycopg", "postgresql")
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield postgres.replace("/postgres?", f"/{name}?")
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _serve_postgres(home: Path, account: pwd.struct_passwd | None) -> Iterator[str]:
+    data = home / "data"
+    _as_user(account, [_pg("initdb"), "-D", data, "-U", "gitops", "-A", "trust", "-N"], home)
+    options = ["-k", home, "-c", "listen_addresses=", "-c", "fsync=off"]
+    with (home / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [_pg("postgres"), "-D", data, *options],
+            cwd=home,
+            stdout=log,
+            stderr=log,
+            preexec_fn=_end_with_parent(),
+            **_credentials(account),
+        )
+    try:
+        _await_socket(server, home)
+        yield f"postgresql+psycopg://gitops@/postgres?host={home}"
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(30)
+
+
+def _await_socket(server: subprocess.Popen[bytes], home: Path) -> None:
+    import psycopg
+
+    for _ in range(600):
+        try:
+            psycopg.connect(f"postgresql://gitops@/postgres?host={home}").close()
+        except psycopg.OperationalError:
+            assert server.poll() is None, (home / "log").read_text()
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail(f"PostgreSQL did not come up:\n{(home / 'log').read_text()}")
+
+
+def _pg(name: str) -> str:
+    found = [Path(where) for where in [shutil.which(name)] if where]
+    found += sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
+    return str(found[0]) if found else absent(f"PostgreSQL's {name} is missing; {_PG_LINE}")
+
+
+def _database_account() -> pwd.struct_passwd | None:
+    """Whom to be: ourselves, unless we are root, whom PostgreSQL refuses."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    absent("PostgreSQL refuses to run as root and there is no user postgres; " + _PG_LINE)
+
+
+def _credentials(account: pwd.struct_passwd | None) -> dict[str, object]:
+    if account is None:
+        return {}
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+def _as_user(account: pwd.struct_passwd | None, argv: list[object], cwd: Path) -> None:
+    subprocess.run(
+        [str(part) for part in argv],
+        cwd=cwd,
+        check=True,
+        capture_output=True,
+        **_credentials(account),
+    )
+
+
+def _end_with_parent() -> Callable[[], None]:
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0)
