@@ -23,17 +23,21 @@ from gitops.model.cluster import (
 )
 from gitops.model.delivery import (
     AppliedObject,
+    Change,
     ChangeRecord,
     DeliveryRecord,
     LaneId,
     LaneRecord,
+    ObjectOutcome,
 )
 from gitops.model.events import Epoch, Event, Notice, StoredEvent
 from gitops.model.finding import Finding
 from gitops.model.fleet import ApplicationSpec
+from gitops.model.health import ObjectHealth
 from gitops.model.ids import ChangeId, Digest, PersonName, RequestId
 from gitops.model.manifest import Desired, ObjectId, RenderedFile
 from gitops.model.plan import Plan
+from gitops.model.sealed import SealedSet
 from gitops.model.source import Authorship, Entry, Read, Revision, SourceStatus
 
 T = TypeVar("T")
@@ -359,3 +363,73 @@ class Notifier(Protocol):
 
     async def send(self, notice: Notice) -> None:
         """Deliver once per notice id as far as the other side allows. Transient or Permanent."""
+
+
+# --- planning and executing -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DrawJob:
+    """What a plan is drawn from."""
+
+    change: Change
+    application: ApplicationSpec
+    desired: Desired
+    findings: tuple[Finding, ...]
+    cluster: Cluster
+    applied: Mapping[ObjectId, AppliedObject]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A plan and everything needed to carry it out."""
+
+    plan: Plan
+    sealed: SealedSet
+    artifact: Digest
+    """Keyed digest of the bytes to be sent; does not move with resource versions."""
+    settled: Mapping[ObjectId, AppliedObject | None]
+    """Objects found to be right already: recorded, so that the next pass asks nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """A sealed set held against the present live state."""
+
+    sealed: SealedSet
+    """With the resource versions of now."""
+    moved: tuple[str, ...]
+    """What is no longer as approved, in words; empty when everything still holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    outcomes: tuple[ObjectOutcome, ...]
+    applied: Mapping[ObjectId, AppliedObject | None]
+    """What the server made of each object written; None for one that is gone."""
+
+    @property
+    def failed(self) -> tuple[ObjectOutcome, ...]:
+        return tuple(outcome for outcome in self.outcomes if not outcome.done)
+
+
+class Planner(Protocol):
+    """Draws plans for one kind of target and carries them out."""
+
+    async def draw(self, job: DrawJob) -> Drawn: ...
+
+    async def confirm(self, sealed: SealedSet, cluster: Cluster) -> Confirmed:
+        """Objects that moved since planning are tried again from the same bytes; what comes out
+        differently is reported. Writes nothing."""
+
+    async def execute(self, sealed: SealedSet, cluster: Cluster) -> Executed:
+        """Carries out a claimed set; called again after a crash it goes on where it was. Raises
+        ClusterUnavailable when the cluster went away in the middle."""
+
+
+class Watchman(Protocol):
+    async def until_healthy(
+        self, ids: Sequence[ObjectId], cluster: Cluster, seconds: float
+    ) -> Mapping[ObjectId, ObjectHealth]:
+        """Waits on watch events until all are healthy, one is degraded for good, or the time is
+        up; says how each is then."""

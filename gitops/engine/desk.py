@@ -49,6 +49,7 @@ from gitops.model.ids import (
 from gitops.model.plan import Plan, SealParts
 from gitops.ports import Clock, Reading, Transaction
 
+_STANDS = (MemberState.ASKING, MemberState.APPROVED)
 SpecOf = Callable[[ApplicationName], ApplicationSpec | None]
 
 
@@ -150,10 +151,12 @@ class Desk:
 
     def _ask_people(self, tx: Transaction, record: ChangeRecord, question: Question) -> Answer:
         change = record.change
-        request = tx.request_for(change.occasion)
+        request = self._request_of(tx, record)
         member = _member(request, change.id)
-        if request and member and member.seal == question.seal:
+        if request and member and member.seal == question.seal and member.state in _STANDS:
             return self._standing(request, member, question)
+        if request is None or request.state is not RequestState.OPEN:
+            request = tx.request_for(change.occasion)
         request_id = request.id if request else self._open(tx, question)
         expires = self._clock.now() + question.application.approval.expires_after.total_seconds()
         moved = question.moved or ("the plan changed since it was asked" if member else "")
@@ -168,6 +171,11 @@ class Desk:
             reason = gate.nobody_can(group, question.application.approval, self._fleet().people)
         self._notify(tx, "asked", record, {"request": request_id, "moved": moved, "note": reason})
         return question.answered(AnswerKind.PENDING, request_id, reason=reason)
+
+    def _request_of(self, tx: Reading, record: ChangeRecord) -> Request | None:
+        """The request the change was last asked in, closed or not: an approved member's request
+        closes at once when it is the only one."""
+        return tx.request(RequestId(record.request)) if record.request else None
 
     def _standing(self, request: Request, member: Member, question: Question) -> Answer:
         if member.state is MemberState.APPROVED:
@@ -340,7 +348,7 @@ class Desk:
         self._notify(tx, ended.value, record, {"request": request, "reason": why})
 
     def _leave(self, tx: Transaction, record: ChangeRecord, why: str) -> None:
-        request = tx.request_for(record.change.occasion)
+        request = self._request_of(tx, record)
         member = _member(request, record.change.id)
         if request and member and member.state is MemberState.ASKING:
             tx.append(MemberDecided(request.id, record.change.id, MemberState.LEFT, reason=why))

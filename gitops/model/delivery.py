@@ -111,6 +111,9 @@ class Hold:
     closure: Digest
     why: str
     """``denied by ada: not before the freeze`` – shown by ``why``."""
+    failed: bool = False
+    """It was applied, or in part, and did not work out: what is live is neither the last good
+    state nor the new one, so drift is not judged until somebody acts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,130 @@
+"""What every application is at the newest revision, rendered at most once per closure.
+
+Wraps the renderers: remembers the last result per application (and per target for renderers that
+look at its capabilities) together with what it read, so that a commit outside the closure costs a
+few look-ups. A rendering that fails is a result too: a finding under the closure it got to read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gitops.closures import Recorder, moved
+from gitops.errors import RenderError
+from gitops.model.cluster import ClusterFacts
+from gitops.model.finding import Finding, Severity
+from gitops.model.fleet import ApplicationSpec
+from gitops.model.ids import ApplicationName, Digest, combine
+from gitops.model.manifest import Desired
+from gitops.model.source import Closure, Revision
+from gitops.ports import Renderer, RenderJob, Snapshot
+
+_Key = tuple[ApplicationName, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One application at one closure: a desired set, or why there is none."""
+
+    closure: Closure
+    revision: Revision
+    desired: Desired | None
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(slots=True)
+class _Memo:
+    spec: ApplicationSpec
+    rendered: Rendered
+
+
+class Renders:
+    """Offered to the steps as ``kit.renders``."""
+
+    def __init__(
+        self, pick: Callable[[ApplicationSpec, Snapshot], Renderer], empty: Callable[[], Digest]
+    ) -> None:
+        self._pick = pick
+        self._empty = empty
+        self._memos: dict[_Key, _Memo] = {}
+        self._locks: dict[_Key, asyncio.Lock] = {}
+
+    async def of(
+        self,
+        application: ApplicationSpec,
+        snapshot: Snapshot,
+        facts: ClusterFacts | None,
+        *,
+        gone: bool = False,
+    ) -> Rendered:
+        """``gone``: the application was delivered before, so a missing folder means the empty
+        set (a delete plan that is asked), not a mistake in the fleet file."""
+        key = (application.name, capabilities(facts))
+        # Two targets of one application ask at the same time after every commit.
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            memo = self._memos.get(key)
+            if memo and memo.spec == application and not moved(memo.rendered.closure, snapshot):
+                return memo.rendered
+            rendered = await self._render(application, snapshot, facts, gone)
+            self._memos[key] = _Memo(application, rendered)
+            return rendered
+
+    async def once(
+        self, application: ApplicationSpec, snapshot: Snapshot, facts: ClusterFacts | None
+    ) -> Rendered:
+        """An older revision, without forgetting the newest."""
+        return await self._render(application, snapshot, facts, gone=True)
+
+    def concerned(self, application: ApplicationName, snapshot: Snapshot) -> bool:
+        """Does this revision change anything the application's renderings read?"""
+        memos = [memo for key, memo in self._memos.items() if key[0] == application]
+        return not memos or any(moved(memo.rendered.closure, snapshot) for memo in memos)
+
+    def forget(self, application: ApplicationName) -> None:
+        for key in [key for key in self._memos if key[0] == application]:
+            del self._memos[key]
+
+    async def _render(
+        self,
+        application: ApplicationSpec,
+        snapshot: Snapshot,
+        facts: ClusterFacts | None,
+        gone: bool,
+    ) -> Rendered:
+        recorder = Recorder(snapshot)
+        if recorder.entry(application.path) is None:
+            return self._absent(application, recorder, gone)
+        try:
+            renderer = self._pick(application, recorder)
+            desired = await renderer.render(RenderJob(application, recorder, facts))
+        except RenderError as error:
+            finding = Finding("render", Severity.ERROR, error.message, error.hint, error.place)
+            closure = recorder.closure(outside=("unrenderable", error.message))
+            return Rendered(closure, snapshot.revision, None, (finding,))
+        warnings = tuple(
+            Finding("render", Severity.WARNING, text, path=application.path)
+            for text in desired.warnings
+        )
+        return Rendered(desired.closure, snapshot.revision, desired, warnings)
+
+    def _absent(self, application: ApplicationSpec, recorder: Recorder, gone: bool) -> Rendered:
+        closure = recorder.closure(outside=("absent", str(gone)))
+        revision = recorder.revision
+        if gone:
+            desired = Desired((), closure, self._empty(), "nothing")
+            return Rendered(closure, revision, desired)
+        finding = Finding(
+            "render",
+            Severity.ERROR,
+            f"there is no {application.path!r} in {revision}",
+            f"correct `path` of application {application.name!r} in the fleet file",
+            application.path,
+        )
+        return Rendered(closure, revision, None, (finding,))
+
+
+def capabilities(facts: ClusterFacts | None) -> Digest:
+    """What of a target a renderer may look at, as one digest."""
+    return combine(facts.version, *facts.api_versions) if facts else combine()

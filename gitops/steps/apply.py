@@ -1,0 +1,135 @@
+"""Apply: exactly what was approved, and nothing else.
+
+The claim is one transaction that checks the verdict, the seal, that the change is still the newest
+of its lane and that the lease is ours. From the claim on a change is never cancelled; a crash
+finds it in state *applying* and carries on from the bytes in the vault.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gitops.errors import StaleWrite
+from gitops.model.approval import AnswerKind
+from gitops.model.delivery import Cause, ChangeRecord, ChangeState, Delivered, Hold
+from gitops.model.events import ApplyFinished, ChangeClosed, Claimed, Event, Noted
+from gitops.model.ids import Digest
+from gitops.model.sealed import SealedSet
+from gitops.ports import Executed, Transaction
+from gitops.steps.drift import applied_of, follow
+from gitops.steps.kit import Kit
+from gitops.steps.values import Applied, Asked, Sketch
+
+
+async def apply(record: ChangeRecord, asked: Asked, kit: Kit) -> Applied:
+    """Whatever the answer was, carried out: most answers leave nothing to do."""
+    kit.reached("apply", record)
+    kind, drawn = asked.answer.kind, asked.sketch.drawn
+    if kind is AnswerKind.NOT_NEEDED:
+        return await _needless(record, asked.sketch, kit)
+    if kind is AnswerKind.REPORTED:
+        return await _report(record, asked.sketch, kit)
+    if kind is not AnswerKind.APPROVED or drawn is None:
+        return Applied(record, ChangeState.ASKING, reason=asked.answer.reason)
+    try:
+        await kit.ledger.append(
+            Claimed(record.change.id, asked.answer.seal, asked.answer.by or ("nobody",))
+        )
+    except StaleWrite as stale:
+        # A newer commit, another answer or another replica was first; the next round sees it.
+        return Applied(record, ChangeState.SUPERSEDED, reason=stale.message)
+    kit.reached("claimed", record)
+    return await execute(replace(record, seal=asked.answer.seal), drawn.sealed, kit)
+
+
+async def recall(record: ChangeRecord, kit: Kit) -> Applied:
+    """After a crash: a claimed change, from the vault, from where it stopped."""
+    kit.reached("recall", record)
+    content = await kit.vault.get(record.seal) if record.seal else None
+    if content is None:
+        if record.state is ChangeState.VERIFYING:
+            return Applied(record, ChangeState.VERIFYING, whole=True)
+        why = "the approved bytes are no longer in the vault, so the rest was not applied"
+        return await _failed(record, why, kit)
+    sealed = kit.decode(content)
+    if record.state is ChangeState.VERIFYING:
+        return Applied(record, ChangeState.VERIFYING, sealed)
+    await kit.ledger.append(Noted(record.change.id, "carried on after a restart"))
+    return await execute(record, sealed, kit)
+
+
+async def execute(record: ChangeRecord, sealed: SealedSet, kit: Kit) -> Applied:
+    """Sends the sealed bytes; records what the server made of them together with the outcome."""
+    await applied_of(kit)
+    executed = await kit.planner.execute(sealed, kit.cluster)
+    kit.reached("executed", record)
+    if executed.failed:
+        return await _partly(record, executed, kit)
+    await _conclude(executed, kit, ApplyFinished(record.change.id, _summary(executed)))
+    await follow(kit, (write.id for write in sealed.writes))
+    return Applied(record, ChangeState.VERIFYING, sealed)
+
+
+async def _needless(record: ChangeRecord, sketch: Sketch, kit: Kit) -> Applied:
+    """Nothing differs. After a failure or on request, health is looked at again all the same."""
+    if kit.memory.demanded:
+        return Applied(record, ChangeState.VERIFYING, whole=True)
+    now = delivered(record, sketch.parts.artifact, kit)
+    await kit.ledger.append(
+        ChangeClosed(record.change.id, ChangeState.UNCHANGED, "nothing differs", now)
+    )
+    return Applied(record, ChangeState.UNCHANGED, reason="nothing differs")
+
+
+async def _report(record: ChangeRecord, sketch: Sketch, kit: Kit) -> Applied:
+    why = f"drift reported by policy: {sketch.plan.risk}"
+    hold = Hold(sketch.plan.digest, record.change.after, why)
+    await kit.ledger.append(ChangeClosed(record.change.id, ChangeState.REPORTED, why, hold=hold))
+    return Applied(record, ChangeState.REPORTED, reason=why)
+
+
+async def _partly(record: ChangeRecord, executed: Executed, kit: Kit) -> Applied:
+    shown = "; ".join(f"{out.address}: {out.message}" for out in executed.failed[:5])
+    more = len(executed.failed) - 5
+    done = len(executed.outcomes) - len(executed.failed)
+    why = f"{done} of {len(executed.outcomes)} writes were done; {shown}"
+    why += f"; and {more} more" if more > 0 else ""
+    return await _failed(record, why, kit, executed)
+
+
+async def _failed(
+    record: ChangeRecord, why: str, kit: Kit, executed: Executed | None = None
+) -> Applied:
+    hold = Hold(record.plan or record.change.after, record.change.after, why, failed=True)
+    closed = ChangeClosed(record.change.id, ChangeState.FAILED, why, hold=hold)
+    await _conclude(executed or Executed((), {}), kit, closed)
+    if record.seal is not None:
+        await kit.vault.discard(record.seal)
+    return Applied(record, ChangeState.FAILED, reason=why)
+
+
+async def _conclude(executed: Executed, kit: Kit, event: Event) -> None:
+    def work(tx: Transaction) -> None:
+        tx.record_applied(kit.lane, executed.applied)
+        tx.append(event)
+
+    await kit.ledger.write(work)
+    kit.memory.drawn = None
+    mirror = kit.memory.applied if kit.memory.applied is not None else {}
+    for id, seen in executed.applied.items():
+        kit.memory.suspects.add(id)
+        if seen is None:
+            mirror.pop(id, None)
+        else:
+            mirror[id] = seen
+
+
+def _summary(executed: Executed) -> str:
+    return f"{len(executed.outcomes)} writes done"
+
+
+def delivered(record: ChangeRecord, artifact: Digest, kit: Kit) -> Delivered | None:
+    """The lane's new delivered state; a drift repair leaves it where it was."""
+    if record.change.cause is Cause.DRIFT:
+        return None
+    return Delivered(record.change.after, record.change.revision, artifact, kit.clock.now())

@@ -1,0 +1,17 @@
+"""Check: everything the checks have to say about the rendering."""
+
+from __future__ import annotations
+
+from gitops.engine.renders import Rendered
+from gitops.model.delivery import ChangeRecord
+from gitops.steps.kit import Kit
+from gitops.steps.values import Checked
+
+
+async def check(record: ChangeRecord, rendered: Rendered, kit: Kit) -> Checked:
+    """Findings of the rendering itself come first; without a desired set there is no more."""
+    kit.reached("check", record)
+    if rendered.desired is None:
+        return Checked(rendered, rendered.findings)
+    found = await kit.checker(kit.lane, kit.application, rendered.desired, kit.cluster)
+    return Checked(rendered, rendered.findings + found)

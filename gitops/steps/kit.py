@@ -1,0 +1,80 @@
+"""What the steps work with, for one lane: the ports, the rules in force, the memory.
+
+Made by the controller for every round, so a reloaded fleet file takes effect at the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from gitops.engine.desk import Desk
+from gitops.engine.ledger import Ledger
+from gitops.engine.renders import Renders
+from gitops.model.delivery import AppliedObject, ChangeRecord, LaneId
+from gitops.model.fleet import ApplicationSpec
+from gitops.model.ids import ChangeId, Digest
+from gitops.model.manifest import ObjectId
+from gitops.model.sealed import SealedSet
+from gitops.ports import (
+    Clock,
+    Cluster,
+    Digester,
+    Drawn,
+    Planner,
+    Snapshot,
+    Source,
+    Vault,
+    Watchman,
+)
+from gitops.steps.values import Checker
+
+
+@dataclass(slots=True)
+class Memory:
+    """What is remembered of a lane between rounds; losing it costs time, never safety."""
+
+    applied: dict[ObjectId, AppliedObject] | None = None
+    """Mirror of the store's rows; None: not read yet."""
+    suspects: set[ObjectId] = field(default_factory=set)
+    """Objects that moved since they were last compared with what we applied."""
+    drifted: dict[ObjectId, str] = field(default_factory=dict)
+    """Objects that are not as we left them, with a digest of how they are."""
+    followed: bool = False
+    """Whether the cluster's live view watches every kind this lane owns."""
+    drawn: tuple[ChangeId, Digest, Drawn] | None = None
+    """(change, desired digest, plan) of the last drawing, while nothing it touches moved."""
+    demanded: str = ""
+    """The person who asked for another try (``gitops retry``, ``gitops ask``)."""
+    newer: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the source moved on while a rollout is being waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    lane: LaneId
+    application: ApplicationSpec
+    snapshot: Snapshot
+    """The source's newest good revision."""
+    source: Source
+    cluster: Cluster
+    cluster_labels: Mapping[str, str]
+    policy: Digest
+    """Digest of policy and people in force."""
+    tools: str
+    """Versions of what renders and plans, part of the seal."""
+    renders: Renders
+    checker: Checker
+    planner: Planner
+    watchman: Watchman
+    desk: Desk
+    ledger: Ledger
+    vault: Vault
+    digester: Digester
+    encode: Callable[[SealedSet], bytes]
+    decode: Callable[[bytes], SealedSet]
+    clock: Clock
+    memory: Memory
+    reached: Callable[[str, ChangeRecord], None] = lambda _step, _record: None
+    """Told when a step begins: progress for people, and where the kill tests end the process."""

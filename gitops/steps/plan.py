@@ -1,0 +1,73 @@
+"""Plan: what would change on the target, and the seal an approval would be given to."""
+
+from __future__ import annotations
+
+from gitops.model.delivery import ChangeRecord
+from gitops.model.finding import blocking
+from gitops.model.ids import combine
+from gitops.model.plan import Plan, SealParts
+from gitops.ports import DrawJob, Drawn
+from gitops.steps.drift import applied_of
+from gitops.steps.kit import Kit
+from gitops.steps.values import Checked, Sketch
+
+
+async def draw_plan(record: ChangeRecord, checked: Checked, kit: Kit) -> Sketch:
+    """Draws against the live cluster, unless nothing moved since it was last drawn. A change
+    with a blocking finding is not drawn: nobody could approve it."""
+    kit.reached("plan", record)
+    if checked.rendered.desired is None or blocking(checked.findings):
+        return await _undrawn(record, checked, kit)
+    drawn = _remembered(record, checked, kit) or await _draw(record, checked, kit)
+    parts = SealParts(
+        closure=checked.rendered.closure.digest,
+        artifact=drawn.artifact,
+        plan=drawn.plan.digest,
+        tools=f"{checked.rendered.desired.renderer}; {kit.tools}",
+        target=(await kit.cluster.facts()).uid,
+        policy=kit.policy,
+    )
+    return Sketch(record, checked.rendered, drawn.plan, parts, drawn)
+
+
+def _remembered(record: ChangeRecord, checked: Checked, kit: Kit) -> Drawn | None:
+    if kit.memory.drawn is None or checked.rendered.desired is None:
+        return None
+    change, desired, drawn = kit.memory.drawn
+    fits = change == record.change.id and desired == checked.rendered.desired.digest
+    return drawn if fits and drawn.plan.findings == checked.findings else None
+
+
+async def _draw(record: ChangeRecord, checked: Checked, kit: Kit) -> Drawn:
+    desired = checked.rendered.desired
+    assert desired is not None
+    kit.memory.drawn = None
+    drawn = await kit.planner.draw(
+        DrawJob(
+            record.change,
+            kit.application,
+            desired,
+            checked.findings,
+            kit.cluster,
+            await applied_of(kit),
+        )
+    )
+    kit.memory.drawn = (record.change.id, desired.digest, drawn)
+    return drawn
+
+
+async def _undrawn(record: ChangeRecord, checked: Checked, kit: Kit) -> Sketch:
+    digest = combine("undrawn", *(f"{f.place} {f.message}" for f in blocking(checked.findings)))
+    plan = Plan(
+        record.change.id,
+        kit.lane.application,
+        kit.lane.target,
+        changes=(),
+        digest=digest,
+        findings=checked.findings,
+    )
+    uid = (await kit.cluster.facts()).uid
+    parts = SealParts(
+        checked.rendered.closure.digest, combine(), digest, kit.tools, uid, kit.policy
+    )
+    return Sketch(record, checked.rendered, plan, parts, None)

@@ -1,0 +1,65 @@
+"""What one step hands to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from gitops.engine.renders import Rendered
+from gitops.model.approval import Answer
+from gitops.model.delivery import ChangeRecord, ChangeState, LaneId
+from gitops.model.finding import Finding
+from gitops.model.fleet import ApplicationSpec
+from gitops.model.manifest import Desired
+from gitops.model.plan import Plan, SealParts
+from gitops.model.sealed import SealedSet
+from gitops.ports import Drawn, KindCatalogue
+
+Checker = Callable[
+    [LaneId, ApplicationSpec, Desired, KindCatalogue], Awaitable[tuple[Finding, ...]]
+]
+"""Runs every enabled check over a desired set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    rendered: Rendered
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """A plan with what its seal is made of; ``drawn`` is None when findings forbade drawing."""
+
+    record: ChangeRecord
+    rendered: Rendered
+    plan: Plan
+    parts: SealParts
+    drawn: Drawn | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    sketch: Sketch
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """How far a change got. Only VERIFYING has anything left to verify."""
+
+    record: ChangeRecord
+    state: ChangeState
+    sealed: SealedSet | None = None
+    reason: str = ""
+    whole: bool = False
+    """Verify everything the application owns, not only what was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a change in this round."""
+
+    record: ChangeRecord
+    state: ChangeState
+    reason: str = ""

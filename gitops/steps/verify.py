@@ -1,0 +1,91 @@
+"""Verify: wait until what was applied is healthy, or say why it is not.
+
+Waits on watch events with a deadline and never polls. A newer commit ends the wait: a rollout that
+hangs must not keep back the commit that repairs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+
+from gitops.model.delivery import ChangeRecord, ChangeState, Hold
+from gitops.model.events import ChangeClosed
+from gitops.model.health import Health, ObjectHealth
+from gitops.model.ids import Digest, combine
+from gitops.model.manifest import ObjectId
+from gitops.model.plan import Action
+from gitops.steps.apply import delivered
+from gitops.steps.drift import applied_of, follow
+from gitops.steps.kit import Kit
+from gitops.steps.values import Applied, Outcome
+
+FINE = (Health.HEALTHY, Health.SUSPENDED)
+
+
+async def verify(applied: Applied, kit: Kit) -> Outcome:
+    """Passes on whatever did not get as far as being applied."""
+    record = applied.record
+    if applied.state is not ChangeState.VERIFYING:
+        return Outcome(record, applied.state, applied.reason)
+    kit.reached("verify", record)
+    health = await _until_healthy(await _ids(applied, kit), kit)
+    if health is None:
+        why = "applied; a newer commit took its place before it was healthy"
+        return await _close(record, ChangeState.SUPERSEDED, why, applied, kit)
+    poor = {id: state for id, state in health.items() if state.health not in FINE}
+    if poor:
+        return await _close(record, ChangeState.FAILED, _describe(poor), applied, kit)
+    why = f"{len(health)} objects are healthy" if health else "nothing to wait for"
+    return await _close(record, ChangeState.HEALTHY, why, applied, kit)
+
+
+async def _ids(applied: Applied, kit: Kit) -> Sequence[ObjectId]:
+    if applied.whole or applied.sealed is None:
+        ids = list(await applied_of(kit))
+        await follow(kit, ids)
+        return ids
+    return [w.id for w in applied.sealed.writes if w.action is not Action.DELETE]
+
+
+async def _until_healthy(
+    ids: Sequence[ObjectId], kit: Kit
+) -> Mapping[ObjectId, ObjectHealth] | None:
+    """None when a newer commit arrived first."""
+    seconds = kit.application.verify_timeout.total_seconds()
+    waiting = asyncio.ensure_future(kit.watchman.until_healthy(ids, kit.cluster, seconds))
+    newer = asyncio.ensure_future(kit.memory.newer.wait())
+    try:
+        await asyncio.wait({waiting, newer}, return_when=asyncio.FIRST_COMPLETED)
+        return waiting.result() if waiting.done() else None
+    finally:
+        for task in (waiting, newer):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+def _describe(poor: Mapping[ObjectId, ObjectHealth]) -> str:
+    words = [f"{id} is {state.health}: {state.reason}" for id, state in sorted(poor.items())]
+    more = len(words) - 5
+    return "; ".join(words[:5]) + (f"; and {more} more" if more > 0 else "")
+
+
+async def _close(
+    record: ChangeRecord, state: ChangeState, why: str, applied: Applied, kit: Kit
+) -> Outcome:
+    """Whatever the health, the bytes are live: the lane's delivered state moves with them."""
+    now = delivered(record, _artifact(applied, kit), kit)
+    hold = None
+    if state is ChangeState.FAILED:
+        hold = Hold(record.plan or combine(), record.change.after, why)
+    await kit.ledger.append(ChangeClosed(record.change.id, state, why, now, hold))
+    kit.memory.demanded = ""
+    if record.seal is not None:
+        await kit.vault.discard(record.seal)
+    return Outcome(record, state, why)
+
+
+def _artifact(applied: Applied, kit: Kit) -> Digest:
+    return kit.digester.of(kit.encode(applied.sealed)) if applied.sealed else combine()

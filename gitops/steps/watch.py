@@ -1,0 +1,151 @@
+"""Watch: what does this lane want now, if anything?
+
+Looks at the present only: the newest revision, what was delivered, what is live, what is held.
+Opens a change for it, puts an outdated one aside, or finds that there is nothing to do, which for
+an unchanged lane costs no request to anybody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gitops.engine.renders import Rendered
+from gitops.model.delivery import (
+    Cause,
+    Change,
+    ChangeRecord,
+    ChangeState,
+    Hold,
+    LaneRecord,
+)
+from gitops.model.events import ChangeClosed, ChangeOpened, HoldLifted
+from gitops.model.fleet import DriftPolicy
+from gitops.model.ids import Digest, short
+from gitops.model.source import Authorship, Revision
+from gitops.ports import Transaction
+from gitops.steps.drift import drift_of
+from gitops.steps.kit import Kit
+
+CLAIMED = (ChangeState.APPLYING, ChangeState.VERIFYING)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the lane should become, and why."""
+
+    after: Digest
+    cause: Cause
+    revision: Revision
+    rendered: Rendered | None = None
+
+
+async def watch(kit: Kit) -> ChangeRecord | None:
+    """The change to carry on with; None when the lane is as it should be, or waits on a hold."""
+    lane = await kit.ledger.read(lambda reading: reading.lane(kit.lane))
+    current = await _current(kit, lane)
+    if current is not None and current.state in CLAIMED:
+        return current
+    rendered = await kit.renders.of(
+        kit.application, kit.snapshot, await kit.cluster.facts(), gone=lane.delivered is not None
+    )
+    wish = await _wish(kit, lane, rendered)
+    await _lift_outdated_holds(kit, lane, rendered, wish)
+    if wish is None:
+        await _put_aside(kit, current, "the source is back at what is delivered already")
+        return None
+    if current is not None and _same(current.change, wish):
+        return current
+    return await _open(kit, lane, current, wish)
+
+
+async def _current(kit: Kit, lane: LaneRecord) -> ChangeRecord | None:
+    if lane.current is None:
+        return None
+    change = lane.current
+    return await kit.ledger.read(lambda reading: reading.change(change))
+
+
+def _same(change: Change, wish: Wish) -> bool:
+    return (change.after, change.cause) == (wish.after, wish.cause)
+
+
+async def _wish(kit: Kit, lane: LaneRecord, rendered: Rendered) -> Wish | None:
+    after = rendered.closure.digest
+    if kit.memory.demanded:
+        return Wish(after, Cause.COMMIT, rendered.revision, rendered)
+    delivered = lane.delivered
+    if delivered is None or delivered.closure != after:
+        if not _holds(lane.hold, after):
+            return Wish(after, Cause.COMMIT, rendered.revision, rendered)
+        if delivered is None:
+            return None
+    if kit.application.drift is DriftPolicy.IGNORE or (lane.hold and lane.hold.failed):
+        return None
+    drift = await drift_of(kit)
+    if drift is None or _holds(lane.drift_hold, drift):
+        return None
+    return Wish(drift, Cause.DRIFT, delivered.revision)
+
+
+def _holds(hold: Hold | None, after: Digest) -> bool:
+    return hold is not None and hold.closure == after
+
+
+async def _lift_outdated_holds(
+    kit: Kit, lane: LaneRecord, rendered: Rendered, wish: Wish | None
+) -> None:
+    events = []
+    if lane.hold and not _holds(lane.hold, rendered.closure.digest):
+        events.append(HoldLifted(kit.lane, "the source moved"))
+    if lane.drift_hold and wish is not None and wish.cause is Cause.DRIFT:
+        events.append(HoldLifted(kit.lane, "the drift is another one", drift=True))
+    elif lane.drift_hold and wish is None and await drift_of(kit) is None:
+        events.append(HoldLifted(kit.lane, "the drift is gone", drift=True))
+    if events:
+        await kit.ledger.append(*events)
+
+
+async def _put_aside(kit: Kit, current: ChangeRecord | None, why: str) -> None:
+    if current is not None:
+        await kit.ledger.append(ChangeClosed(current.change.id, ChangeState.SUPERSEDED, why))
+        await _discard(kit, current)
+
+
+async def _discard(kit: Kit, record: ChangeRecord) -> None:
+    if record.seal is not None:
+        await kit.vault.discard(record.seal)
+
+
+async def _open(
+    kit: Kit, lane: LaneRecord, current: ChangeRecord | None, wish: Wish
+) -> ChangeRecord:
+    authorship = await _authorship(kit, lane, wish)
+    occasion = f"{wish.revision.source}@{wish.revision.id}"
+    if wish.cause is Cause.DRIFT:
+        occasion = f"drift {kit.lane} {short(wish.after)}"
+    draft = Change(
+        kit.lane, lane.generation, wish.after, wish.cause, wish.revision, authorship, occasion
+    )
+
+    def work(tx: Transaction) -> ChangeRecord:
+        if current is not None:
+            why = f"{wish.cause.value} {short(wish.revision.id)} took its place"
+            tx.append(ChangeClosed(current.change.id, ChangeState.SUPERSEDED, why))
+        change = replace(draft, generation=tx.lane(kit.lane).generation)
+        tx.append(ChangeOpened(change))
+        record = tx.change(change.id)
+        assert record is not None
+        return record
+
+    record = await kit.ledger.write(work)
+    if current is not None:
+        await _discard(kit, current)
+    return record
+
+
+async def _authorship(kit: Kit, lane: LaneRecord, wish: Wish) -> Authorship:
+    """Nobody authors a drift. A commit change counts everybody since the last delivered one."""
+    if wish.cause is Cause.DRIFT or wish.rendered is None:
+        return Authorship()
+    since = lane.delivered.revision if lane.delivered else None
+    return await kit.source.authorship(since, wish.revision, wish.rendered.closure.reads)
