@@ -1,0 +1,171 @@
+"""Finds objects that are written twice: in one application, or by two on the same target.
+
+Called by :mod:`planners.checks.run` for every application in turn; the index of who claims what is
+kept here, in memory, and told only what differs from the last time, so one changed file among ten
+thousand costs a handful of look-ups. Two owners of one object would take it from each other for
+ever (reliability Y5); the one who came first goes on being delivered, the later one is blocked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from gitops.model.delivery import LaneId
+from gitops.model.finding import Finding, Severity
+from gitops.model.ids import TargetName
+from gitops.model.manifest import Manifest, ObjectId
+from gitops.plugins import Services
+from gitops.ports import CheckJob, Scope
+from planners.checks.definitions import namespaced
+
+NAME = "overlap"
+VERSION = "1"
+
+Key = tuple[TargetName, ObjectId]
+Claims = dict[LaneId, list[Manifest]]
+"""Who writes an object, first come first; more than one manifest: twice in one application."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """None: one object has one owner."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What a lane claimed when it was last looked at."""
+
+    namespace: str = ""
+    """The application's default, which the keys below were made with."""
+    keys: dict[int, tuple[Manifest, Key]] = field(default_factory=dict)
+    """By ``id()`` of the manifest, which is kept alive here: an unchanged object is recognised
+    without looking into it, since renderers hand out the same value for the same bytes."""
+
+
+class Overlap:
+    """The check, and its index over every application it was asked about."""
+
+    name = NAME
+    version = VERSION
+    scope = Scope.FLEET
+
+    def __init__(self) -> None:
+        self._claims: dict[Key, Claims] = {}
+        self._seen: dict[LaneId, _Seen] = {}
+        self._double: dict[LaneId, set[Key]] = {}
+        """Keys with more than one manifest, by lane: those that findings are made of."""
+        self._freed: set[LaneId] = set()
+
+    async def run(self, job: CheckJob) -> Sequence[Finding]:
+        await self._update(job)
+        keys = sorted(self._double.get(job.lane, ()))
+        return [self._finding(job.lane, key) for key in keys]
+
+    def forget(self, lane: LaneId) -> None:
+        """The application left the fleet or the target: its claims are void."""
+        for manifest, key in self._seen.pop(lane, _Seen()).keys.values():
+            self._drop(lane, manifest, key)
+        self._freed.discard(lane)
+
+    def freed(self) -> frozenset[LaneId]:
+        """Lanes whose objects another lane has given up since this was last asked: they may have
+        been blocked by it and should be looked at again."""
+        lanes = frozenset(self._freed)
+        self._freed.clear()
+        return lanes
+
+    async def _update(self, job: CheckJob) -> None:
+        """New claims before old ones are dropped: an object that was only edited stays its
+        lane's, and nobody is told that it was given up."""
+        lane, default = job.lane, job.application.namespace
+        if lane in self._seen and self._seen[lane].namespace != default:
+            self.forget(lane)
+        seen = self._seen.setdefault(lane, _Seen(default))
+        now = {id(manifest): manifest for manifest in job.desired.manifests}
+        fresh = [now[new] for new in now.keys() - seen.keys.keys()]
+        scopes = await namespaced(job, {(m.id.group, m.id.kind) for m in fresh})
+        for manifest in fresh:
+            kind = (manifest.id.group, manifest.id.kind)
+            if kind in scopes:
+                key = (lane.target, _resolved(manifest.id, default, scopes[kind]))
+                seen.keys[id(manifest)] = manifest, key
+                self._claim(lane, manifest, key)
+        for gone in seen.keys.keys() - now.keys():
+            self._drop(lane, *seen.keys.pop(gone))
+
+    def _claim(self, lane: LaneId, manifest: Manifest, key: Key) -> None:
+        claims = self._claims.setdefault(key, {})
+        claims.setdefault(lane, []).append(manifest)
+        self._mark(key, claims)
+
+    def _drop(self, lane: LaneId, manifest: Manifest, key: Key) -> None:
+        claims = self._claims.get(key, {})
+        mine = claims.get(lane, [])
+        mine[:] = [each for each in mine if each is not manifest]
+        self._double.get(lane, set()).discard(key)
+        if not mine:
+            claims.pop(lane, None)
+            self._freed.update(claims)
+        if not claims:
+            self._claims.pop(key, None)
+        self._mark(key, claims)
+
+    def _mark(self, key: Key, claims: Claims) -> None:
+        for lane, manifests in claims.items():
+            keys = self._double.setdefault(lane, set())
+            if len(claims) > 1 or len(manifests) > 1:
+                keys.add(key)
+            else:
+                keys.discard(key)
+
+    def _finding(self, lane: LaneId, key: Key) -> Finding:
+        claims = self._claims[key]
+        mine = sorted(claims[lane], key=lambda each: (each.origin.path, each.origin.line))
+        if len(mine) > 1:
+            return _twice(mine, key[1])
+        first = next(iter(claims))
+        other = next(each for each in claims if each != lane) if first == lane else first
+        return _contested(mine[0], key[1], lane, other, claims[other][0], mine_first=first == lane)
+
+
+def _resolved(id: ObjectId, default: str, namespaced: bool) -> ObjectId:
+    return replace(id, namespace=(id.namespace or default) if namespaced else "")
+
+
+def _twice(manifests: Sequence[Manifest], id: ObjectId) -> Finding:
+    first, second = manifests[0].origin, manifests[-1].origin
+    return Finding(
+        NAME,
+        Severity.ERROR,
+        f"{id} is written twice in this application: {first} and {second}",
+        hint="remove one of the two; which of them would win is left to chance",
+        path=second.path,
+        line=second.line,
+        object=id,
+    )
+
+
+def _contested(
+    manifest: Manifest,
+    id: ObjectId,
+    lane: LaneId,
+    other: LaneId,
+    theirs: Manifest,
+    *,
+    mine_first: bool,
+) -> Finding:
+    return Finding(
+        NAME,
+        Severity.WARNING if mine_first else Severity.ERROR,
+        f"{id} is also claimed by application {other.application} ({theirs.origin}) on "
+        f"{lane.target}",
+        hint=f"remove it here ({manifest.origin}) or there; an object has one owner",
+        path=manifest.origin.path,
+        line=manifest.origin.line,
+        object=id,
+    )
+
+
+def build(options: Options, services: Services) -> Overlap:
+    return Overlap()

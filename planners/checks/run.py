@@ -1,0 +1,198 @@
+"""Runs the checks of one application and remembers what need not be asked twice.
+
+Called by the check step through the composition root. A check sees as little as its scope allows,
+and its findings are kept for as long as that does not change: a file's content id, a desired set's
+digest on one state of a target. A check that crashes says so in a finding and takes nobody along.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gitops.errors import GitopsError
+from gitops.foreign import one_line
+from gitops.jsonable import to_json
+from gitops.model.finding import Finding, Severity
+from gitops.model.fleet import ApplicationSpec
+from gitops.model.ids import combine
+from gitops.model.manifest import RenderedFile
+from gitops.plugins import Plugin, Services
+from gitops.ports import Check, CheckJob, Scope
+from planners.checks.cache import FindingCache, Findings
+
+FINDINGS_PER_CHECK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """A check as one application has it. ``key`` names it with its version and options: findings
+    of another version or of other options are never taken for its own."""
+
+    check: Check
+    key: str
+
+
+class Checkup:
+    """Every check of a fleet, built once per set of options.
+
+    Checks of scope FLEET are built once for all, for they hold what they saw of every application.
+    """
+
+    def __init__(self, plugins: Mapping[str, Plugin], services: Services) -> None:
+        self._plugins = plugins
+        self._services = services
+        self._built: dict[str, Configured] = {}
+        self._cache = FindingCache(services.cache_dir)
+
+    def of(self, application: ApplicationSpec) -> tuple[Configured, ...]:
+        """The checks that are on, in order of name. Raises ConfigError for options a check
+        refuses; names that no check has were refused with the fleet file."""
+        found = []
+        for name in sorted(self._plugins):
+            options = dict(application.checks.get(name, {}))
+            if options.pop("enabled", True):
+                found.append(self._configured(self._plugins[name], options))
+        return tuple(found)
+
+    def _configured(self, plugin: Plugin, options: Mapping[str, Any]) -> Configured:
+        text = json.dumps(to_json(options), sort_keys=True)
+        key = f"{plugin.name} {plugin.version} {combine(text)}"
+        if key not in self._built:
+            self._built[key] = Configured(plugin.build(options, self._services), key)
+        return self._built[key]
+
+    async def run(self, job: CheckJob, *, facts: str = "") -> tuple[Finding, ...]:
+        """All findings about one application on one target; see :func:`run_checks`."""
+        return await run_checks(job, self.of(job.application), self._cache, facts=facts)
+
+
+async def run_checks(
+    job: CheckJob, checks: Sequence[Configured], cache: FindingCache, *, facts: str = ""
+) -> tuple[Finding, ...]:
+    """Findings in order of check, then place. ``facts`` names the state of the target that schemas
+    come from (its version, its kinds); another value means asking checks of applications again."""
+    found = await asyncio.gather(*(_run_one(job, each, cache, facts) for each in checks))
+    return tuple(finding for findings in found for finding in findings)
+
+
+async def _run_one(
+    job: CheckJob, configured: Configured, cache: FindingCache, facts: str
+) -> Findings:
+    if configured.check.scope is Scope.FILE:
+        findings = await _of_files(job, configured, cache)
+    elif configured.check.scope is Scope.APPLICATION:
+        findings = await _of_application(job, configured, cache, facts)
+    else:
+        findings, _ = await _asked(job, configured)
+    return _capped(configured.check.name, findings)
+
+
+async def _of_application(
+    job: CheckJob, configured: Configured, cache: FindingCache, facts: str
+) -> Findings:
+    spec = job.application
+    key = (configured.key, spec.name, spec.namespace, job.lane.target, job.desired.digest, facts)
+    known = cache.get(key)
+    if known is not None:
+        return known
+    findings, sound = await _asked(job, configured)
+    if sound and job.catalogue is not None:
+        cache.put(key, findings)
+    return findings
+
+
+async def _of_files(job: CheckJob, configured: Configured, cache: FindingCache) -> Findings:
+    """Files of one path (a template may render to several) are one unit: findings name a path."""
+    if cache.get((configured.key, "", "")) is None:
+        await asyncio.to_thread(cache.recall, configured.key)
+        cache.put((configured.key, "", ""), ())
+    units = _units(job.files)
+    found = {path: cache.get((configured.key, path, oid)) for path, (oid, _) in units.items()}
+    missing = [path for path, known in found.items() if known is None]
+    if missing:
+        files = [file for path in missing for file in units[path][1]]
+        findings, sound = await _asked(dataclasses.replace(job, files=files), configured)
+        if not sound:
+            findings = await _one_by_one(job, files, configured)
+        _sort_out(missing, findings, found)
+        if sound:
+            _remember(configured.key, missing, units, found, cache)
+    return tuple(finding for findings in found.values() for finding in findings or ())
+
+
+def _units(files: Sequence[RenderedFile]) -> dict[str, tuple[str, list[RenderedFile]]]:
+    units: dict[str, tuple[str, list[RenderedFile]]] = {}
+    for file in files:
+        oid, same = units.get(file.path, ("", []))
+        mark = f"{file.oid}*" if file.rendered else file.oid
+        units[file.path] = (f"{oid} {mark}" if oid else mark, [*same, file])
+    return units
+
+
+def _sort_out(paths: Sequence[str], findings: Findings, found: dict[str, Findings | None]) -> None:
+    by_path: dict[str, list[Finding]] = {path: [] for path in paths}
+    for finding in findings:
+        by_path.setdefault(finding.path, []).append(finding)
+    found.update({path: tuple(each) for path, each in by_path.items()})
+
+
+def _remember(
+    key: str,
+    paths: Sequence[str],
+    units: Mapping[str, tuple[str, list[RenderedFile]]],
+    found: Mapping[str, Findings | None],
+    cache: FindingCache,
+) -> None:
+    entries = [(path, units[path][0], found[path] or ()) for path in paths]
+    for path, oid, findings in entries:
+        cache.put((key, path, oid), findings)
+    cache.keep(key, entries)
+
+
+async def _one_by_one(
+    job: CheckJob, files: Sequence[RenderedFile], configured: Configured
+) -> Findings:
+    """One file made the check fail for all: find out which, the others are checked."""
+    found: list[Finding] = []
+    for file in files:
+        findings, sound = await _asked(dataclasses.replace(job, files=[file]), configured)
+        found += findings if sound else [dataclasses.replace(f, path=file.path) for f in findings]
+    return tuple(found)
+
+
+async def _asked(job: CheckJob, configured: Configured) -> tuple[Findings, bool]:
+    """The check's findings and True, or what became of it and False."""
+    try:
+        findings = await configured.check.run(job)
+    except Exception as error:  # a check is foreign code: it must not stop others
+        return (_crash(configured.check.name, error),), False
+    return tuple(findings), True
+
+
+def _crash(check: str, error: Exception) -> Finding:
+    """The type alone of what is not ours: its text may hold a value."""
+    known = one_line(error.message, 300) if isinstance(error, GitopsError) else ""
+    return Finding(
+        check,
+        Severity.ERROR,
+        f"the check itself failed: {known or type(error).__name__}",
+        hint="nothing is known about what it would have found; see the controller's log, or switch "
+        "it off for this application with `enabled: false`",
+    )
+
+
+def _capped(check: str, findings: Findings) -> Findings:
+    order = list(Severity)
+    ordered = sorted(
+        findings, key=lambda f: (order.index(f.severity), f.path, f.line, f.column, f.message)
+    )
+    kept = tuple(ordered[:FINDINGS_PER_CHECK])
+    if len(ordered) == len(kept):
+        return kept
+    more = len(ordered) - len(kept)
+    return (*kept, Finding(check, Severity.INFO, f"and {more} more, the worst are shown"))
