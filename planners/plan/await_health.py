@@ -20,7 +20,7 @@ async def until_healthy(
     application: str,
     ids: Iterable[ObjectId],
     cluster: Cluster,
-    timeout: timedelta,
+    within: timedelta,
     clock: Clock,
     *,
     patience: timedelta = PATIENCE,
