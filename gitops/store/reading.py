@@ -1,0 +1,336 @@
+"""Every question the store answers. Plays :class:`gitops.ports.Reading`.
+
+Runs on a store thread inside one transaction, so several answers agree with one another. Each is a
+fixed number of statements, whatever the number of rows; none changes anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from sqlalchemy import Connection, Row, Select, and_, select
+from sqlalchemy.sql.elements import ColumnElement
+
+from gitops.errors import Permanent
+from gitops.model.approval import Member, MemberState, Request, RequestState, Verdict
+from gitops.model.delivery import (
+    TERMINAL,
+    AppliedObject,
+    Change,
+    ChangeRecord,
+    ChangeState,
+    Delivered,
+    DeliveryRecord,
+    Hold,
+    LaneId,
+    LaneRecord,
+)
+from gitops.model.events import ChangePlanned, Notice, StoredEvent
+from gitops.model.ids import ChangeId, DeliveryId, Digest, PersonName, RequestId
+from gitops.model.manifest import ObjectId
+from gitops.model.plan import Plan
+from gitops.model.source import SourceStatus
+from gitops.records import loads
+from gitops.store import tables as t
+from gitops.store.chain import Link
+from gitops.store.codec import decode
+
+MOST = 1000
+"""No answer lists more rows than this at once, whatever it was asked for."""
+_HEX = re.compile(r"[0-9a-f]{1,64}\Z")
+Names = tuple[str, ...]
+
+
+class Ambiguous(Permanent):
+    """A prefix fits several deliveries; the message names some of them."""
+
+
+class SqlReading:
+    """Questions over one connection, which the caller opens, keeps in a transaction and closes."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    # --- lanes and changes ---
+
+    def lane(self, lane: LaneId) -> LaneRecord:
+        """The default record for a lane never seen."""
+        row = self._one(select(t.lane).where(_in(t.lane, lane)))
+        return _lane(row) if row else LaneRecord(lane)
+
+    def lanes(self) -> Sequence[LaneRecord]:
+        columns = t.lane.c
+        return [_lane(row) for row in self._all(select(t.lane).order_by(*columns[:2]))]
+
+    def change(self, change: ChangeId) -> ChangeRecord | None:
+        row = self._one(_CHANGES.where(t.change.c.id == change))
+        return _change(row) if row else None
+
+    def changes(
+        self, *, open_only: bool = True, lane: LaneId | None = None, limit: int = MOST
+    ) -> Sequence[ChangeRecord]:
+        """Newest first. Open changes are all told: there is at most one a lane."""
+        newest = _CHANGES.order_by(t.change.c.number.desc())
+        still_open = newest.where(t.change.c.state.in_(_OPEN))
+        query = still_open if open_only else newest.limit(_most(limit))
+        if lane:
+            query = query.where(_in(t.change, lane))
+        return [_change(row) for row in self._all(query)]
+
+    def plan(self, change: ChangeId) -> Plan | None:
+        """The present plan, masked, as it was shown."""
+        query = select(t.event.c.kind, t.event.c.payload).join(
+            t.plan, t.plan.c.number == t.event.c.sequence
+        )
+        row = self._one(query.where(t.plan.c.change == change))
+        return cast("ChangePlanned", decode(row.kind, row.payload)).plan if row else None
+
+    def approved_seal(self, lane: LaneId, seal: Digest) -> tuple[str, ...]:
+        """Persons whose verdicts approved this very seal for a change of this lane that failed.
+
+        Empty once a later change with the seal ended in another way (denied, healthy …): only the
+        last word on a seal counts. Superseded ones had no say.
+        """
+        c = t.change.c
+        mine = and_(_in(t.change, lane), c.seal == seal, c.state.in_(_LAST_WORDS))
+        last = self._one(select(c.state).where(mine).order_by(c.number.desc()).limit(1))
+        if not last or last.state != ChangeState.FAILED:
+            return ()
+        m = t.request_member.c
+        approved = and_(m.change == c.id, m.seal == seal, m.state == MemberState.APPROVED)
+        failed = and_(mine, c.state == ChangeState.FAILED)
+        query = select(m.by).join(t.change, approved).where(failed).order_by(c.number.desc())
+        row = self._one(query.limit(1))
+        return loads(Names, row.by) if row else ()
+
+    # --- requests ---
+
+    def request(self, request: RequestId) -> Request | None:
+        return self._first_request(t.request.c.id == request)
+
+    def requests(self, *, open_only: bool = True, limit: int = 100) -> Sequence[Request]:
+        query = select(t.request).order_by(t.request.c.number.desc()).limit(_most(limit))
+        if open_only:
+            query = query.where(t.request.c.state == RequestState.OPEN)
+        return self._requests(self._all(query))
+
+    def request_for(self, occasion: str) -> Request | None:
+        """The open request of an occasion; there is at most one."""
+        c = t.request.c
+        return self._first_request(and_(c.occasion == occasion, c.state == RequestState.OPEN))
+
+    def _first_request(self, condition: ColumnElement[bool]) -> Request | None:
+        found = self._requests(self._all(select(t.request).where(condition).limit(1)))
+        return found[0] if found else None
+
+    def _requests(self, rows: Sequence[Row[Any]]) -> list[Request]:
+        ids = [row.id for row in rows]
+        members = self._members(ids)
+        verdicts = self._verdicts(ids)
+        return [_request(row, members[row.id], verdicts[row.id]) for row in rows]
+
+    def _members(self, requests: Sequence[str]) -> Mapping[str, list[Member]]:
+        c = t.request_member.c
+        query = select(t.request_member).where(c.request.in_(requests)).order_by(c.number)
+        found: dict[str, list[Member]] = defaultdict(list)
+        for row in self._all(query) if requests else ():
+            found[row.request].append(_member(row))
+        return found
+
+    def _verdicts(self, requests: Sequence[str]) -> Mapping[str, list[Verdict]]:
+        c = t.verdict.c
+        query = select(c.request, c.payload).where(c.request.in_(requests)).order_by(c.number)
+        found: dict[str, list[Verdict]] = defaultdict(list)
+        for row in self._all(query) if requests else ():
+            found[row.request].append(loads(Verdict, row.payload))
+        return found
+
+    # --- deliveries ---
+
+    def deliveries(
+        self, *, lane: LaneId | None = None, limit: int = 50, before: str = ""
+    ) -> Sequence[DeliveryRecord]:
+        """Newest first; ``before`` is the id of the last one seen (unknown: from the newest)."""
+        number = t.delivery.c.number
+        query = _DELIVERIES.order_by(number.desc()).limit(_most(limit))
+        if lane:
+            query = query.where(_in(t.delivery, lane))
+        if before and (seen := self._one(select(number).where(t.delivery.c.id == before))):
+            query = query.where(number < seen.number)
+        return [_delivery(row) for row in self._all(query)]
+
+    def delivery(self, id_or_prefix: str) -> DeliveryRecord | None:
+        """By its id, a change's id, or the beginning of either. Raises Ambiguous when the
+        beginning fits several."""
+        if not _HEX.match(id_or_prefix):
+            return None
+        column = t.delivery.c.change
+        fits = and_(column >= id_or_prefix, column < id_or_prefix + "g")
+        rows = self._all(_DELIVERIES.where(fits).order_by(t.delivery.c.number.desc()).limit(4))
+        if len(rows) > 1:
+            raise Ambiguous(
+                f"{id_or_prefix} fits {', '.join(row.delivery_id for row in rows[:3])}"
+                + (" and more" if len(rows) > 3 else ""),
+                hint="give more of its characters",
+            )
+        return _delivery(rows[0]) if rows else None
+
+    # --- events ---
+
+    def events(self, subject: str) -> Sequence[StoredEvent]:
+        """A subject's whole story, oldest first."""
+        return [_stored(link) for link in self.links(subject)]
+
+    def links(self, subject: str) -> Iterable[Link]:
+        """A subject's rows undecoded, for :func:`gitops.store.chain.verify_chain`."""
+        c = t.event.c
+        query = select(t.event).where(c.subject == subject).order_by(c.sequence)
+        return [
+            Link(r.sequence, r.subject, r.kind, r.at, r.payload, r.previous, r.hash)
+            for r in self._all(query)
+        ]
+
+    # --- everything else ---
+
+    def applied(self, lane: LaneId) -> Mapping[ObjectId, AppliedObject]:
+        c = t.applied_object.c
+        columns = (c.group, c.kind, c.namespace, c.name, c.desired, c.projection, c.uid)
+        rows: Sequence[Any] = self._all(select(*columns).where(_in(t.applied_object, lane)))
+        return {ObjectId(*row[:4]): AppliedObject(*row[4:]) for row in rows}
+
+    def sources(self) -> Sequence[SourceStatus]:
+        rows = self._all(select(t.source.c.status).order_by(t.source.c.name))
+        return [loads(SourceStatus, row.status) for row in rows]
+
+    def token(self, hash: str) -> tuple[str, PersonName, float] | None:
+        c = t.token.c
+        query = select(c.id, c.person, c.expires_at)
+        row = self._one(query.where(c.hash == hash, c.revoked_at.is_(None)))
+        return (row.id, PersonName(row.person), row.expires_at) if row else None
+
+    def tokens(self) -> Sequence[Mapping[str, Any]]:
+        """Newest first: id, person, expires_at, note, created_at, revoked_at, revoked_by. Never
+        the hash."""
+        columns = [column for column in t.token.c if column.name != "hash"]
+        query = select(*columns).order_by(t.token.c.created_at.desc(), t.token.c.id)
+        return [dict(row._mapping) for row in self._all(query)]
+
+    def outbox(self, limit: int = 100) -> Sequence[Notice]:
+        """Notices not yet delivered, oldest first."""
+        c = t.outbox.c
+        query = select(t.outbox).where(c.sent_at.is_(None)).order_by(c.created_at, c.id)
+        return [_notice(row) for row in self._all(query.limit(_most(limit)))]
+
+    def _all(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        return self._connection.execute(query).all()
+
+    def _one(self, query: Select[Any]) -> Row[Any] | None:
+        return self._connection.execute(query).first()
+
+
+_OPEN = tuple(state for state in ChangeState if not state.terminal)
+_LAST_WORDS = tuple(sorted(TERMINAL - {ChangeState.SUPERSEDED}))
+_CHANGES = select(t.change, t.delivery.c.id.label("delivery_id")).join_from(
+    t.change, t.delivery, t.delivery.c.change == t.change.c.id, isouter=True
+)
+_DELIVERIES = select(
+    t.change,
+    t.delivery.c.id.label("delivery_id"),
+    t.delivery.c.started_at,
+    t.delivery.c.finished_at,
+    t.delivery.c.state.label("delivery_state"),
+    t.delivery.c.reason.label("delivery_reason"),
+    t.delivery.c.approved_by,
+    t.delivery.c.versions,
+).join_from(t.delivery, t.change)
+Versions = tuple[tuple[str, str], ...]
+
+
+def _in(table: Any, lane: LaneId) -> ColumnElement[bool]:
+    columns = table.c
+    return and_(columns.application == lane.application, columns.target == lane.target)
+
+
+def _most(limit: int) -> int:
+    return max(0, min(limit, MOST))
+
+
+def _maybe(kind: Any, text: str | None) -> Any:
+    return None if text is None else loads(kind, text)
+
+
+def _lane(row: Row[Any]) -> LaneRecord:
+    return LaneRecord(
+        LaneId(row.application, row.target),
+        row.generation,
+        _maybe(Delivered, row.delivered),
+        row.current,
+        _maybe(Hold, row.hold),
+        _maybe(Hold, row.drift_hold),
+    )
+
+
+def _change(row: Row[Any]) -> ChangeRecord:
+    return ChangeRecord(
+        loads(Change, row.payload),
+        ChangeState(row.state),
+        row.opened_at,
+        row.updated_at,
+        row.reason,
+        row.plan,
+        row.seal,
+        row.request,
+        row.delivery_id,
+    )
+
+
+def _delivery(row: Row[Any]) -> DeliveryRecord:
+    return DeliveryRecord(
+        DeliveryId(row.delivery_id),
+        _change(row),
+        row.started_at,
+        row.finished_at,
+        ChangeState(row.delivery_state),
+        row.delivery_reason,
+        loads(Names, row.approved_by),
+        loads(Versions, row.versions),
+    )
+
+
+def _member(row: Row[Any]) -> Member:
+    state = MemberState(row.state)
+    return Member(row.change, row.seal, row.plan, state, row.expires_at, row.moved)
+
+
+def _request(row: Row[Any], members: list[Member], verdicts: list[Verdict]) -> Request:
+    return Request(
+        RequestId(row.id),
+        row.occasion,
+        row.title,
+        row.root,
+        RequestState(row.state),
+        tuple(members),
+        row.opened_at,
+        tuple(verdicts),
+    )
+
+
+def _stored(link: Link) -> StoredEvent:
+    event = decode(link.kind, link.payload)
+    previous, hash = Digest(link.previous), Digest(link.hash)
+    return StoredEvent(link.sequence, link.subject, link.kind, link.at, event, previous, hash)
+
+
+def _notice(row: Row[Any]) -> Notice:
+    return Notice(
+        row.id,
+        row.notifier,
+        row.kind,
+        row.subject,
+        loads(dict[str, object], row.payload),
+        row.created_at,
+        row.attempts,
+    )
