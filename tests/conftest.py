@@ -117,7 +117,7 @@ def _serve_postgres(home: Path, account: pwd.struct_passwd | None) -> Iterator[s
             cwd=home,
             stdout=log,
             stderr=log,
-            preexec_fn=_end_with_parent(),
+            preexec_fn=_end_with_parent(),  # noqa: PLW1509 - no thread holds a lock it needs
             **_credentials(account),
         )
     try:

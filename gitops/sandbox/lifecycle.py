@@ -1,8 +1,8 @@
 """Starting, reading and stopping a sandbox: a real control plane on loopback, without root.
 
-Called by ``gitops sandbox``, the demo, the tests and ``cluster: sandbox`` in a fleet file. A sandbox
-is a throw-away: its state folder is removed by :func:`stop`. Must never leave a process behind:
-all belong to a supervisor that the kernel makes them die with.
+Called by ``gitops sandbox``, the demo, the tests and ``sandbox`` clusters of a fleet file. It is a
+throw-away: :func:`stop` removes its state folder. Must never leave a process behind: all belong to
+a supervisor that the kernel makes them die with.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from gitops.errors import GitopsError, Permanent
 from gitops.sandbox import control, layout, seed
 from gitops.sandbox.components import CONTROLLERS, CORE, LOOPBACK, Ports, commands
 from gitops.sandbox.layout import SandboxInfo
+from gitops.sandbox.pki import write_private
 from gitops.sandbox.recipes import CONTROL_PLANE
 from gitops.sandbox.tools import Report, Toolbox
 
@@ -75,8 +76,9 @@ def start(
     """Starts a sandbox, or finds the running one of that name; usable when it returns.
 
     ``port`` 0 chooses a free one; ``bodies`` makes the audit log keep requests and answers;
-    ``owner`` is a process whose end, however it comes, ends the sandbox too. Raises ToolMissing when a program is
-    neither found nor buildable, Permanent or ClusterUnavailable when it does not come up.
+    ``owner`` is a process whose end, however it comes, ends the sandbox too. Raises ToolMissing
+    when a program is neither found nor buildable, Permanent or ClusterUnavailable when the sandbox
+    does not come up.
     """
     root = (state_dir or default_state_dir()).absolute()
     folder = root / layout.checked_name(name)
@@ -197,7 +199,7 @@ def _bring_up(
     )
     layout.write_kubeconfigs(info, tokens)
     spec = {"owner": owner or os.getpid(), "children": commands(folder, tools, ports, _STAGES)}
-    layout.write_private(folder / "spec.json", json.dumps(spec).encode())
+    write_private(folder / "spec.json", json.dumps(spec).encode())
     control.launch(folder)
     _populate(info, say)
     layout.save(info)
