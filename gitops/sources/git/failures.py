@@ -1,0 +1,201 @@
+"""Pure: what git printed when it failed → what happened, for people, and what to do next.
+
+Called where a git process ended badly. The text comes partly from the remote: it is stripped of
+terminal escapes and cut, and no rule below lets it choose anything but its own wording.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from gitops.errors import GitopsError, SourceProblem, SourceUnavailable
+from gitops.model.source import SourceState
+from gitops.sources.git.address import Address
+
+_SAID = 300
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_MISSING_REF = re.compile(r"couldn't find remote ref|not our ref|no such remote ref", re.I)
+_DAMAGE = re.compile(
+    r"loose object \S+ .*is corrupt|object file \S+ is empty|bad object refs/"
+    r"|packfile \S+ (?:cannot be accessed|is far too short|index unavailable)"
+    r"|unable to find [0-9a-f]{40}|inflate: data stream error|bad ref for|broken ref"
+    r"|did not send all necessary objects|invalid sha1 pointer|not a git repository",
+    re.I,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    pattern: re.Pattern[str]
+    make: Callable[[str, str], GitopsError]
+
+
+def _problem(message: str, state: SourceState, hint: str) -> Callable[[str, str], GitopsError]:
+    return lambda place, said: SourceProblem(
+        f"{message} ({said})" if said else message, state=state, hint=hint, place=place
+    )
+
+
+def _away(
+    message: str, hint: str = "", after: float | None = None
+) -> Callable[[str, str], GitopsError]:
+    return lambda place, said: SourceUnavailable(
+        f"{message} ({said})" if said else message, hint=hint, place=place, retry_after=after
+    )
+
+
+_REFUSED, _INVALID = SourceState.REFUSED, SourceState.INVALID
+_ACCESS = "check the token under `credentials:`: its expiry, and that it may read this repository"
+
+# First match wins: what is said most precisely comes first, since one failure makes git, its
+# transport and its pack reader each print a line of their own.
+_RULES = tuple(
+    _Rule(re.compile(pattern, re.I), make)
+    for pattern, make in (
+        (
+            r"signal 25|file size limit exceeded|exceeds maximum allowed size",
+            _problem(
+                "the repository sent more than the limit for one fetch",
+                _INVALID,
+                "raise `max_fetch` (bytes) at this source if the repository is really that big",
+            ),
+        ),
+        (
+            r"no space left on device|disk quota exceeded",
+            _away("no space left on this machine's disk", "free space for the state folder"),
+        ),
+        (
+            (
+                r"(?:error|http):? 401|authentication failed|could not read (?:user|pass)"
+                r"|terminal prompts disabled|invalid credentials"
+            ),
+            _problem("the credentials were refused", _REFUSED, _ACCESS),
+        ),
+        (r"(?:error|http):? 403", _problem("access was refused", _REFUSED, _ACCESS)),
+        (
+            (
+                r"(?:error|http):? 404|repository .*not found|does not appear to be a git repo"
+                r"|not a valid repository"
+            ),
+            _problem(
+                "there is no repository at this address, or not for these credentials",
+                _REFUSED,
+                "check the address; a private repository answers like this without credentials",
+            ),
+        ),
+        (
+            r"(?:error|http):? 30\d|redirect",
+            _problem(
+                "the server sent us to another address, which is never followed",
+                _REFUSED,
+                "write the address the repository has now",
+            ),
+        ),
+        (r"(?:error|http):? 429", _away("the server asks us to slow down", after=60.0)),
+        (r"(?:error|http):? 5\d\d", _away("the server failed")),
+        (
+            (
+                r"remote host identification has changed|host key verification failed"
+                r"|no \S+ host key is known|host key .* not known"
+            ),
+            _problem(
+                "the ssh server's host key is not the known one",
+                _REFUSED,
+                "compare the key with the one its operator publishes, then put it into the "
+                "`known_hosts` file of this source",
+            ),
+        ),
+        (
+            r"unprotected private key|error in libcrypto|load key .*: |invalid format",
+            _problem(
+                "the ssh key cannot be used",
+                _REFUSED,
+                "give an OpenSSH private key without passphrase",
+            ),
+        ),
+        (
+            r"permission denied",
+            _problem("the ssh key was refused", _REFUSED, "let this key read the repository"),
+        ),
+        (
+            r"certificate|ssl|tls|gnutls",
+            _problem(
+                "the server's certificate cannot be trusted",
+                _REFUSED,
+                "check its name and expiry, or name its CA as `ca_file` under `credentials:`",
+            ),
+        ),
+        (
+            r"dubious ownership",
+            _problem(
+                "the folder belongs to another user",
+                _REFUSED,
+                "run the controller as the folder's owner, or serve the repository over ssh",
+            ),
+        ),
+        (
+            r"transport '.*' not allowed|protocol .* not allowed",
+            _problem("the repository wants a transport that is not allowed", _REFUSED, ""),
+        ),
+        (
+            (
+                r"early eof|rpc failed|hung up|disconnect|connection (?:reset|refused|closed)"
+                r"|could not resolve|couldn't resolve|failed to connect|couldn't connect|timed out"
+                r"|too slow|unreachable|no route to host|transferred a partial file|broken pipe"
+            ),
+            _away("the remote does not answer, or stopped in the middle"),
+        ),
+        (
+            (
+                r"fsck|unresolved delta|index-pack|unpack-objects|corrupt|malformed|bad object"
+                r"|object format|mismatched algorithms|zlib|inflate|bad pack"
+            ),
+            _problem(
+                "the repository holds objects git refuses",
+                _INVALID,
+                "run `git fsck --strict` in a clone of it",
+            ),
+        ),
+    )
+)
+
+
+def explain(stderr: str, address: Address, secrets: Iterable[str] = ()) -> GitopsError:
+    """The error to raise; transient when no rule says otherwise, since the last good revision
+    stays either way."""
+    text = clean(stderr, secrets)
+    for rule in _RULES:
+        if rule.pattern.search(text):
+            return rule.make(address.url, _said(text, rule.pattern))
+    return _away("git failed")(address.url, _said(text, None))
+
+
+def is_missing_ref(stderr: str) -> bool:
+    """Did the remote answer that a ref we asked for does not exist?"""
+    return _MISSING_REF.search(stderr) is not None
+
+
+def is_damage(stderr: str) -> bool:
+    """Is it our own copy that is broken (a crash of the machine, a full disk)?"""
+    ours = [line for line in stderr.splitlines() if not line.startswith("remote:")]
+    return any(_DAMAGE.search(line) for line in ours)
+
+
+def clean(text: str, secrets: Iterable[str] = ()) -> str:
+    """Without terminal escapes, control characters and every given secret (CVE-2024-52005)."""
+    text = _ESCAPES.sub("", text)
+    text = "".join(c if c == "\n" or (c.isprintable()) else " " for c in text)
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "…")
+    return text
+
+
+def _said(text: str, pattern: re.Pattern[str] | None) -> str:
+    """The one line worth showing: the one that matched, else the last."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    matching = [line for line in lines if pattern and pattern.search(line)]
+    line = (matching or lines or [""])[0 if matching else -1]
+    return line[:_SAID]

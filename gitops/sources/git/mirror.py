@@ -1,0 +1,247 @@
+"""One bare repository on disk for each remote address, and every operation that writes to it.
+
+Called by :mod:`.remote` only, off the event loop. A lock file keeps other processes out; git holds
+it too while it runs, so that a git that outlived our own ``kill -9`` is waited for and not joined.
+Nothing here deletes a commit: what was ever looked at stays under a ref of ours or for two weeks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from gitops.errors import SourceUnavailable
+from gitops.sources.git import failures
+from gitops.sources.git.objects import Objects
+from gitops.sources.git.process import Access, Ended, approach, run
+from gitops.sources.git.snapshot import Listings
+
+_LOCK_WAIT = 0.02
+_LISTING_MAX = 32 << 20
+_LOOSE_MAX = 6_000
+"""Loose objects (estimated) before they are packed."""
+_LOCAL = 120.0
+"""Seconds for git at work on the local copy only."""
+
+
+class MissingRef(Exception):
+    """The remote answered: at least one of the refs asked for does not exist."""
+
+
+class Mirror:
+    """The local copy of one remote. Its methods block and are safe to call from any thread."""
+
+    def __init__(self, base: Path, url: str) -> None:
+        name = hashlib.sha256(url.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        self._home = base / name
+        self.folder = self._home / "repository.git"
+        self.objects = Objects(self.folder)
+        self.listings = Listings()
+        self._ready = False
+
+    def fetch(
+        self, access: Access, refs: Sequence[str], stop: threading.Event | None = None
+    ) -> dict[str, str]:
+        """Bring these refs up to date in one request; full ref name → object id.
+
+        Raises MissingRef when one of them does not exist (then none is brought), SourceProblem or
+        SourceUnavailable otherwise.
+        """
+        specs = tuple(f"+{ref}:{_own(ref)}" for ref in refs)
+        with self._locked(access) as hold:
+            ended = self._fetch(access, specs, stop, hold)
+            if ended.code and failures.is_damage(ended.stderr):
+                self._start_over()
+                ended = self._fetch(access, specs, stop, hold)
+            self._raise_for(ended, access)
+            found = {ref: self._read_ref(_own(ref)) for ref in refs}
+            self._tidy(hold)
+        return {ref: oid for ref, oid in found.items() if oid}
+
+    def list_refs(self, access: Access, stop: threading.Event | None = None) -> dict[str, str]:
+        """Branches, tags and HEAD as the remote has them now: full ref name → object id."""
+        argv = ("ls-remote", "--quiet", "--end-of-options", access.address.url)
+        with self._locked(access) as hold, approach(access) as way:
+            ended = run(
+                argv,
+                folder=self.folder,
+                timeout=access.timeout,
+                with_=way,
+                stop=stop,
+                stdout_max=_LISTING_MAX,
+                hold=hold,
+            )
+            if ended.code:
+                raise failures.explain(ended.stderr, access.address, way.secrets)
+        rows = (line.split("\t", 1) for line in ended.stdout.decode("utf-8", "replace").split("\n"))
+        return {row[1]: row[0] for row in rows if len(row) == 2 and not row[1].endswith("^{}")}
+
+    def present(self, ref: str) -> str | None:
+        """What the last fetch of ``ref`` brought; asks nobody."""
+        return self._read_ref(_own(ref))
+
+    def keep(self, access: Access, oid: str) -> None:
+        """Hold on to a commit whatever happens to the remote's branches. Durable on return."""
+        path = self.folder / "refs" / "gitops" / "keep" / oid
+        if path.exists():
+            return
+        with self._locked(access):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fresh = path.with_name(f".{oid}.new")
+            with fresh.open("w") as file:
+                file.write(f"{oid}\n")
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(path)
+
+    def git(self, argv: tuple[str, ...], **options: object) -> Ended:
+        """Run git on the local copy alone: no transport is allowed."""
+        return run(argv, folder=self.folder, timeout=_LOCAL, **options)  # type: ignore[arg-type]
+
+    def _fetch(
+        self,
+        access: Access,
+        specs: tuple[str, ...],
+        stop: threading.Event | None,
+        hold: tuple[int, ...],
+    ) -> Ended:
+        argv = (
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-recurse-submodules",
+            "--no-write-fetch-head",
+            "--no-auto-maintenance",
+            "--no-show-forced-updates",
+            "--refmap=",
+            "--end-of-options",
+            access.address.url,
+            *specs,
+        )
+        with approach(access) as way:
+            ended = run(
+                argv,
+                folder=self.folder,
+                timeout=access.timeout,
+                with_=way,
+                stop=stop,
+                file_max=access.max_fetch,
+                hold=hold,
+            )
+            return Ended(ended.code, b"", failures.clean(ended.stderr, way.secrets))
+
+    def _raise_for(self, ended: Ended, access: Access) -> None:
+        if ended.code == 0:
+            return
+        self._clean()
+        if failures.is_missing_ref(ended.stderr):
+            raise MissingRef
+        raise failures.explain(ended.stderr, access.address)
+
+    @contextlib.contextmanager
+    def _locked(self, access: Access) -> Iterator[tuple[int, ...]]:
+        """The mirror for us alone. Raises SourceUnavailable when another process keeps it."""
+        self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(self._home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _wait_for(handle, access)
+            if not self._ready:
+                self._prepare()
+            yield (handle,)
+        finally:
+            os.close(handle)
+
+    def _prepare(self) -> None:
+        """Under the lock nothing else runs here, so every temporary file is a dead one's."""
+        if not (self.folder / "HEAD").exists():
+            self._start_over()
+        self._clean()
+        self._ready = True
+
+    def _start_over(self) -> None:
+        """A new empty copy; a damaged one is put aside for whoever wants to know why."""
+        if self.folder.exists():
+            aside = self._home / "damaged.git"
+            shutil.rmtree(aside, ignore_errors=True)
+            self.folder.rename(aside)
+        fresh = Path(tempfile.mkdtemp(prefix="new-", dir=self._home))
+        ended = run(
+            ("init", "--quiet", "--bare", "--template=", str(fresh)), folder=fresh, timeout=_LOCAL
+        )
+        if ended.code:
+            raise SourceUnavailable(
+                f"the local copy cannot be made: {failures.clean(ended.stderr).strip()[:300]}",
+                place=str(self._home),
+            )
+        fresh.rename(self.folder)
+        self.objects.reopen()
+
+    def _clean(self) -> None:
+        """Remove what a git that was killed left behind; safe under the lock only."""
+        for old in self._home.glob("new-*"):
+            shutil.rmtree(old, ignore_errors=True)
+        for pattern in ("*.lock", "refs/**/*.lock", "refs/gitops/keep/.*.new"):
+            _unlink(self.folder.glob(pattern))
+        objects = self.folder / "objects"
+        for pattern in ("pack/tmp_*", "pack/.tmp-*", "tmp_*", "??/tmp_obj_*", "pack/*.keep"):
+            _unlink(objects.glob(pattern))
+        for pattern in ("tmp_objdir-*", "incoming-*"):
+            for folder in objects.glob(pattern):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _tidy(self, hold: tuple[int, ...]) -> None:
+        """Pack loose objects once there are many; judged by one of the 256 folders, as git does."""
+        sample = self.folder / "objects" / "17"
+        try:
+            many = len(os.listdir(sample)) * 256 > _LOOSE_MAX  # noqa: PTH208 - names suffice
+        except FileNotFoundError:
+            return
+        if many:
+            run(("repack", "-d", "-l", "-q"), folder=self.folder, timeout=_LOCAL, hold=hold)
+            run(("prune-packed", "-q"), folder=self.folder, timeout=_LOCAL, hold=hold)
+            self.objects.reopen()
+
+    def _read_ref(self, name: str) -> str | None:
+        with contextlib.suppress(FileNotFoundError):
+            return (self.folder / name).read_text("ascii").strip() or None
+        with contextlib.suppress(FileNotFoundError):
+            for line in (self.folder / "packed-refs").read_text("ascii").splitlines():
+                oid, _, found = line.partition(" ")
+                if found == name:
+                    return oid
+        return None
+
+
+def _own(ref: str) -> str:
+    """Our name for a remote's ref: flat, so that ``a`` and ``a/b`` can follow one another."""
+    return f"refs/gitops/look/{hashlib.sha256(ref.encode()).hexdigest()[:24]}"
+
+
+def _wait_for(handle: int, access: Access) -> None:
+    deadline = time.monotonic() + access.timeout
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise SourceUnavailable(
+                    "another process has been fetching this repository for too long",
+                    place=access.address.url,
+                ) from None
+            time.sleep(_LOCK_WAIT)
+        else:
+            return
+
+
+def _unlink(paths: Iterator[Path]) -> None:
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink()
