@@ -1,0 +1,484 @@
+"""From the checked shape to the values of :mod:`gitops.model.fleet`.
+
+Resolves names, selectors, paths and defaults; what does not fit together is added to the draft and
+something harmless takes its place, so that one pass finds everything. Called by
+:mod:`gitops.config.load`, which gives nobody a fleet with problems.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from gitops.config import shape
+from gitops.config.addresses import (
+    Refused,
+    check_folder,
+    check_git,
+    check_listen,
+    check_ref,
+    check_store,
+    is_remote,
+)
+from gitops.config.kubeconfig import find_context
+from gitops.config.options import known, options
+from gitops.config.problems import Draft, Loc, home, nearest
+from gitops.foreign import one_line
+from gitops.model.fleet import (
+    ApiSpec,
+    ApplicationSpec,
+    ApprovalPolicy,
+    AutoApprove,
+    ClusterSpec,
+    ConflictPolicy,
+    DeleteBudget,
+    Discovery,
+    DriftPolicy,
+    Fleet,
+    GitCredentials,
+    NotifierSpec,
+    People,
+    Person,
+    SecretRef,
+    SourceSpec,
+    StoreSpec,
+    VaultSpec,
+)
+from gitops.model.ids import ApplicationName, GroupName, PersonName, SourceName, TargetName
+from gitops.model.source import Grade
+from gitops.plugins import Role
+
+_FORGES = ("github", "gitlab", "bitbucket", "gitea")
+
+
+def build(draft: Draft, file: shape.FleetFile, path: Path) -> Fleet:
+    """The fleet; meaningful only while the draft has no problems."""
+    builder = _Builder(draft, file)
+    return Fleet(
+        path=path,
+        state_dir=builder.state_dir(path),
+        sources=MappingProxyType(builder.sources),
+        clusters=MappingProxyType(builder.clusters),
+        applications=MappingProxyType(builder.applications()),
+        discoveries=builder.discoveries(),
+        people=builder.people,
+        notifiers=builder.notifiers(),
+        store=builder.store(),
+        vault=builder.vault(),
+        api=builder.api(),
+        chart_hosts=tuple(dict.fromkeys(file.chart_hosts)),
+    )
+
+
+def named(draft: Draft, loc: Loc, name: str, known: Iterable[str], what: str) -> bool:
+    """Is the name defined? Refuses it otherwise, with the nearest one."""
+    known = list(known)
+    if name in known:
+        return True
+    hint = nearest(name, known) or f"define it under {what}s:"
+    draft.refuse(loc, f'there is no {what} "{one_line(name, 80)}"', hint)
+    return False
+
+
+class _Builder:
+    def __init__(self, draft: Draft, file: shape.FleetFile) -> None:
+        self.draft, self.file = draft, file
+        self.people = self._people()
+        self.policies = {
+            name: self._policy(name, policy, ("approvals", name))
+            for name, policy in file.approvals.items()
+        }
+        self.policies.setdefault("default", ApprovalPolicy())
+        self.sources = {
+            SourceName(name): self._source(name, source, ("sources", name))
+            for name, source in file.sources.items()
+        }
+        self.clusters = {
+            TargetName(name): self._cluster(name, cluster, ("clusters", name))
+            for name, cluster in file.clusters.items()
+        }
+
+    # --- sources ------------------------------------------------------------------------------
+
+    def _source(self, name: str, source: shape.Source, loc: Loc) -> SourceSpec:
+        kind, key, url = self._kind(source, loc)
+        local = kind == "directory" or source.allow_local
+        if kind == "git":
+            url = self._git(url, local, (*loc, key))
+            self._judge(check_ref, source.ref, (*loc, "ref"))
+        elif kind == "directory":
+            url = str(self._existing(url, (*loc, key), folder=True))
+        plugin = known(self.draft, Role.SOURCE, kind, (*loc, "kind")) if kind else None
+        for index, author in enumerate(source.authors):
+            named(self.draft, (*loc, "authors", index), author, self._all("people"), "person")
+        return SourceSpec(
+            name=SourceName(name),
+            kind=kind,
+            url=url,
+            ref="" if kind == "directory" else source.ref,
+            interval=source.interval,
+            credentials=self._credentials(source.credentials, (*loc, "credentials")),
+            allow_local=local,
+            authors=tuple(map(PersonName, source.authors)),
+            options=options(self.draft, plugin, source.options, (*loc, "options")),
+        )
+
+    def _kind(self, source: shape.Source, loc: Loc) -> tuple[str, str, str]:
+        """(kind, the key that holds the address, the address)"""
+        given = [
+            (kind, key, value)
+            for kind, key, value in (
+                ("git", "git", source.git),
+                ("directory", "directory", source.directory),
+                (source.kind or "", "url", source.url),
+            )
+            if value is not None
+        ]
+        if len(given) == 1 and given[0][0]:
+            return given[0]
+        if loc not in self.draft.damaged:
+            says = "names two places at once" if len(given) > 1 else "does not say where it is"
+            hint = "write git: https://HOST/PATH, or directory: PATH"
+            self.draft.refuse_at(self.draft.named(loc), f'source "{loc[-1]}" {says}', hint)
+        return "", "", ""
+
+    def _git(self, url: str, local: bool, loc: Loc) -> str:
+        self._judge(lambda text: check_git(text, allow_local=local), url, loc)
+        return url if is_remote(url) else str(self.draft.path(loc, url))
+
+    def _judge(self, rule: Any, text: str, loc: Loc) -> Any:
+        """Runs a rule over a text; the message never repeats the text."""
+        try:
+            return rule(text)
+        except Refused as refused:
+            key = loc[-1]
+            self.draft.refuse(loc, f'"{key}" of {_owner(loc)} {refused.message}', refused.hint)
+            return ""
+
+    def _credentials(self, given: shape.Credentials, loc: Loc) -> GitCredentials:
+        return GitCredentials(
+            username=given.username,
+            token=self._secret(given.token, (*loc, "token")),
+            ssh_key=self._secret(given.ssh_key, (*loc, "ssh_key")),
+            known_hosts=self._file(given.known_hosts, (*loc, "known_hosts")),
+            ca_file=self._file(given.ca_file, (*loc, "ca_file")),
+        )
+
+    def _secret(self, given: shape.Secret | None, loc: Loc) -> SecretRef | None:
+        if given is None:
+            return None
+        if (given.env is None) == (given.file is None):
+            hint = "write {env: VARIABLE} or {file: PATH}"
+            self.draft.refuse(loc, f'"{loc[-1]}" has to be in exactly one place', hint)
+            return None
+        if given.file is not None:
+            return SecretRef(file=self.draft.path((*loc, "file"), given.file))
+        return SecretRef(env=given.env)
+
+    def _file(self, text: str | None, loc: Loc) -> Path | None:
+        return None if text is None else self._existing(text, loc)
+
+    def _existing(self, text: str, loc: Loc, *, folder: bool = False) -> Path:
+        path = self.draft.path(loc, text)
+        try:
+            there = path.is_dir() if folder else path.is_file()
+        except (OSError, ValueError):
+            there = False
+        if not there and self.draft.resolve_secrets:
+            kind = "folder" if folder else "file"
+            message = f'there is no {kind} "{one_line(str(path), 200)}"'
+            self.draft.refuse(loc, message, "relative paths start at the folder of this file")
+        return path
+
+    # --- clusters -----------------------------------------------------------------------------
+
+    def _cluster(self, name: str, cluster: shape.Cluster, loc: Loc) -> ClusterSpec:
+        ways = [
+            way
+            for way, is_set in (
+                ("context", cluster.context is not None),
+                ("in_cluster", cluster.in_cluster),
+                ("sandbox", cluster.sandbox is not None),
+            )
+            if is_set
+        ]
+        self._one_way(ways, cluster, loc)
+        kubeconfig = None
+        if ways == ["context"] and cluster.context is not None:
+            kubeconfig = find_context(self.draft, cluster.context, cluster.kubeconfig, loc)
+        return ClusterSpec(
+            name=TargetName(name),
+            context=cluster.context or "",
+            kubeconfig=kubeconfig,
+            in_cluster=cluster.in_cluster,
+            sandbox=cluster.sandbox or "",
+            labels=MappingProxyType(dict(cluster.labels)),
+            namespace=cluster.namespace,
+        )
+
+    def _one_way(self, ways: list[str], cluster: shape.Cluster, loc: Loc) -> None:
+        if len(ways) > 1:
+            message = f'cluster "{loc[-1]}" is reached in {len(ways)} ways: {", ".join(ways)}'
+            self.draft.refuse_at(self.draft.named(loc), message, "keep one of them")
+        elif not ways and loc not in self.draft.damaged:
+            # A kubeconfig alone would follow whatever context somebody selects in it next.
+            hint = "write context: NAME, in_cluster: true or sandbox: NAME"
+            message = f'cluster "{loc[-1]}" does not say how it is reached'
+            self.draft.refuse_at(self.draft.named(loc), message, hint)
+        elif cluster.kubeconfig is not None and ways != ["context"] and ways:
+            message = f"a kubeconfig has no meaning with {ways[0]}"
+            self.draft.refuse((*loc, "kubeconfig"), message, "remove it")
+
+    # --- people -------------------------------------------------------------------------------
+
+    def _people(self) -> People:
+        persons = {
+            PersonName(name): Person(
+                name=PersonName(name),
+                emails=tuple(person.emails),
+                logins=tuple(
+                    f"{forge}:{login}" for forge in _FORGES for login in getattr(person, forge)
+                ),
+                slack=tuple(person.slack),
+                subjects=tuple(person.sso),
+            )
+            for name, person in self.file.people.items()
+        }
+        groups = {}
+        for group, members in self.file.groups.items():
+            for index, member in enumerate(members):
+                named(self.draft, ("groups", group, index), member, self._all("people"), "person")
+            groups[GroupName(group)] = tuple(map(PersonName, dict.fromkeys(members)))
+        return People(
+            MappingProxyType(persons),
+            MappingProxyType(groups),
+            tuple(dict.fromkeys(self.file.bots)),
+        )
+
+    def _all(self, section: str) -> list[str]:
+        """Every name a section defines, refused entries included: they exist."""
+        node, _ = self.draft.root.find((section,))
+        defined = isinstance(node.value, dict) and section in self.draft.root.value
+        return list(node.value) if defined else []
+
+    def _policy(self, name: str, given: shape.Approval, loc: Loc) -> ApprovalPolicy:
+        for index, person in enumerate(given.people):
+            named(self.draft, (*loc, "people", index), person, self._all("people"), "person")
+        for index, group in enumerate(given.groups):
+            named(self.draft, (*loc, "groups", index), group, self._all("groups"), "group")
+        return ApprovalPolicy(
+            name=name,
+            people=tuple(map(PersonName, given.people)),
+            groups=tuple(map(GroupName, given.groups)),
+            quorum=given.quorum,
+            author_may_approve=given.author_may_approve,
+            merger_may_approve=given.merger_may_approve,
+            minimum_grade=Grade(given.minimum_grade),
+            expires_after=given.expires_after,
+            auto=self._auto(given.auto, (*loc, "auto")),
+        )
+
+    def _auto(self, given: shape.Auto | None, loc: Loc) -> AutoApprove | None:
+        if given is None:
+            return None
+        if not (given.always or given.no_deletes or given.clusters):
+            hint = "write always: true, no_deletes: true or clusters: {LABEL: VALUE}"
+            self.draft.refuse(loc, '"auto" names no condition, so it would approve nothing', hint)
+        return AutoApprove(
+            given.always, given.no_deletes, MappingProxyType(dict(given.clusters)), given.takes
+        )
+
+    # --- applications -------------------------------------------------------------------------
+
+    def applications(self) -> dict[ApplicationName, ApplicationSpec]:
+        found = {}
+        for name, given in self.file.applications.items():
+            loc: Loc = ("applications", name)
+            path = self._judge(check_folder, given.path, (*loc, "path"))
+            found[ApplicationName(name)] = self._application(name, path, given, loc)
+        return found
+
+    def discoveries(self) -> tuple[Discovery, ...]:
+        found = []
+        for index, given in enumerate(self.file.discover):
+            loc: Loc = ("discover", index)
+            pattern = self._judge(check_folder, given.path, (*loc, "path"))
+            if "{name}" not in given.name:
+                hint = 'for example name: "{name}" or name: "shop-{name}"'
+                self.draft.refuse((*loc, "name"), "a name pattern has to hold {name}", hint)
+            template = self._application(given.name, "", given, loc)
+            found.append(Discovery(pattern, template))
+        return tuple(found)
+
+    def _application(
+        self, name: str, path: str, given: shape.Delivered, loc: Loc
+    ) -> ApplicationSpec:
+        renderer, renderer_options = self._renderer(given.renderer, (*loc, "renderer"))
+        return ApplicationSpec(
+            name=ApplicationName(name),
+            source=self._source_of(given, loc),
+            path=path,
+            project=given.project,
+            renderer=renderer,
+            options=renderer_options,
+            clusters=self._targets(given, loc),
+            namespace=given.namespace,
+            run_as=given.run_as or "",
+            approval=self._approval(name, given.approval, (*loc, "approval")),
+            prune=given.prune,
+            conflicts=ConflictPolicy(given.conflicts),
+            drift=DriftPolicy(given.drift),
+            delete_budget=DeleteBudget(
+                given.delete_budget.objects,
+                given.delete_budget.fraction,
+                tuple(given.delete_budget.kinds),
+            ),
+            checks=self._checks(given, loc),
+            verify_timeout=given.verify_timeout,
+            labels=MappingProxyType(dict(given.labels)),
+        )
+
+    def _source_of(self, given: shape.Delivered, loc: Loc) -> SourceName:
+        known_sources = self._all("sources")
+        if given.source is not None:
+            named(self.draft, (*loc, "source"), given.source, known_sources, "source")
+            return SourceName(given.source)
+        if len(known_sources) == 1:
+            return SourceName(known_sources[0])
+        if (*loc, "source") not in self.draft.damaged:
+            hint = "write source: NAME – " + (
+                f"one of {', '.join(known_sources)}" if known_sources else "and define it: sources:"
+            )
+            self.draft.refuse_at(
+                self.draft.named(loc), f"{_owner((*loc, ''))} needs a source", hint
+            )
+        return SourceName("")
+
+    def _targets(self, given: shape.Delivered, loc: Loc) -> tuple[TargetName, ...]:
+        wanted, known_clusters = given.clusters, self._all("clusters")
+        where: Loc = (*loc, "clusters")
+        if isinstance(wanted, shape.Selector):
+            return self._selected(wanted.labels, where)
+        if wanted is None:
+            if len(known_clusters) != 1 and where not in self.draft.damaged:
+                hint = "write clusters: [NAME] – " + (
+                    f"of {', '.join(known_clusters)}"
+                    if known_clusters
+                    else "and define it: clusters:"
+                )
+                place = self.draft.named(loc)
+                self.draft.refuse_at(place, f"{_owner((*loc, ''))} needs a cluster", hint)
+            wanted = known_clusters[:1]
+        names = [wanted] if isinstance(wanted, str) else wanted
+        for index, name in enumerate(names):
+            at = where if isinstance(given.clusters, str) else (*where, index)
+            named(self.draft, at, name, known_clusters, "cluster")
+        return tuple(map(TargetName, dict.fromkeys(names)))
+
+    def _selected(self, labels: Mapping[str, str], loc: Loc) -> tuple[TargetName, ...]:
+        chosen = [
+            cluster.name
+            for cluster in self.clusters.values()
+            if all(cluster.labels.get(key) == value for key, value in labels.items())
+        ]
+        if not chosen and not any(entry[0] == "clusters" for entry in self.draft.damaged):
+            have = {f"{k}: {v}" for c in self.clusters.values() for k, v in c.labels.items()}
+            hint = (
+                f"labels there are: {', '.join(sorted(have))}" if have else "no cluster has labels"
+            )
+            self.draft.refuse(loc, f"no cluster has the labels of {_owner((*loc,))}", hint)
+        return tuple(chosen)
+
+    def _renderer(self, given: Any, loc: Loc) -> tuple[str, Mapping[str, Any]]:
+        if given is None:
+            return "", MappingProxyType({})
+        name, raw = (given, {}) if isinstance(given, str) else next(iter(given.items()))
+        at = loc if isinstance(given, str) else (*loc, name)
+        plugin = known(self.draft, Role.RENDERER, name, at)
+        return name, MappingProxyType(options(self.draft, plugin, raw, at))
+
+    def _approval(self, name: str, given: str | shape.Approval, loc: Loc) -> ApprovalPolicy:
+        if isinstance(given, shape.Approval):
+            return self._policy(name, given, loc)
+        defined = [*self._all("approvals"), "default"]
+        named(self.draft, loc, given, dict.fromkeys(defined), "approval policy")
+        return self.policies.get(given, ApprovalPolicy())
+
+    def _checks(self, given: shape.Delivered, loc: Loc) -> Mapping[str, Mapping[str, Any]]:
+        """Those of the fleet, and over them those of the application."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for checks, at in (
+            (self.file.checks, ("checks",)),
+            (given.checks, (*loc, "checks")),
+        ):
+            for name, value in checks.items():
+                taken = self._check(name, value, (*at, name))
+                found[name] = MappingProxyType({**found.get(name, {}), **taken})
+        return MappingProxyType(found)
+
+    def _check(self, name: str, given: bool | dict[str, Any], loc: Loc) -> dict[str, Any]:
+        plugin = known(self.draft, Role.CHECK, name, loc)
+        if isinstance(given, bool):
+            return {"enabled": given}
+        switch = {key: value for key, value in given.items() if key == "enabled"}
+        if not isinstance(switch.get("enabled", True), bool):
+            self.draft.refuse((*loc, "enabled"), '"enabled" has to be true or false')
+        rest = {key: value for key, value in given.items() if key != "enabled"}
+        return {**switch, **options(self.draft, plugin, rest, loc)}
+
+    # --- the controller itself ----------------------------------------------------------------
+
+    def notifiers(self) -> tuple[NotifierSpec, ...]:
+        found = []
+        for name, given in self.file.notifiers.items():
+            loc: Loc = ("notifiers", name)
+            kind, raw = (given, {}) if isinstance(given, str) else next(iter(given.items()))
+            at = loc if isinstance(given, str) else (*loc, kind)
+            plugin = known(self.draft, Role.NOTIFIER, kind, at)
+            taken = MappingProxyType(options(self.draft, plugin, raw, at))
+            found.append(NotifierSpec(name, kind, taken))
+        return tuple(found)
+
+    def store(self) -> StoreSpec:
+        given = self.file.store
+        if given.url:
+            self._judge(check_store, given.url, ("store", "url"))
+        return StoreSpec(given.url, self._secret(given.password, ("store", "password")))
+
+    def vault(self) -> VaultSpec:
+        folder = self.file.vault.folder
+        return VaultSpec(
+            folder=None if folder is None else self.draft.path(("vault", "folder"), folder),
+            key=self._secret(self.file.vault.key, ("vault", "key")),
+        )
+
+    def api(self) -> ApiSpec:
+        given = self.file.api
+        if given.listen:
+            self._judge(check_listen, given.listen, ("api", "listen"))
+        socket = None if given.socket is None else self.draft.path(("api", "socket"), given.socket)
+        return ApiSpec(socket, given.listen)
+
+    def state_dir(self, path: Path) -> Path:
+        if self.file.state_dir is not None:
+            return self.draft.path(("state_dir",), self.file.state_dir)
+        return default_state_dir(path, self.draft.env)
+
+
+def default_state_dir(path: Path, env: Mapping[str, str]) -> Path:
+    """A folder of its own for each fleet file, so that two never share a database."""
+    base = env.get("XDG_STATE_HOME", "")
+    root = Path(base) if base.startswith("/") else home(env) / ".local" / "state"
+    full = str(path.resolve())
+    digest = hashlib.blake2b(full.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
+    return root / "gitops-controller" / f"{path.stem}-{digest}"
+
+
+def _owner(loc: Loc) -> str:
+    """What the key at the end of ``loc`` belongs to."""
+    from gitops.config.words import owner  # noqa: PLC0415
+
+    return owner(loc[:-1])

@@ -1,0 +1,202 @@
+"""What no single entry can get wrong: rules across the fleet (reliability C2, C5, C6).
+
+Each takes the fleet as built and adds problems to the draft. Called by :mod:`gitops.config.load`
+after everything has its shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gitops.config.problems import Draft, Loc
+from gitops.errors import ConfigError
+from gitops.foreign import one_line
+from gitops.gate import entitled
+from gitops.model.fleet import ApplicationSpec, ApprovalPolicy, Fleet, People, SecretRef, SourceSpec
+from gitops.secrets import read_secret
+
+
+def apply_rules(draft: Draft, fleet: Fleet) -> None:
+    same_cluster_twice(draft, fleet)
+    same_delivery_twice(draft, fleet)
+    one_identity_one_person(draft, fleet.people)
+    empty_groups(draft, fleet.people)
+    nobody_could_approve(draft, fleet)
+    auto_matches_no_cluster(draft, fleet)
+    transport_fits_credentials(draft, fleet)
+    if draft.resolve_secrets:
+        secrets_are_there(draft, fleet)
+
+
+def same_cluster_twice(draft: Draft, fleet: Fleet) -> None:
+    """Two names for one cluster would deliver twice and fight (design section 2). The identity
+    itself is only known once connected; here what is visibly the same is refused."""
+    seen: dict[object, str] = {}
+    for name, cluster in fleet.clusters.items():
+        way: object = ("context", str(cluster.kubeconfig), cluster.context)
+        if cluster.in_cluster or cluster.sandbox:
+            way = ("sandbox", cluster.sandbox)
+        elif not cluster.context:
+            continue
+        first = seen.setdefault(way, name)
+        if first != name:
+            draft.refuse_at(
+                draft.named(("clusters", name)),
+                f'clusters "{first}" and "{name}" are the same cluster',
+                f"the other is at {draft.named(('clusters', first))}; keep one, with both's labels",
+            )
+
+
+def same_delivery_twice(draft: Draft, fleet: Fleet) -> None:
+    """The same folder twice into one place. One chart with other options, or into another
+    namespace, is a different delivery and allowed."""
+    seen: dict[object, str] = {}
+    for name, application in fleet.applications.items():
+        for cluster in application.clusters:
+            options = repr(sorted(application.options.items(), key=lambda item: item[0]))
+            place = (application.source, application.path, application.namespace, options)
+            first = seen.setdefault((cluster, *place), name)
+            if first != name:
+                where = (
+                    f'"{one_line(application.path, 80) or "."}" of source "{application.source}"'
+                )
+                draft.refuse_at(
+                    draft.named(("applications", name)),
+                    f'applications "{first}" and "{name}" both deliver {where} to "{cluster}"',
+                    f"the other is at {draft.named(('applications', first))}; keep one",
+                )
+                break
+
+
+def one_identity_one_person(draft: Draft, people: People) -> None:
+    """An e-mail or login of two people would let one of them approve as the other."""
+    bots = {bot.casefold() for bot in people.bots}
+    seen: dict[str, str] = {}
+    for name, person in people.persons.items():
+        loc: Loc = ("people", name)
+        for email in person.emails:
+            if "@" not in email.strip("@"):
+                message = f'"{one_line(email, 80)}" of person "{name}" is not an e-mail address'
+                draft.refuse((*loc, "emails"), message, "write it as git shows it: NAME@HOST")
+        known = (*person.emails, *person.logins, *person.slack, *person.subjects)
+        for identity in dict.fromkeys(identity.casefold() for identity in known):
+            first = seen.setdefault(identity, name)
+            shown = one_line(identity, 80)
+            if first != name:
+                hint = f"the other is at {draft.named(('people', first))}; one of the two is wrong"
+                message = f'"{shown}" belongs to "{first}" and to "{name}"'
+                draft.refuse_at(draft.named(loc), message, hint)
+            if identity in bots:
+                message = f'"{shown}" is a person ("{name}") and a bot'
+                draft.refuse_at(draft.named(loc), message, "remove it from one of the two")
+
+
+def empty_groups(draft: Draft, people: People) -> None:
+    for name, members in people.groups.items():
+        if not members:
+            place = draft.named(("groups", name))
+            draft.refuse_at(place, f'group "{name}" has no members', "name people: [ada, bob]")
+
+
+def _applications(fleet: Fleet) -> Iterator[tuple[Loc, str, ApplicationSpec]]:
+    for name, application in fleet.applications.items():
+        yield ("applications", name), f'application "{name}"', application
+    for index, discovery in enumerate(fleet.discoveries):
+        yield ("discover", index), f"discovery {index + 1}", discovery.template
+
+
+def nobody_could_approve(draft: Draft, fleet: Fleet) -> None:
+    """A question that nobody may ever answer is refused before it is asked (C6)."""
+    if ("people",) in draft.damaged or ("groups",) in draft.damaged:
+        return
+    said: set[tuple[str, int]] = set()
+    for loc, what, application in _applications(fleet):
+        policy = application.approval
+        if policy.auto is not None and policy.auto.always:
+            continue
+        able = _able(policy, fleet, fleet.sources.get(application.source))
+        needed = _needed(policy, fleet.sources.get(application.source))
+        if able >= needed or (policy.name, needed) in said:
+            continue
+        said.add((policy.name, needed))
+        place = draft.named((*loc, "approval"))
+        draft.refuse_at(place, *_too_few(what, policy, able, needed))
+
+
+def _able(policy: ApprovalPolicy, fleet: Fleet, source: SourceSpec | None) -> int:
+    people = entitled(policy, fleet.people)
+    authors = set(source.authors) if source and not policy.author_may_approve else set()
+    return len(people - authors)
+
+
+def _needed(policy: ApprovalPolicy, source: SourceSpec | None) -> int:
+    """A source that cannot tell its authors needs two distinct approvers (design section 5)."""
+    unknown = source is not None and source.kind == "directory" and not source.authors
+    return max(policy.quorum, 2) if unknown else policy.quorum
+
+
+def _too_few(what: str, policy: ApprovalPolicy, able: int, needed: int) -> tuple[str, str]:
+    count = "nobody" if not able else f"only {able} {'person' if able == 1 else 'people'}"
+    message = f"{what} needs {needed} to approve, and {count} may"
+    if needed > policy.quorum:
+        return message, (
+            "a directory does not say who the author is, so two people have to approve: "
+            "add people, or name the source's authors: [NAME]"
+        )
+    if policy.groups or policy.people:
+        return message, f'add people to approval policy "{policy.name}", or lower its quorum'
+    return message, "add people: people: {ada: {emails: [ada@example.com]}}"
+
+
+def auto_matches_no_cluster(draft: Draft, fleet: Fleet) -> None:
+    """Labels nobody has are a typing error that would quietly never approve."""
+    for loc, what, application in _applications(fleet):
+        auto = application.approval.auto
+        if auto is None or not auto.clusters or not fleet.clusters:
+            continue
+        wanted = auto.clusters.items()
+        if not any(wanted <= cluster.labels.items() for cluster in fleet.clusters.values()):
+            labels = ", ".join(f"{key}: {value}" for key, value in wanted)
+            draft.refuse_at(
+                draft.named((*loc, "approval")),
+                f"auto-approval of {what} is for clusters with {labels}, and there are none",
+                "label a cluster so, or remove the condition",
+            )
+
+
+def transport_fits_credentials(draft: Draft, fleet: Fleet) -> None:
+    """A key for https or a token for ssh is never used: better said than silently anonymous."""
+    for name, source in fleet.sources.items():
+        https = source.url.startswith(("https://", "http://"))
+        credentials, loc = source.credentials, ("sources", name, "credentials")
+        if source.kind != "git":
+            continue
+        if https and credentials.ssh_key:
+            draft.refuse((*loc, "ssh_key"), "an ssh key is not used over https", "use ssh://")
+        if not https and credentials.token:
+            draft.refuse((*loc, "token"), "a token is only used over https", "use https://")
+
+
+def secrets_are_there(draft: Draft, fleet: Fleet) -> None:
+    """Every secret can be read now; a start that fails later fails in the night."""
+    for loc, ref in _references(fleet):
+        try:
+            read_secret(ref, draft.env)
+        except ConfigError as error:
+            draft.refuse(loc, error.message, error.hint)
+
+
+def _references(fleet: Fleet) -> Iterator[tuple[Loc, SecretRef]]:
+    listed: list[tuple[Loc, SecretRef | None]] = [
+        (("store", "password"), fleet.store.password),
+        (("vault", "key"), fleet.vault.key),
+    ]
+    for name, source in fleet.sources.items():
+        at: Loc = ("sources", name, "credentials")
+        listed += [((*at, "token"), source.credentials.token)]
+        listed += [((*at, "ssh_key"), source.credentials.ssh_key)]
+    for notifier in fleet.notifiers:
+        for key, value in notifier.options.items():
+            if isinstance(value, SecretRef):
+                listed.append((("notifiers", notifier.name, notifier.kind, key), value))
+    yield from ((loc, ref) for loc, ref in listed if ref is not None)

@@ -1,0 +1,110 @@
+"""The small types of the fleet file: names, durations, references to secrets.
+
+Each says in its own words what is wrong and what to write, and describes itself in the published
+JSON Schema. Used by :mod:`gitops.config.shape`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+_DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_WORD = r"[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?"
+_DURATION = re.compile(r"([1-9][0-9]{0,8})(s|m|h|d)")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_ENV = r"[A-Za-z_][A-Za-z0-9_]*"
+_HOST = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?(:[0-9]{1,5})?"
+_ACCOUNT = rf"{_DNS_LABEL}/[a-z0-9]([-a-z0-9.]{{0,251}}[a-z0-9])?"
+
+
+def said(message: str, hint: str = "") -> PydanticCustomError:
+    """An error in our words: ``message`` continues the name of the key, braces included."""
+    return PydanticCustomError("said", "{message}", {"message": message, "hint": hint})
+
+
+def _matching(pattern: str, message: str, hint: str) -> Callable[[str], str]:
+    compiled = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if compiled.fullmatch(value) is None:
+            raise said(message, hint)
+        return value
+
+    return check
+
+
+def _text(pattern: str, message: str, hint: str) -> list[Any]:
+    schema = {"type": "string", "pattern": f"^{pattern}$"}
+    return [AfterValidator(_matching(pattern, message, hint)), WithJsonSchema(schema)]
+
+
+def dns_label(value: str) -> str:
+    """The name itself; raises ValueError unless it can be a Kubernetes label value and object name
+    (RFC 1123 label: lower-case letters, digits and dashes, at most 63)."""
+    if re.fullmatch(_DNS_LABEL, value) is None:
+        raise ValueError(value)
+    return value
+
+
+_LABEL_RULE = (
+    "is not a name",
+    "names are lower-case letters, digits and dashes, at most 63, such as shop-eu",
+)
+Label = Annotated[str, *_text(_DNS_LABEL, *_LABEL_RULE)]
+Word = Annotated[
+    str,
+    *_text(_WORD, "is not a name", "names are letters, digits, dots, dashes and underscores"),
+]
+Env = Annotated[
+    str, *_text(_ENV, "is not the name of an environment variable", "for example SHOP_TOKEN")
+]
+Host = Annotated[
+    str, *_text(_HOST, "is not a host", "write a name alone, such as charts.example.com")
+]
+Account = Annotated[
+    str, *_text(_ACCOUNT, "is not a service account", "write NAMESPACE/NAME, such as shop/deployer")
+]
+
+
+def duration(text: object) -> timedelta:
+    """``30s``, ``5m``, ``2h`` or ``1d``: a whole number and one unit."""
+    found = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        raise said("is not a duration", "write a whole number and a unit: 30s, 5m, 2h or 1d")
+    seconds = int(found[1]) * _UNITS[found[2]]
+    if seconds > 366 * 86400:
+        raise said("is longer than a year", "the longest duration is 366d")
+    return timedelta(seconds=seconds)
+
+
+Duration = Annotated[
+    timedelta,
+    PlainValidator(duration),
+    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["30s"]}),
+]
+
+
+def _several(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+_TEXTS = {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+OneOrMore = Annotated[list[str], BeforeValidator(_several), WithJsonSchema(_TEXTS)]
+"""``a`` or ``[a, b]``."""
+
+
+def no_literal(value: object) -> object:
+    """A secret is a mapping that says where it is; anything else would be the secret itself."""
+    if not isinstance(value, dict):
+        raise said(
+            "is a secret in clear",
+            "take it out of the file (and change it), then refer to it: "
+            "{env: VARIABLE} or {file: PATH}",
+        )
+    return value

@@ -1,0 +1,337 @@
+"""The fleet file as the operator writes it: every key, its type and its description.
+
+The descriptions (the texts under the fields) become the published JSON Schema that editors show.
+What needs more than one key at a time is checked in :mod:`gitops.config.build` and
+:mod:`gitops.config.rules`; values end up as :mod:`gitops.model.fleet`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+
+from gitops.config.scalars import (
+    Account,
+    Duration,
+    Env,
+    Host,
+    Label,
+    OneOrMore,
+    Word,
+    no_literal,
+)
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+    )
+
+
+def by_type(**tags: type) -> Discriminator:
+    """Chooses the variant by the YAML type alone, so that an error speaks of one variant."""
+
+    def choose(value: object) -> str | None:
+        return next((f"<{name}>" for name, kind in tags.items() if isinstance(value, kind)), None)
+
+    return Discriminator(choose)
+
+
+class Secret(Shape):
+    """Where a secret is: an environment variable or a file. Never the secret itself."""
+
+    env: Env | None = None
+    """Name of an environment variable of the controller."""
+    file: str | None = None
+    """A file that only the controller's user may read; relative paths start at this file."""
+
+
+SecretAt = Annotated[Secret, BeforeValidator(no_literal)]
+
+
+class Credentials(Shape):
+    """How a source is signed in to."""
+
+    username: str = ""
+    """User name beside the token; most forges accept any."""
+    token: SecretAt | None = None
+    """Token or password for https."""
+    ssh_key: SecretAt | None = None
+    """Private key for ssh."""
+    known_hosts: str | None = None
+    """File with the host keys that are accepted over ssh."""
+    ca_file: str | None = None
+    """Certificates that https servers are verified against, instead of the system's."""
+
+
+class Source(Shape):
+    """A watched repository. Give it `git` or `directory` (or `kind` and `url` for others)."""
+
+    git: str | None = None
+    """A git repository: https://…, ssh://… or git@host:path."""
+    directory: str | None = None
+    """A folder on this machine; relative paths start at this file."""
+    kind: str | None = None
+    """Another kind of source, by its plugin's name."""
+    url: str | None = None
+    """Where a source of another kind is."""
+    ref: str = "main"
+    """Branch or tag that is followed."""
+    interval: Duration = timedelta(seconds=30)
+    """How often the remote is asked."""
+    credentials: Credentials = Credentials()
+    """How to sign in; secrets by reference."""
+    allow_local: bool = False
+    """Permit a path or file: URL on this machine as a git repository."""
+    authors: list[str] = []
+    """People who count as author where the source cannot tell (directories)."""
+    options: dict[str, Any] = {}
+    """Options of the source's plugin."""
+
+
+class Cluster(Shape):
+    """A Kubernetes cluster. Give it `context`, `in_cluster` or `sandbox`."""
+
+    context: str | None = None
+    """Context of the kubeconfig."""
+    kubeconfig: str | None = None
+    """Kubeconfig file; default: $KUBECONFIG, else ~/.kube/config."""
+    in_cluster: bool = False
+    """The cluster the controller itself runs in."""
+    sandbox: Label | None = None
+    """Name of a sandbox started with `gitops sandbox up`."""
+    labels: dict[str, str] = {}
+    """Labels that applications select clusters by."""
+    namespace: Label = "gitops-system"
+    """Namespace of that cluster in which the inventories are kept."""
+
+
+class Selector(Shape):
+    """Clusters that have all of these labels."""
+
+    labels: Annotated[dict[str, str], Field(min_length=1)]
+    """Label names and values, such as {env: prod}."""
+
+
+Targets = Annotated[
+    Annotated[Label, Tag("<name>")]
+    | Annotated[list[Label], Tag("<list>"), Field(min_length=1)]
+    | Annotated[Selector, Tag("<labels>")],
+    by_type(name=str, list=list, labels=dict),
+]
+
+
+class Auto(Shape):
+    """When a plan needs nobody. All that are set must hold."""
+
+    always: bool = False
+    """Every plan (deletes over the budget still ask)."""
+    no_deletes: bool = False
+    """Plans that delete and replace nothing."""
+    clusters: dict[str, str] = {}
+    """Only on clusters with these labels, such as {env: staging}."""
+    takes: bool = False
+    """Also when fields are taken from another manager."""
+
+
+class Approval(Shape):
+    """Who may answer, how many of them, until when."""
+
+    people: list[str] = []
+    """People who may approve. Neither people nor groups: everybody in `people`."""
+    groups: list[str] = []
+    """Groups whose members may approve."""
+    quorum: Annotated[int, Field(ge=1, le=100)] = 1
+    """How many different people have to approve."""
+    author_may_approve: bool = False
+    """Let authors approve their own changes. Gives up the four-eyes principle."""
+    merger_may_approve: bool = False
+    """Do not count whoever merged a change among its authors."""
+    minimum_grade: Literal["claimed", "signed", "authenticated"] = "claimed"
+    """How sure authorship has to be: git's word, a verified signature, or the forge's word."""
+    expires_after: Duration = timedelta(hours=24)
+    """How long a question stays open."""
+    auto: Auto | None = None
+    """When nobody needs to be asked."""
+
+
+class Budget(Shape):
+    """How much may be deleted without a typed confirmation of its own."""
+
+    objects: Annotated[int, Field(ge=0, le=1_000_000)] = 10
+    """Number of objects."""
+    fraction: Annotated[float, Field(ge=0, le=1)] = 1 / 3
+    """Share of the application's objects."""
+    kinds: list[str] = [
+        "PersistentVolumeClaim",
+        "PersistentVolume",
+        "CustomResourceDefinition",
+        "Namespace",
+        "StatefulSet",
+    ]
+    """Kinds of which every single one has to be confirmed."""
+
+
+Choice = Annotated[
+    Annotated[str, Tag("<name>")]
+    | Annotated[
+        dict[str, dict[str, Any]],
+        Tag("<options>"),
+        Field(min_length=1, max_length=1),
+    ],
+    by_type(name=str, options=dict),
+]
+"""A plugin: ``helm``, or ``{helm: {values: [prod.yaml]}}``."""
+
+Checks = dict[
+    str,
+    Annotated[
+        Annotated[bool, Tag("<switch>")] | Annotated[dict[str, Any], Tag("<options>")],
+        by_type(switch=bool, options=dict),
+    ],
+]
+"""Per check ``false`` to switch it off, or its options."""
+
+ApprovalOf = Annotated[
+    Annotated[str, Tag("<name>")] | Annotated[Approval, Tag("<inline>")],
+    by_type(name=str, inline=dict),
+]
+
+
+class Delivered(Shape):
+    """What applications and discoveries have in common."""
+
+    source: str | None = None
+    """Source it is read from, by name; may be left out when there is only one."""
+    clusters: Targets | None = None
+    """Clusters by name, or {labels: {…}}; may be left out when there is only one."""
+    project: Label = "default"
+    """Project it belongs to."""
+    namespace: Label = "default"
+    """Namespace for objects that name none."""
+    renderer: Choice | None = None
+    """plain, kustomize or helm, with options; default: found by looking at the folder."""
+    run_as: Account | None = None
+    """Service account that is impersonated: NAMESPACE/NAME; default: the controller's own."""
+    approval: ApprovalOf = "default"
+    """Name of an approval policy, or the policy itself."""
+    prune: bool = True
+    """Delete what leaves the source (always asked)."""
+    conflicts: Literal["ask", "fail", "leave"] = "ask"
+    """When another manager owns a field: ask to take it, fail, or leave it alone."""
+    drift: Literal["ask", "heal", "report", "ignore"] = "ask"
+    """When live objects are changed by hand: ask, heal without asking, report, or ignore."""
+    delete_budget: Budget = Budget()
+    """How much may be deleted without a typed confirmation."""
+    checks: Checks = {}
+    """Options of checks for this application; over those of the fleet."""
+    verify_timeout: Duration = timedelta(minutes=5)
+    """How long a delivery may take to become healthy."""
+    labels: dict[str, str] = {}
+    """Labels of the application, to filter and group by."""
+
+
+class Application(Delivered):
+    """One folder of a source, delivered to one or more clusters."""
+
+    path: str = ""
+    """Folder in the source; default: its root."""
+
+
+class Discover(Delivered):
+    """Every folder that matches becomes an application."""
+
+    path: str
+    """Folders as a pattern, such as apps/*."""
+    name: str = "{name}"
+    """Name of each application; {name} is the folder's own name, {parent} that of the one above."""
+
+
+class Person(Shape):
+    """One human being under every name they are known by."""
+
+    emails: OneOrMore = []
+    """E-mail addresses in git commits."""
+    github: OneOrMore = []
+    """Logins at GitHub."""
+    gitlab: OneOrMore = []
+    """Logins at GitLab."""
+    bitbucket: OneOrMore = []
+    """Account names at Bitbucket."""
+    gitea: OneOrMore = []
+    """Logins at Gitea or Forgejo."""
+    slack: OneOrMore = []
+    """Slack ids as TEAM:USER."""
+    sso: OneOrMore = []
+    """Single sign-on identities as issuer|subject."""
+
+
+class Store(Shape):
+    """Where history is kept."""
+
+    url: str = ""
+    """sqlite:///… or postgresql+psycopg://user@host/database; default: SQLite in state_dir."""
+    password: SecretAt | None = None
+    """Password of the database."""
+
+
+class Vault(Shape):
+    """Where approved bytes are kept, encrypted."""
+
+    folder: str | None = None
+    """Default: vault/ in state_dir; with replicas a shared folder."""
+    key: SecretAt | None = None
+    """32 bytes as base64 or hex; default: a key file made in state_dir."""
+
+
+class Api(Shape):
+    """Where the controller's own API listens."""
+
+    socket: str | None = None
+    """Unix socket; default: api.sock in state_dir."""
+    listen: str = ""
+    """127.0.0.1:PORT to listen on loopback as well."""
+
+
+class FleetFile(Shape):
+    """The fleet: what is watched, where it goes, and who may say yes."""
+
+    include: OneOrMore = []
+    """More files (paths or patterns, relative to this one); their sections are merged."""
+    state_dir: str | None = None
+    """Folder of the controller's state; default: under $XDG_STATE_HOME/gitops-controller."""
+    sources: dict[Label, Source] = {}
+    """Repositories that are watched, by name."""
+    clusters: dict[Label, Cluster] = {}
+    """Kubernetes clusters, by name."""
+    applications: dict[Label, Application] = {}
+    """What is delivered where, by name."""
+    discover: list[Discover] = []
+    """Folders of sources that become applications by themselves."""
+    approvals: dict[Word, Approval] = {}
+    """Approval policies, by name; `default` holds where none is named."""
+    people: dict[Word, Person] = {}
+    """Human beings, by name."""
+    groups: dict[Word, list[str]] = {}
+    """Groups of people, by name."""
+    bots: list[str] = []
+    """E-mails and logins (github:name) of machines: they author nothing and approve nothing."""
+    notifiers: dict[Word, Choice] = {}
+    """Who is told of what happens, by name."""
+    checks: Checks = {}
+    """Options of checks for every application."""
+    store: Store = Store()
+    """Where history is kept."""
+    vault: Vault = Vault()
+    """Where approved bytes are kept."""
+    api: Api = Api()
+    """Where the controller's own API listens."""
+    chart_hosts: list[Host] = []
+    """Hosts that Helm charts may be fetched from."""
