@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, select, update
 
 from gitops.errors import StaleWrite
 from gitops.model.events import Epoch
@@ -83,13 +83,18 @@ class SqlLeases:
 
 def check_epoch(database: Database, connection: Connection, epoch: Epoch) -> None:
     """Raises StaleWrite unless the lease still has this epoch and time left."""
-    query = select(t.lease.c.expires_at).where(_is(epoch))
-    row = connection.execute(query).first()
-    if row is None or row.expires_at <= database.now(connection):
+    held = {"of": epoch.lease, "of_epoch": epoch.number}
+    expires_at = connection.execute(_EXPIRY, held).scalar()
+    if expires_at is None or expires_at <= database.now(connection):
         raise StaleWrite(
             f"lease lost: {epoch.lease} has run out or belongs to another process",
             hint="nothing was written; whoever holds it now carries on",
         )
+
+
+_EXPIRY = select(t.lease.c.expires_at).where(
+    t.lease.c.name == bindparam("of"), t.lease.c.epoch == bindparam("of_epoch")
+)
 
 
 def _is(epoch: Epoch) -> Any:

@@ -9,22 +9,22 @@ nobody: not the gate, not the desk, not the lanes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
-from sqlalchemy import Connection, Row, Table, and_, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from gitops.errors import StaleWrite
 from gitops.model import events as e
 from gitops.model.approval import Decision, Member, MemberState, RequestState, Verdict, root_of
-from gitops.model.delivery import Cause, ChangeState, Delivered, Hold, LaneId
+from gitops.model.delivery import Cause, Change, ChangeState, Delivered, Hold, LaneId
 from gitops.model.ids import Digest, PersonName
 from gitops.model.source import SourceStatus
 from gitops.records import dumps, loads
 from gitops.store import tables as t
 from gitops.store.reading import Names, SqlReading, Versions
+from gitops.store.upsert import upsert
 
 _UNCLAIMED = (ChangeState.OPEN, ChangeState.BLOCKED, ChangeState.ASKING)
 _CLAIMABLE = (ChangeState.OPEN, ChangeState.ASKING)
@@ -45,13 +45,50 @@ class Step:
     sequence: int
     at: float
 
-    def one(self, query: Any) -> Row[Any] | None:
-        return self.connection.execute(query).first()
+    def one(self, query: Any, **values: Any) -> Row[Any] | None:
+        return self.connection.execute(query, values).first()
 
-    def run(self, statement: Any) -> int:
+    def all(self, query: Any, **values: Any) -> Sequence[Row[Any]]:
+        return self.connection.execute(query, values).all()
+
+    def run(self, statement: Any, **values: Any) -> int:
         """Executes and returns the number of rows it met."""
-        return int(self.connection.execute(statement).rowcount)
+        return int(self.connection.execute(statement, values).rowcount)
 
+
+# Held as constants with bound parameters: building a statement costs four times running it.
+_OF: Any = bindparam("of")
+_LANE_IS = (
+    t.lane.c.application == bindparam("of_application"),
+    t.lane.c.target == bindparam("of_target"),
+)
+_LANE = select(t.lane.c.generation, t.lane.c.current).where(*_LANE_IS)
+_SET_LANE = update(t.lane).where(*_LANE_IS)
+_CHANGE = select(t.change, t.lane.c.current).join(t.lane).where(t.change.c.id == _OF)
+_SET_CHANGE = update(t.change).where(t.change.c.id == _OF)
+_SET_DELIVERY = update(t.delivery).where(t.delivery.c.change == _OF)
+_VERSIONS = select(t.plan.c.versions).where(t.plan.c.change == _OF)
+_REQUEST = select(t.request).where(t.request.c.id == _OF)
+_OPEN_OCCASION = select(t.request.c.id).where(
+    t.request.c.occasion == _OF, t.request.c.state == RequestState.OPEN.value
+)
+_SET_REQUEST = update(t.request).where(t.request.c.id == _OF)
+_M = t.request_member.c
+_MEMBER_IS = (_M.request == _OF, _M.change == bindparam("of_change"))
+_MEMBER = select(t.request_member).where(*_MEMBER_IS)
+_SET_MEMBER = update(t.request_member).where(*_MEMBER_IS)
+_ASKING = select(_M.change, _M.seal, _M.plan).where(
+    _M.request == _OF, _M.state == MemberState.ASKING.value
+)
+_ASKED_IN = select(_M.request).where(_M.change == _OF, _M.state == MemberState.ASKING.value)
+_APPROVED_MEMBER = select(_M.seal).where(
+    _M.change == _OF, _M.state == MemberState.APPROVED.value, _M.seal == bindparam("of_seal")
+)
+_APPROVALS = select(t.verdict.c.payload).where(
+    t.verdict.c.request == _OF, t.verdict.c.decision == Decision.APPROVE.value
+)
+_TOKEN = select(t.token.c.id).where(t.token.c.id == _OF)
+_REVOKE = update(t.token).where(t.token.c.id == _OF, t.token.c.revoked_at.is_(None))
 
 E = TypeVar("E")
 Projection = Callable[[Step, Any], None]
@@ -61,15 +98,6 @@ PROJECTIONS: dict[type[Any], Projection] = {}
 def project(step: Step, event: e.Event) -> None:
     """Applies an event to the tables. Raises StaleWrite."""
     PROJECTIONS[type(event)](step, event)
-
-
-def upsert(connection: Connection, table: Table) -> Any:
-    """``INSERT … ON CONFLICT (primary key) DO UPDATE`` of every other column. Takes one row's
-    values or a list of them at execution."""
-    make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement: Any = make(table)
-    changed = {c.name: statement.excluded[c.name] for c in table.c if not c.primary_key}
-    return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
 
 
 def _on(kind: type[E]) -> Callable[[Callable[[Step, E], None]], Callable[[Step, E], None]]:
@@ -92,34 +120,33 @@ def _change_opened(step: Step, event: e.ChangeOpened) -> None:
     change = event.change
     _occupy(step, change.lane, change.generation, change.id)
     step.run(
-        insert(t.change).values(
-            id=change.id,
-            number=step.sequence,
-            application=change.lane.application,
-            target=change.lane.target,
-            generation=change.generation,
-            cause=change.cause.value,
-            payload=dumps(type(change), change),
-            state=ChangeState.OPEN.value,
-            reason="",
-            opened_at=step.at,
-            updated_at=step.at,
-        )
+        insert(t.change),
+        id=change.id,
+        number=step.sequence,
+        application=change.lane.application,
+        target=change.lane.target,
+        generation=change.generation,
+        cause=change.cause.value,
+        payload=dumps(Change, change),
+        state=ChangeState.OPEN.value,
+        reason="",
+        opened_at=step.at,
+        updated_at=step.at,
     )
 
 
 def _occupy(step: Step, lane: LaneId, generation: int, change: str) -> None:
-    row = step.one(select(t.lane.c.generation, t.lane.c.current).where(_lane_is(lane)))
+    row = step.one(_LANE, **_of_lane(lane))
     known = row.generation if row else 0
     if row and row.current:
         _stale(f"{lane} already works on a change")
     if known != generation:
         _stale(f"{lane} is at generation {known}, the change was made for {generation}")
     if row:
-        step.run(update(t.lane).where(_lane_is(lane)).values(current=change))
+        step.run(_SET_LANE, current=change, **_of_lane(lane))
         return
     names = {"application": lane.application, "target": lane.target}
-    step.run(insert(t.lane).values(**names, generation=generation, current=change))
+    step.run(insert(t.lane), generation=generation, current=change, **names)
 
 
 @_on(e.ChangePlanned)
@@ -129,17 +156,14 @@ def _change_planned(step: Step, event: e.ChangePlanned) -> None:
         _stale("the plan belongs to another change")
     asking = row.state == ChangeState.ASKING and row.seal == event.seal
     state = ChangeState.ASKING if asking else ChangeState.OPEN
-    values = {"plan": event.plan.digest, "seal": event.seal, "reason": ""}
-    _move(step, event.change, state, **values)
-    step.connection.execute(
+    _move(step, event.change, state, plan=event.plan.digest, seal=event.seal, reason="")
+    step.run(
         upsert(step.connection, t.plan),
-        {
-            "change": event.change,
-            "number": step.sequence,
-            "digest": event.plan.digest,
-            "seal": event.seal,
-            "versions": dumps(Versions, event.plan.versions),
-        },
+        change=event.change,
+        number=step.sequence,
+        digest=event.plan.digest,
+        seal=event.seal,
+        versions=dumps(Versions, event.plan.versions),
     )
 
 
@@ -153,8 +177,7 @@ def _change_blocked(step: Step, event: e.ChangeBlocked) -> None:
 def _auto_approved(step: Step, event: e.AutoApproved) -> None:
     row = _open_change(step, event.change, _CLAIMABLE, "approved by a policy")
     _same_seal(row, event.seal)
-    values = {"auto_seal": event.seal, "auto_policy": event.policy}
-    step.run(update(t.change).where(t.change.c.id == event.change).values(**values))
+    step.run(_SET_CHANGE, of=event.change, auto_seal=event.seal, auto_policy=event.policy)
 
 
 @_on(e.Claimed)
@@ -163,32 +186,27 @@ def _claimed(step: Step, event: e.Claimed) -> None:
     _same_seal(row, event.seal)
     if not event.approved_by or not _approved(step, row, event.seal):
         _stale("nobody approved this change under its present seal")
-    versions = step.one(select(t.plan.c.versions).where(t.plan.c.change == event.change))
+    plan = step.one(_VERSIONS, of=event.change)
     _move(step, event.change, ChangeState.APPLYING)
     step.run(
-        insert(t.delivery).values(
-            id=event.change[:16],
-            number=step.sequence,
-            change=event.change,
-            application=row.application,
-            target=row.target,
-            started_at=step.at,
-            state=ChangeState.APPLYING.value,
-            reason="",
-            approved_by=dumps(Names, event.approved_by),
-            versions=versions.versions if versions else "[]",
-        )
+        insert(t.delivery),
+        id=event.change[:16],
+        number=step.sequence,
+        change=event.change,
+        application=row.application,
+        target=row.target,
+        started_at=step.at,
+        state=ChangeState.APPLYING.value,
+        reason="",
+        approved_by=dumps(Names, event.approved_by),
+        versions=plan.versions if plan else "[]",
     )
 
 
 def _approved(step: Step, change: Row[Any], seal: Digest) -> bool:
     """By a policy, by people in a request, or by people before a delivery that failed: `retry`
     reuses a seal while it holds."""
-    if change.auto_seal == seal:
-        return True
-    m = t.request_member.c
-    by_people = and_(m.change == change.id, m.state == MemberState.APPROVED, m.seal == seal)
-    if step.one(select(m.seal).where(by_people).limit(1)):
+    if change.auto_seal == seal or step.one(_APPROVED_MEMBER, of=change.id, of_seal=seal):
         return True
     return bool(SqlReading(step.connection).approved_seal(_lane_of(change), seal))
 
@@ -197,12 +215,13 @@ def _approved(step: Step, change: Row[Any], seal: Digest) -> bool:
 def _apply_finished(step: Step, event: e.ApplyFinished) -> None:
     _open_change(step, event.change, (ChangeState.APPLYING,), "verified")
     _move(step, event.change, ChangeState.VERIFYING, reason=event.summary)
-    _update_delivery(step, event.change, state=ChangeState.VERIFYING.value, reason=event.summary)
+    state = ChangeState.VERIFYING.value
+    step.run(_SET_DELIVERY, of=event.change, state=state, reason=event.summary)
 
 
 @_on(e.Noted)
 def _noted(step: Step, event: e.Noted) -> None:
-    if not step.one(select(t.change.c.id).where(t.change.c.id == event.change)):
+    if not step.one(_CHANGE, of=event.change):
         _stale("there is no such change")
 
 
@@ -216,7 +235,7 @@ def _change_closed(step: Step, event: e.ChangeClosed) -> None:
     _free_lane(step, row, event)
     if claimed:
         ended = {"state": event.state.value, "reason": event.reason, "finished_at": step.at}
-        _update_delivery(step, event.change, **ended)
+        step.run(_SET_DELIVERY, of=event.change, **ended)
     _leave_requests(step, event.change, event.reason)
 
 
@@ -227,21 +246,20 @@ def _free_lane(step: Step, row: Row[Any], event: e.ChangeClosed) -> None:
     if event.hold:
         column = "drift_hold" if row.cause == Cause.DRIFT else "hold"
         values[column] = dumps(Hold, event.hold)
-    step.run(update(t.lane).where(_lane_is(_lane_of(row))).values(**values))
+    step.run(_SET_LANE, **_of_lane(_lane_of(row)), **values)
 
 
 @_on(e.HoldLifted)
 def _hold_lifted(step: Step, event: e.HoldLifted) -> None:
     column = "drift_hold" if event.drift else "hold"
-    step.run(update(t.lane).where(_lane_is(event.lane)).values({column: None}))
+    step.run(_SET_LANE, **_of_lane(event.lane), **{column: None})
 
 
 def _open_change(
     step: Step, change: str, states: tuple[ChangeState, ...], becoming: str
 ) -> Row[Any]:
     """The change's row, if it is the current one of its lane and in one of ``states``."""
-    query = select(t.change, t.lane.c.current).join(t.lane).where(t.change.c.id == change)
-    row = step.one(query)
+    row = step.one(_CHANGE, of=change)
     if row is None:
         _stale("there is no such change")
     if row.current != change:
@@ -257,17 +275,11 @@ def _same_seal(change: Row[Any], seal: Digest) -> None:
 
 
 def _move(step: Step, change: str, state: ChangeState, **values: Any) -> None:
-    values |= {"state": state.value, "updated_at": step.at}
-    step.run(update(t.change).where(t.change.c.id == change).values(**values))
+    step.run(_SET_CHANGE, of=change, state=state.value, updated_at=step.at, **values)
 
 
-def _update_delivery(step: Step, change: str, **values: Any) -> None:
-    step.run(update(t.delivery).where(t.delivery.c.change == change).values(**values))
-
-
-def _lane_is(lane: LaneId) -> Any:
-    c = t.lane.c
-    return and_(c.application == lane.application, c.target == lane.target)
+def _of_lane(lane: LaneId) -> dict[str, str]:
+    return {"of_application": lane.application, "of_target": lane.target}
 
 
 def _lane_of(row: Row[Any]) -> LaneId:
@@ -279,20 +291,17 @@ def _lane_of(row: Row[Any]) -> LaneId:
 
 @_on(e.RequestOpened)
 def _request_opened(step: Step, event: e.RequestOpened) -> None:
-    c = t.request.c
-    same = and_(c.occasion == event.occasion, c.state == RequestState.OPEN)
-    if step.one(select(c.id).where(same)) or step.one(select(c.id).where(c.id == event.request)):
+    if step.one(_OPEN_OCCASION, of=event.occasion) or step.one(_REQUEST, of=event.request):
         _stale("this is being asked already")
     step.run(
-        insert(t.request).values(
-            id=event.request,
-            number=step.sequence,
-            occasion=event.occasion,
-            title=event.title,
-            root=root_of(()),
-            state=RequestState.OPEN.value,
-            opened_at=step.at,
-        )
+        insert(t.request),
+        id=event.request,
+        number=step.sequence,
+        occasion=event.occasion,
+        title=event.title,
+        root=root_of(()),
+        state=RequestState.OPEN.value,
+        opened_at=step.at,
     )
 
 
@@ -303,20 +312,18 @@ def _member_asked(step: Step, event: e.MemberAsked) -> None:
     _same_seal(row, event.seal)
     if row.plan != event.plan:
         _stale("the change was planned again")
-    step.connection.execute(
+    step.run(
         upsert(step.connection, t.request_member),
-        {
-            "request": event.request,
-            "change": event.change,
-            "number": step.sequence,
-            "seal": event.seal,
-            "plan": event.plan,
-            "state": MemberState.ASKING.value,
-            "expires_at": float(event.expires_at),
-            "moved": event.moved,
-            "by": "[]",
-            "reason": "",
-        },
+        request=event.request,
+        change=event.change,
+        number=step.sequence,
+        seal=event.seal,
+        plan=event.plan,
+        state=MemberState.ASKING.value,
+        expires_at=float(event.expires_at),
+        moved=event.moved,
+        by="[]",
+        reason="",
     )
     _move(step, event.change, ChangeState.ASKING, request=event.request)
     _follow_root(step, event.request)
@@ -331,77 +338,62 @@ def _answered(step: Step, event: e.Answered) -> None:
     if not asking.issuperset(verdict.covers):
         _stale("the answer covers something that is not being asked")
     step.run(
-        insert(t.verdict).values(
-            number=step.sequence,
-            request=verdict.request,
-            root=verdict.root,
-            person=verdict.person,
-            decision=verdict.decision.value,
-            at=float(verdict.at),
-            payload=dumps(Verdict, verdict),
-        )
+        insert(t.verdict),
+        number=step.sequence,
+        request=verdict.request,
+        root=verdict.root,
+        person=verdict.person,
+        decision=verdict.decision.value,
+        at=float(verdict.at),
+        payload=dumps(Verdict, verdict),
     )
 
 
 @_on(e.MemberDecided)
 def _member_decided(step: Step, event: e.MemberDecided) -> None:
-    c = t.request_member.c
-    which = and_(c.request == event.request, c.change == event.change)
-    member = step.one(select(t.request_member).where(which))
+    which = {"of": event.request, "of_change": event.change}
+    member = step.one(_MEMBER, **which)
     if member is None or member.state != MemberState.ASKING:
         _stale("the member is not being asked about")
     if event.state is MemberState.ASKING:
         _stale("asking is no decision")
     if event.state is MemberState.APPROVED:
         _behind_it(step, event, member.seal)
-    decided = {"state": event.state.value, "reason": event.reason}
     by = dumps(tuple[PersonName, ...], event.by)
-    step.run(update(t.request_member).where(which).values(by=by, **decided))
+    step.run(_SET_MEMBER, **which, state=event.state.value, by=by, reason=event.reason)
     _follow_root(step, event.request)
 
 
 def _behind_it(step: Step, event: e.MemberDecided, seal: Digest) -> None:
     """Every person named said yes to this change under this very seal, in this request."""
-    query = select(t.verdict.c.payload).where(
-        t.verdict.c.request == event.request,
-        t.verdict.c.decision == Decision.APPROVE,
-        t.verdict.c.person.in_(event.by),
-    )
-    answers = [loads(Verdict, row.payload) for row in step.connection.execute(query)]
+    answers = [loads(Verdict, row.payload) for row in step.all(_APPROVALS, of=event.request)]
     said_yes = {v.person for v in answers if (event.change, seal) in v.covers}
     if not event.by or not said_yes.issuperset(event.by):
         _stale("nobody answered yes to the member's present seal")
 
 
 def _leave_requests(step: Step, change: str, reason: str) -> None:
-    c = t.request_member.c
-    asking = and_(c.change == change, c.state == MemberState.ASKING)
-    requests = step.connection.execute(select(c.request).where(asking)).scalars().all()
-    for request in requests:
-        left = {"state": MemberState.LEFT.value, "reason": reason}
-        step.run(update(t.request_member).where(asking, c.request == request).values(**left))
-        _follow_root(step, request)
+    for row in step.all(_ASKED_IN, of=change):
+        which = {"of": row.request, "of_change": change}
+        step.run(_SET_MEMBER, **which, state=MemberState.LEFT.value, reason=reason)
+        _follow_root(step, row.request)
 
 
 def _open_request(step: Step, request: str) -> Row[Any]:
-    row = step.one(select(t.request).where(t.request.c.id == request))
+    row = step.one(_REQUEST, of=request)
     if row is None or row.state != RequestState.OPEN:
         _stale("the request is closed" if row else "there is no such request")
     return row
 
 
 def _asking(step: Step, request: str) -> tuple[Member, ...]:
-    c = t.request_member.c
-    query = select(c.change, c.seal, c.plan).where(c.request == request)
-    rows = step.connection.execute(query.where(c.state == MemberState.ASKING))
-    return tuple(Member(row.change, row.seal, row.plan) for row in rows)
+    return tuple(Member(row.change, row.seal, row.plan) for row in step.all(_ASKING, of=request))
 
 
 def _follow_root(step: Step, request: str) -> None:
     asking = _asking(step, request)
     state = RequestState.OPEN if asking else RequestState.CLOSED
-    values = {"root": root_of(asking), "state": state.value}
-    step.run(update(t.request).where(t.request.c.id == request).values(**values))
+    step.run(_SET_REQUEST, of=request, root=root_of(asking), state=state.value)
 
 
 # --- sources and tokens -----------------------------------------------------------------------
@@ -410,29 +402,25 @@ def _follow_root(step: Step, request: str) -> None:
 @_on(e.SourceLooked)
 def _source_looked(step: Step, event: e.SourceLooked) -> None:
     status = dumps(SourceStatus, event.status)
-    values = {"name": event.status.source, "status": status, "at": step.at}
-    step.connection.execute(upsert(step.connection, t.source), values)
+    step.run(upsert(step.connection, t.source), name=event.status.source, status=status, at=step.at)
 
 
 @_on(e.TokenCreated)
 def _token_created(step: Step, event: e.TokenCreated) -> None:
-    if step.one(select(t.token.c.id).where(t.token.c.id == event.token)):
+    if step.one(_TOKEN, of=event.token):
         _stale("a token of that id exists")
     step.run(
-        insert(t.token).values(
-            id=event.token,
-            person=event.person,
-            hash=event.hash,
-            expires_at=float(event.expires_at),
-            note=event.note,
-            created_at=step.at,
-        )
+        insert(t.token),
+        id=event.token,
+        person=event.person,
+        hash=event.hash,
+        expires_at=float(event.expires_at),
+        note=event.note,
+        created_at=step.at,
     )
 
 
 @_on(e.TokenRevoked)
 def _token_revoked(step: Step, event: e.TokenRevoked) -> None:
-    alive = and_(t.token.c.id == event.token, t.token.c.revoked_at.is_(None))
-    revoked = {"revoked_at": step.at, "revoked_by": event.by}
-    if not step.run(update(t.token).where(alive).values(**revoked)):
+    if not step.run(_REVOKE, of=event.token, revoked_at=step.at, revoked_by=event.by):
         _stale("there is no such token, or it is revoked already")

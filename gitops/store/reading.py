@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import Connection, Row, Select, and_, select
+from sqlalchemy import Connection, Row, Select, and_, bindparam, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from gitops.errors import Permanent
@@ -58,7 +58,7 @@ class SqlReading:
 
     def lane(self, lane: LaneId) -> LaneRecord:
         """The default record for a lane never seen."""
-        row = self._one(select(t.lane).where(_in(t.lane, lane)))
+        row = self._one(_LANE, of_application=lane.application, of_target=lane.target)
         return _lane(row) if row else LaneRecord(lane)
 
     def lanes(self) -> Sequence[LaneRecord]:
@@ -66,7 +66,7 @@ class SqlReading:
         return [_lane(row) for row in self._all(select(t.lane).order_by(*columns[:2]))]
 
     def change(self, change: ChangeId) -> ChangeRecord | None:
-        row = self._one(_CHANGES.where(t.change.c.id == change))
+        row = self._one(_CHANGE, of=change)
         return _change(row) if row else None
 
     def changes(
@@ -82,10 +82,7 @@ class SqlReading:
 
     def plan(self, change: ChangeId) -> Plan | None:
         """The present plan, masked, as it was shown."""
-        query = select(t.event.c.kind, t.event.c.payload).join(
-            t.plan, t.plan.c.number == t.event.c.sequence
-        )
-        row = self._one(query.where(t.plan.c.change == change))
+        row = self._one(_PLAN, of=change)
         return cast("ChangePlanned", decode(row.kind, row.payload)).plan if row else None
 
     def approved_seal(self, lane: LaneId, seal: Digest) -> tuple[str, ...]:
@@ -100,8 +97,8 @@ class SqlReading:
         if not last or last.state != ChangeState.FAILED:
             return ()
         m = t.request_member.c
-        approved = and_(m.change == c.id, m.seal == seal, m.state == MemberState.APPROVED)
-        failed = and_(mine, c.state == ChangeState.FAILED)
+        approved = and_(m.change == c.id, m.seal == seal, m.state == MemberState.APPROVED.value)
+        failed = and_(mine, c.state == ChangeState.FAILED.value)
         query = select(m.by).join(t.change, approved).where(failed).order_by(c.number.desc())
         row = self._one(query.limit(1))
         return loads(Names, row.by) if row else ()
@@ -109,21 +106,18 @@ class SqlReading:
     # --- requests ---
 
     def request(self, request: RequestId) -> Request | None:
-        return self._first_request(t.request.c.id == request)
+        found = self._requests(self._all(_REQUEST, of=request))
+        return found[0] if found else None
 
     def requests(self, *, open_only: bool = True, limit: int = 100) -> Sequence[Request]:
         query = select(t.request).order_by(t.request.c.number.desc()).limit(_most(limit))
         if open_only:
-            query = query.where(t.request.c.state == RequestState.OPEN)
+            query = query.where(t.request.c.state == RequestState.OPEN.value)
         return self._requests(self._all(query))
 
     def request_for(self, occasion: str) -> Request | None:
         """The open request of an occasion; there is at most one."""
-        c = t.request.c
-        return self._first_request(and_(c.occasion == occasion, c.state == RequestState.OPEN))
-
-    def _first_request(self, condition: ColumnElement[bool]) -> Request | None:
-        found = self._requests(self._all(select(t.request).where(condition).limit(1)))
+        found = self._requests(self._all(_OPEN_OCCASION, of=occasion))
         return found[0] if found else None
 
     def _requests(self, rows: Sequence[Row[Any]]) -> list[Request]:
@@ -133,18 +127,14 @@ class SqlReading:
         return [_request(row, members[row.id], verdicts[row.id]) for row in rows]
 
     def _members(self, requests: Sequence[str]) -> Mapping[str, list[Member]]:
-        c = t.request_member.c
-        query = select(t.request_member).where(c.request.in_(requests)).order_by(c.number)
         found: dict[str, list[Member]] = defaultdict(list)
-        for row in self._all(query) if requests else ():
+        for row in self._all(_MEMBERS, of=requests) if requests else ():
             found[row.request].append(_member(row))
         return found
 
     def _verdicts(self, requests: Sequence[str]) -> Mapping[str, list[Verdict]]:
-        c = t.verdict.c
-        query = select(c.request, c.payload).where(c.request.in_(requests)).order_by(c.number)
         found: dict[str, list[Verdict]] = defaultdict(list)
-        for row in self._all(query) if requests else ():
+        for row in self._all(_VERDICTS, of=requests) if requests else ():
             found[row.request].append(loads(Verdict, row.payload))
         return found
 
@@ -224,17 +214,44 @@ class SqlReading:
         query = select(t.outbox).where(c.sent_at.is_(None)).order_by(c.created_at, c.id)
         return [_notice(row) for row in self._all(query.limit(_most(limit)))]
 
-    def _all(self, query: Select[Any]) -> Sequence[Row[Any]]:
-        return self._connection.execute(query).all()
+    def _all(self, query: Select[Any], **values: Any) -> Sequence[Row[Any]]:
+        return self._connection.execute(query, values).all()
 
-    def _one(self, query: Select[Any]) -> Row[Any] | None:
-        return self._connection.execute(query).first()
+    def _one(self, query: Select[Any], **values: Any) -> Row[Any] | None:
+        return self._connection.execute(query, values).first()
 
 
-_OPEN = tuple(state for state in ChangeState if not state.terminal)
-_LAST_WORDS = tuple(sorted(TERMINAL - {ChangeState.SUPERSEDED}))
+_OPEN = tuple(state.value for state in ChangeState if not state.terminal)
+_LAST_WORDS = tuple(sorted(state.value for state in TERMINAL - {ChangeState.SUPERSEDED}))
 _CHANGES = select(t.change, t.delivery.c.id.label("delivery_id")).join_from(
     t.change, t.delivery, t.delivery.c.change == t.change.c.id, isouter=True
+)
+# The questions of every delivery, built once: building costs four times running.
+_OF: Any = bindparam("of")
+_ANY_OF: Any = bindparam("of", expanding=True)
+_LANE = select(t.lane).where(
+    t.lane.c.application == bindparam("of_application"),
+    t.lane.c.target == bindparam("of_target"),
+)
+_CHANGE = _CHANGES.where(t.change.c.id == _OF)
+_PLAN = (
+    select(t.event.c.kind, t.event.c.payload)
+    .join(t.plan, t.plan.c.number == t.event.c.sequence)
+    .where(t.plan.c.change == _OF)
+)
+_REQUEST = select(t.request).where(t.request.c.id == _OF)
+_OPEN_OCCASION = select(t.request).where(
+    t.request.c.occasion == _OF, t.request.c.state == RequestState.OPEN.value
+)
+_MEMBERS = (
+    select(t.request_member)
+    .where(t.request_member.c.request.in_(_ANY_OF))
+    .order_by(t.request_member.c.number)
+)
+_VERDICTS = (
+    select(t.verdict.c.request, t.verdict.c.payload)
+    .where(t.verdict.c.request.in_(_ANY_OF))
+    .order_by(t.verdict.c.number)
 )
 _DELIVERIES = select(
     t.change,

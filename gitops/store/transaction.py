@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gitops.errors import StaleWrite
 from gitops.model.delivery import AppliedObject, LaneId
@@ -21,8 +20,9 @@ from gitops.records import dumps
 from gitops.store import tables as t
 from gitops.store.chain import link_hash
 from gitops.store.codec import encode, kind_of, subject_of
-from gitops.store.projections import Step, project, upsert
+from gitops.store.projections import Step, project
 from gitops.store.reading import SqlReading
+from gitops.store.upsert import insert_new, upsert
 
 
 class SqlTransaction(SqlReading):
@@ -68,7 +68,6 @@ class SqlTransaction(SqlReading):
 
     def enqueue(self, notice: Notice) -> None:
         """A notice whose id is known already, delivered or not, is not queued again."""
-        make = postgresql.insert if self._connection.dialect.name == "postgresql" else sqlite.insert
         values = {
             "id": notice.id,
             "notifier": notice.notifier,
@@ -79,23 +78,19 @@ class SqlTransaction(SqlReading):
             "attempts": notice.attempts,
             "error": "",
         }
-        statement: Any = make(t.outbox)
-        self._connection.execute(statement.on_conflict_do_nothing(), values)
+        self._connection.execute(insert_new(self._connection, t.outbox), values)
 
     def sent(self, notice: str, attempts: int, error: str = "") -> None:
         """Marks a notice delivered (no error) or counts an attempt."""
         values: dict[str, Any] = {"attempts": attempts, "error": error}
         if not error:
             values["sent_at"] = self._at
-        self._connection.execute(update(t.outbox).where(t.outbox.c.id == notice).values(**values))
+        self._connection.execute(_SENT, {"of": notice, **values})
 
     def _chain(self, event: Event) -> int:
         """Writes the event's row behind its subject's last one; returns its sequence."""
         subject, kind, payload = subject_of(event), kind_of(event), encode(event)
-        c = t.event.c
-        query = select(c.hash).where(c.subject == subject).order_by(c.sequence.desc()).limit(1)
-        last = self._one(query)
-        previous = last.hash if last else ""
+        previous = self._connection.execute(_LAST, {"of": subject}).scalar() or ""
         row = {
             "subject": subject,
             "kind": kind,
@@ -104,7 +99,7 @@ class SqlTransaction(SqlReading):
             "previous": previous,
             "hash": link_hash(previous, subject, kind, payload, self._at),
         }
-        result = self._connection.execute(insert(t.event), row)
+        result = self._connection.execute(_EVENT, row)
         return int(cast("Any", result.inserted_primary_key)[0])
 
 
@@ -116,6 +111,14 @@ def _bound(key: dict[str, str]) -> dict[str, str]:
     return {f"at_{name}": value for name, value in key.items()}
 
 
+_EVENT = insert(t.event)
+_LAST = (
+    select(t.event.c.hash)
+    .where(t.event.c.subject == bindparam("of"))
+    .order_by(t.event.c.sequence.desc())
+    .limit(1)
+)
+_SENT = update(t.outbox).where(t.outbox.c.id == bindparam("of"))
 _FORGET = delete(t.applied_object).where(
     and_(*(c == bindparam(f"at_{c.name}") for c in t.applied_object.primary_key))
 )
