@@ -169,6 +169,8 @@ class CheckJob:
     files: Sequence[RenderedFile]
     catalogue: KindCatalogue | None
     """None when no cluster is at hand: a check that needs it says so in an INFO finding."""
+    facts: ClusterFacts | None = None
+    """Of the target, where there is one: for hints, and to know findings of an older target."""
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -429,7 +431,7 @@ class Planner(Protocol):
 
 class Watchman(Protocol):
     async def until_healthy(
-        self, ids: Sequence[ObjectId], cluster: Cluster, seconds: float
+        self, application: str, ids: Sequence[ObjectId], cluster: Cluster, seconds: float
     ) -> Mapping[ObjectId, ObjectHealth]:
         """Waits on watch events until all are healthy, one is degraded for good, or the time is
         up; says how each is then."""
