@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -35,7 +35,7 @@ from gitops.model.cluster import (
 )
 from gitops.model.fleet import ClusterSpec
 from gitops.model.manifest import ObjectId
-from gitops.ports import Clock
+from gitops.ports import Clock, Cluster
 
 _APPLY = "application/apply-patch+yaml"
 _DEFINES_KINDS = frozenset({"CustomResourceDefinition", "APIService"})
@@ -79,7 +79,14 @@ class KubeCluster:
         self._discovery = Discovery(transport, standing, clock)
         self._live = Live(
             lambda resource, memory: Follower(
-                resource, memory, transport, self._identity, self._fetch, clock, watch_seconds
+                resource,
+                memory,
+                transport,
+                self._identity,
+                self._fetch,
+                self._discovery.now,
+                clock,
+                watch_seconds,
             )
         )
         self._inventory = Inventories(spec.namespace, self._fetch, self._keep)
@@ -202,13 +209,13 @@ class KubeCluster:
         try:
             reply = await self._transport.send(call)
         except NotFound as missing:
-            if (
-                isinstance(missing, Missing) and missing.said_of == id.name
-            ) or not await self._discovery.served(resource):
+            if isinstance(missing, Missing) and missing.said_of == id.name:
+                return None
+            if await self._discovery.now(resource) is None:
                 return None
             raise ClusterUnavailable(
-                "something answered 404 that does not know the kind",
-                hint="is there a proxy between the controller and the API server?",
+                f"{resource.kind} is not served as {resource.version} at this address",
+                hint="its version changed, or a proxy answers instead of the API server",
                 place=str(id),
             ) from missing
         return hold(resource, reply.json())
@@ -229,3 +236,9 @@ class KubeCluster:
 
 def _dry(dry_run: bool) -> tuple[tuple[str, str], ...]:
     return (("dryRun", "All"),) if dry_run else ()
+
+
+if TYPE_CHECKING:
+
+    def _plays(cluster: KubeCluster) -> Cluster:
+        return cluster

@@ -73,13 +73,16 @@ class Discovery:
             )
         return found
 
-    async def served(self, resource: Resource) -> bool:
-        """Does the cluster itself, asked now, still serve this very version of the kind?"""
+    async def now(self, resource: Resource) -> Resource | None:
+        """How the cluster, asked now, serves the kind: the same, in another version, or not.
+
+        A kind of an extension that does not answer at present counts as served as it was.
+        """
         kinds = await self._known(fresh=True)
-        group_version = f"{resource.group}/{resource.version}"
-        if group_version in kinds.stale:
-            return True
-        return resource in kinds.by_kind.get((resource.group, resource.kind), [])
+        if _is_stale(kinds, resource.group, ""):
+            return resource
+        same = _pick(kinds, resource.group, resource.kind, resource.version)
+        return same or _pick(kinds, resource.group, resource.kind, "")
 
     async def facts(self) -> ClusterFacts:
         kinds = await self._known()

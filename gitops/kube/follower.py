@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -29,6 +30,8 @@ from gitops.ports import Clock
 PAGE = 500
 _WATCH_SECONDS = 290
 _LIST_RESTARTS = 3
+_GOOD_WHILE = 60.0
+"""Seconds a watch has to last for the next failure to count as a first one."""
 
 
 class _Expired(Exception):
@@ -43,6 +46,7 @@ class Follower:
         transport: Transport,
         identity: Identity,
         get: Callable[[Resource, ObjectId], Awaitable[HeldObject | None]],
+        now: Callable[[Resource], Awaitable[Resource | None]],
         clock: Clock,
         watch_seconds: int = _WATCH_SECONDS,
     ) -> None:
@@ -51,6 +55,7 @@ class Follower:
         self._transport = transport
         self._identity = identity
         self._get = get
+        self._now = now
         self._clock = clock
         self._watch_seconds = watch_seconds
         self._at = ""
@@ -58,6 +63,7 @@ class Follower:
         self._highest = -1
         """The newest revision ever told of, to notice a history that went back."""
         self._attempted = asyncio.Event()
+        self._asked = asyncio.Event()
         self._trouble: GitopsError | None = None
         self._has_listed = False
         self._task: asyncio.Task[None] | None = None
@@ -70,12 +76,14 @@ class Follower:
         self._task = asyncio.create_task(self._run(), name=f"follow {self._resource.plural}")
 
     async def listed(self) -> None:
-        """Returns once there was a complete list; raises what kept the latest one from being."""
+        """Returns once there was a complete list; raises what kept the next one from being."""
         if self._has_listed:
             return
-        if self._trouble is None:
-            await self._attempted.wait()
-        if not self._has_listed and self._trouble is not None:
+        if self._trouble is not None:
+            self._attempted.clear()
+            self._asked.set()  # somebody waits: do not sleep out the pause
+        await self._attempted.wait()
+        if self._trouble is not None:
             raise self._trouble
 
     async def close(self) -> None:
@@ -86,17 +94,34 @@ class Follower:
     async def _run(self) -> None:
         failures = 0
         while True:
+            began = self._clock.monotonic()
             try:
                 await self._turn(after_failure=failures > 0)
                 failures = 0
             except _Expired:
                 self._at = ""
             except GitopsError as trouble:
+                if self._clock.monotonic() - began > _GOOD_WHILE:
+                    failures = 0
                 failures += 1
                 self._note(trouble)
-                # A refusal will not pass by itself: ask seldom, but ask (rights are granted).
-                slow = isinstance(trouble, ClusterRefused)
-                await asyncio.sleep(backoff(failures, first=5.0 if slow else 0.1, longest=30.0))
+                await self._pause(failures, trouble)
+            except Exception as surprise:
+                # An answer nobody foresaw must not end the following unseen.
+                failures += 1
+                self._at = ""
+                trouble = ClusterUnavailable(
+                    f"following {self._resource.plural} failed: {type(surprise).__name__}"
+                )
+                self._note(trouble)
+                await self._pause(failures, trouble)
+
+    async def _pause(self, failures: int, trouble: GitopsError) -> None:
+        # A refusal will not pass by itself: ask seldom, but ask, since rights are granted.
+        first = 5.0 if isinstance(trouble, ClusterRefused) else 0.1
+        self._asked.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._asked.wait(), backoff(failures, first=first))
 
     async def _turn(self, *, after_failure: bool) -> None:
         if after_failure:
@@ -115,7 +140,6 @@ class Follower:
     # --- list -----------------------------------------------------------------------------
 
     async def _list(self) -> None:
-        rewound = False
         for _ in range(_LIST_RESTARTS):
             try:
                 found, at = await self._pages()
@@ -142,7 +166,7 @@ class Follower:
         while True:
             page = await self._page(token)
             found += [hold(self._resource, item) for item in page.get("items") or []]
-            metadata = page.get("metadata") or {}
+            metadata = page["metadata"]
             token = str(metadata.get("continue", ""))
             if not token:
                 return found, str(metadata.get("resourceVersion", ""))
@@ -160,13 +184,19 @@ class Follower:
             if refused.code == 410:
                 raise _Expired from refused
             raise
-        if not isinstance(page.get("items") or [], list) or "metadata" not in page:
+        if not isinstance(page.get("items") or [], list) or not isinstance(
+            page.get("metadata"), dict
+        ):
             raise ClusterUnavailable(f"the list of {self._resource.plural} is no list")
         return page
 
     async def _vanished(self, missing: NotFound) -> dict[str, Any]:
-        """The kind itself is gone (its CRD was deleted): what we knew of it is settled one by
-        one, then the trouble is told."""
+        """Another version is served instead: go on with that. Or the kind itself is gone (its
+        CRD was deleted): what we knew of it is settled one by one, then the trouble is told."""
+        present = await self._now(self._resource)
+        if present is not None and present != self._resource:
+            self._resource = present
+            raise _Expired from missing
         for id in self._memory.of_kind(self._resource):
             await self._settle(id, -1)
         self._has_listed = False
@@ -183,7 +213,7 @@ class Follower:
         if not self._at:
             return
         page = await self._page("", limit=1)
-        now = revision(str((page.get("metadata") or {}).get("resourceVersion", "")))
+        now = revision(str(page["metadata"].get("resourceVersion", "")))
         if -1 < now < self._highest:
             self._at = ""
 

@@ -68,12 +68,10 @@ def hold(resource: Resource, body: dict[str, Any]) -> HeldObject:
     Items of a LIST come without kind and apiVersion; they are put back, so that ``body`` always is
     a whole object.
     """
-    body.setdefault("kind", resource.kind)
-    body.setdefault(
-        "apiVersion",
-        f"{resource.group}/{resource.version}" if resource.group else resource.version,
-    )
+    version = f"{resource.group}/{resource.version}" if resource.group else resource.version
     try:
+        body.setdefault("kind", resource.kind)
+        body.setdefault("apiVersion", version)
         metadata = body["metadata"]
         namespace = metadata.get("namespace", "") if resource.namespaced else ""
         return HeldObject(
