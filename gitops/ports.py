@@ -395,16 +395,6 @@ class Drawn:
 
 
 @dataclass(frozen=True, slots=True)
-class Confirmed:
-    """A sealed set held against the present live state."""
-
-    sealed: SealedSet
-    """With the resource versions of now."""
-    moved: tuple[str, ...]
-    """What is no longer as approved, in words; empty when everything still holds."""
-
-
-@dataclass(frozen=True, slots=True)
 class Executed:
     outcomes: tuple[ObjectOutcome, ...]
     applied: Mapping[ObjectId, AppliedObject | None]
@@ -419,10 +409,6 @@ class Planner(Protocol):
     """Draws plans for one kind of target and carries them out."""
 
     async def draw(self, job: DrawJob) -> Drawn: ...
-
-    async def confirm(self, sealed: SealedSet, cluster: Cluster) -> Confirmed:
-        """Objects that moved since planning are tried again from the same bytes; what comes out
-        differently is reported. Writes nothing."""
 
     async def execute(self, sealed: SealedSet, cluster: Cluster) -> Executed:
         """Carries out a claimed set; called again after a crash it goes on where it was. Raises

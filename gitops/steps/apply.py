@@ -72,7 +72,7 @@ async def execute(record: ChangeRecord, sealed: SealedSet, kit: Kit) -> Applied:
 
 async def _needless(record: ChangeRecord, sketch: Sketch, kit: Kit) -> Applied:
     """Nothing differs. After a failure or on request, health is looked at again all the same."""
-    if kit.memory.demanded:
+    if record.change.id == kit.memory.insisted:
         return Applied(record, ChangeState.VERIFYING, whole=True)
     now = delivered(record, sketch.parts.artifact, kit)
     await kit.ledger.append(

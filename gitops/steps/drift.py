@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from gitops.model.cluster import LiveObject
 from gitops.model.delivery import AppliedObject
 from gitops.model.ids import Digest, combine
 from gitops.model.manifest import ObjectId
-from gitops.projection import digest_of, owned
+from gitops.projection import digest, owned
 from gitops.steps.kit import Kit
 
 
@@ -53,7 +54,7 @@ def _compare(kit: Kit, applied: dict[ObjectId, AppliedObject]) -> None:
         if ours is None:
             kit.memory.drifted.pop(id, None)
             continue
-        now = _value(present.body, kit) if present else "gone"
+        now = _value(present, kit) if present else "gone"
         if now == ours.projection:
             kit.memory.drifted.pop(id, None)
         else:
@@ -61,5 +62,5 @@ def _compare(kit: Kit, applied: dict[ObjectId, AppliedObject]) -> None:
     kit.memory.suspects.clear()
 
 
-def _value(body: object, kit: Kit) -> str:
-    return digest_of(body, owned(body), kit.digester)  # type: ignore[arg-type]
+def _value(present: LiveObject, kit: Kit) -> str:
+    return digest(present.body, owned(present.body), kit.digester) or ""

@@ -30,6 +30,9 @@ from gitops.ports import (
 )
 from gitops.steps.values import Checker
 
+Reached = Callable[[str, ChangeRecord], None]
+"""Told when a step begins: where the kill tests end the process."""
+
 
 @dataclass(slots=True)
 class Memory:
@@ -41,12 +44,16 @@ class Memory:
     """Objects that moved since they were last compared with what we applied."""
     drifted: dict[ObjectId, str] = field(default_factory=dict)
     """Objects that are not as we left them, with a digest of how they are."""
+    judged: dict[ObjectId, str] = field(default_factory=dict)
+    """Last seen value of objects an open plan touches, so that status updates redraw nothing."""
     followed: bool = False
     """Whether the cluster's live view watches every kind this lane owns."""
     drawn: tuple[ChangeId, Digest, Drawn] | None = None
     """(change, desired digest, plan) of the last drawing, while nothing it touches moved."""
     demanded: str = ""
     """The person who asked for another try (``gitops retry``, ``gitops ask``)."""
+    insisted: ChangeId | None = None
+    """The change opened for that try: it stands although the lane needs nothing by itself."""
     newer: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the source moved on while a rollout is being waited for."""
 
@@ -76,5 +83,4 @@ class Kit:
     decode: Callable[[bytes], SealedSet]
     clock: Clock
     memory: Memory
-    reached: Callable[[str, ChangeRecord], None] = lambda _step, _record: None
-    """Told when a step begins: progress for people, and where the kill tests end the process."""
+    reached: Reached

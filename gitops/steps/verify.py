@@ -54,7 +54,9 @@ async def _until_healthy(
 ) -> Mapping[ObjectId, ObjectHealth] | None:
     """None when a newer commit arrived first."""
     seconds = kit.application.verify_timeout.total_seconds()
-    waiting = asyncio.ensure_future(kit.watchman.until_healthy(ids, kit.cluster, seconds))
+    waiting = asyncio.ensure_future(
+        kit.watchman.until_healthy(kit.lane.application, ids, kit.cluster, seconds)
+    )
     newer = asyncio.ensure_future(kit.memory.newer.wait())
     try:
         await asyncio.wait({waiting, newer}, return_when=asyncio.FIRST_COMPLETED)
@@ -81,7 +83,6 @@ async def _close(
     if state is ChangeState.FAILED:
         hold = Hold(record.plan or combine(), record.change.after, why)
     await kit.ledger.append(ChangeClosed(record.change.id, state, why, now, hold))
-    kit.memory.demanded = ""
     if record.seal is not None:
         await kit.vault.discard(record.seal)
     return Outcome(record, state, why)

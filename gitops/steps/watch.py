@@ -48,6 +48,8 @@ async def watch(kit: Kit) -> ChangeRecord | None:
     rendered = await kit.renders.of(
         kit.application, kit.snapshot, await kit.cluster.facts(), gone=lane.delivered is not None
     )
+    if current is not None and _insisted(kit, current, rendered):
+        return current
     wish = await _wish(kit, lane, rendered)
     await _lift_outdated_holds(kit, lane, rendered, wish)
     if wish is None:
@@ -63,6 +65,13 @@ async def _current(kit: Kit, lane: LaneRecord) -> ChangeRecord | None:
         return None
     change = lane.current
     return await kit.ledger.read(lambda reading: reading.change(change))
+
+
+def _insisted(kit: Kit, current: ChangeRecord, rendered: Rendered) -> bool:
+    """A person asked for this very try, so it stands although nothing else calls for it."""
+    return (
+        current.change.id == kit.memory.insisted and current.change.after == rendered.closure.digest
+    )
 
 
 def _same(change: Change, wish: Wish) -> bool:
@@ -138,6 +147,8 @@ async def _open(
         return record
 
     record = await kit.ledger.write(work)
+    if kit.memory.demanded:
+        kit.memory.demanded, kit.memory.insisted = "", record.change.id
     if current is not None:
         await _discard(kit, current)
     return record

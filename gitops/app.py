@@ -1,0 +1,235 @@
+"""The composition root: the only place that knows every adapter.
+
+``assemble`` puts a controller together from a fleet file; ``offline`` puts the half together that
+changes nothing, for ``gitops plan`` and ``gitops render``. Nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gitops.clock import SystemClock
+from gitops.config.discover import discover
+from gitops.controller import Controller, Parts
+from gitops.engine.desk import Desk, RefusingDesk
+from gitops.engine.keeper import LeaseKeeper
+from gitops.engine.ledger import Ledger
+from gitops.engine.renders import Renders
+from gitops.engine.roster import Roster
+from gitops.jsonable import to_json
+from gitops.masking import Masker
+from gitops.model.delivery import LaneId
+from gitops.model.finding import Finding
+from gitops.model.fleet import ApplicationSpec, ClusterSpec, Fleet, SourceSpec
+from gitops.model.ids import Digest
+from gitops.model.manifest import Desired
+from gitops.plugins import Role, Services, plugins
+from gitops.ports import CheckJob, Clock, Cluster, KindCatalogue, Renderer, Snapshot, Source
+from gitops.sealing import decode, encode
+from gitops.secrets import read_secret
+from gitops.steps.values import Checker
+from gitops.vault import FolderVault, Keyring
+
+RENDERERS = ("helm", "kustomize", "plain")
+"""Asked in this order whether a folder is theirs: the more particular first."""
+
+
+def services_of(fleet: Fleet, keyring: Keyring, clock: Clock) -> Services:
+    """What every plugin may use."""
+    from gitops.children import ChildRunner
+    from gitops.sandbox.tools import Toolbox
+
+    return Services(
+        children=ChildRunner(),
+        digester=keyring,
+        clock=clock,
+        state_dir=fleet.state_dir,
+        cache_dir=fleet.state_dir / "cache",
+        tool=Toolbox().path,
+        chart_hosts=fleet.chart_hosts,
+    )
+
+
+class RendererChoice:
+    """Picks and keeps the renderer of an application: named, or found by looking."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._built: dict[str, Renderer] = {}
+
+    def __call__(self, spec: ApplicationSpec, snapshot: Snapshot) -> Renderer:
+        if spec.renderer:
+            return self._renderer(spec.renderer, spec.options)
+        for name in RENDERERS:
+            renderer = self._renderer(name, {})
+            if renderer.detects(snapshot, spec.path):
+                return self._renderer(name, spec.options)
+        return self._renderer("plain", spec.options)
+
+    def _renderer(self, name: str, options: Mapping[str, Any]) -> Renderer:
+        key = f"{name} {json.dumps(to_json(options), sort_keys=True)}"
+        if key not in self._built:
+            plugin = plugins(Role.RENDERER)[name]
+            self._built[key] = plugin.build(options, self._services)
+        return self._built[key]
+
+
+def checker_of(services: Services) -> Checker:
+    from planners.checks.run import Checkup
+
+    checkup = Checkup(plugins(Role.CHECK), services)
+
+    async def check(
+        lane: LaneId, spec: ApplicationSpec, desired: Desired, catalogue: KindCatalogue
+    ) -> tuple[Finding, ...]:
+        return await checkup.run(CheckJob(lane, spec, desired, desired.files, catalogue))
+
+    return check
+
+
+def source_builder(services: Services) -> Callable[[SourceSpec], Source]:
+    def build(spec: SourceSpec) -> Source:
+        plugin = plugins(Role.SOURCE)[spec.kind]
+        given = {
+            "name": spec.name,
+            "url": spec.url,
+            "ref": spec.ref,
+            "interval": spec.interval,
+            "credentials": spec.credentials,
+            "allow_local": spec.allow_local,
+            "authors": spec.authors,
+            **spec.options,
+        }
+        source: Source = plugin.build(given, services)
+        return source
+
+    return build
+
+
+def connector(clock: Clock) -> Callable[[ClusterSpec], Awaitable[Cluster]]:
+    async def connect(spec: ClusterSpec) -> Cluster:
+        from gitops.kube.cluster import connect as reach
+
+        return await reach(spec, clock=clock, sandbox_kubeconfig=sandbox_kubeconfig)
+
+    return connect
+
+
+def sandbox_kubeconfig(name: str) -> Path:
+    """Raises ConfigError when the sandbox of that name is not up."""
+    from gitops.errors import ConfigError
+    from gitops.sandbox.lifecycle import read
+
+    info = read(name)
+    if info is None:
+        raise ConfigError(f"sandbox {name!r} is not up", hint=f"gitops sandbox up --name {name}")
+    return info.kubeconfig
+
+
+def keyring_of(fleet: Fleet) -> Keyring:
+    if fleet.vault.key is not None:
+        return Keyring.parse(read_secret(fleet.vault.key))
+    return Keyring.kept_in(fleet.state_dir)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A controller with what must be closed after it."""
+
+    controller: Controller
+    close: Callable[[], None]
+
+
+def assemble(fleet: Fleet, clock: Clock | None = None) -> Running:
+    """A controller on the fleet's own store and vault. Raises ConfigError, StoreUnavailable."""
+    from gitops.store import open_store
+    from gitops.store.holders import this_process
+
+    clock = clock or SystemClock()
+    fleet.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    keyring = keyring_of(fleet)
+    password = read_secret(fleet.store.password) if fleet.store.password else None
+    store = open_store(fleet.store, fleet.state_dir, clock, password)
+    ledger = Ledger(store)
+    services = services_of(fleet, keyring, clock)
+    vault = FolderVault(fleet.vault.folder or fleet.state_dir / "vault", keyring)
+    keeper = LeaseKeeper(store.leases, ledger, this_process(), clock)
+    roster = Roster(fleet, discover)
+    desk = Desk(lambda: roster.fleet, roster.spec, clock)
+    parts = _parts(ledger, keeper, vault, keyring, services, clock)
+    return Running(Controller(roster, desk, parts), store.close)
+
+
+def offline(fleet: Fleet, clock: Clock | None = None) -> Running:
+    """The same controller with nothing that lasts: a store in memory, a vault that keeps nothing,
+    a desk that asks nobody. Its caller tends lanes itself and never calls ``run``."""
+    from gitops.store import open_memory_store
+    from gitops.store.holders import this_process
+
+    clock = clock or SystemClock()
+    store = open_memory_store(clock)
+    ledger = Ledger(store)
+    keyring = Keyring.throwaway()
+    services = services_of(fleet, keyring, clock)
+    keeper = LeaseKeeper(store.leases, ledger, this_process(), clock, seconds=86_400)
+    roster = Roster(fleet, discover)
+    desk = RefusingDesk(lambda: roster.fleet, roster.spec, clock)
+    parts = _parts(ledger, keeper, _Forgetful(), keyring, services, clock)
+    return Running(Controller(roster, desk, parts), store.close)
+
+
+def _parts(
+    ledger: Ledger,
+    keeper: LeaseKeeper,
+    vault: FolderVault | _Forgetful,
+    keyring: Keyring,
+    services: Services,
+    clock: Clock,
+) -> Parts:
+    from planners.plan.planner import ManifestPlanner
+
+    planner = ManifestPlanner(keyring, Masker(keyring), clock)
+    return Parts(
+        ledger=ledger,
+        keeper=keeper,
+        vault=vault,
+        digester=keyring,
+        encode=encode,
+        decode=decode,
+        renders=Renders(RendererChoice(services), lambda: keyring.of(b"")),
+        checker=checker_of(services),
+        planner=planner,
+        watchman=planner,
+        tools=f"planner {ManifestPlanner.version}",
+        build_source=source_builder(services),
+        connect=connector(clock),
+        clock=clock,
+        reached=kill_switch(os.environ.get("GITOPS_KILL_AT", "")),
+    )
+
+
+class _Forgetful:
+    """A vault for plans nobody will be asked about."""
+
+    async def put(self, seal: Digest, content: bytes) -> None: ...
+
+    async def get(self, seal: Digest) -> bytes | None:
+        return None
+
+    async def discard(self, seal: Digest) -> None: ...
+
+
+def kill_switch(at: str) -> Callable[[str, object], None]:
+    """Ends this process as ``kill -9`` would when the named step begins, once: set by the crash
+    tests through ``GITOPS_KILL_AT`` and by nobody else."""
+
+    def reached(step: str, _record: object) -> None:
+        if at and step == at:
+            os.kill(os.getpid(), 9)
+
+    return reached

@@ -1,0 +1,379 @@
+"""The running system: sources watched, lanes worked, clusters listened to, people answered.
+
+Made by ``app.py`` out of adapters it never names. ``run`` is the whole life of a controller; the
+methods below it are what the API, and through it the command line, may ask for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from gitops.engine.desk import Desk
+from gitops.engine.keeper import LeaseKeeper
+from gitops.engine.lanes import Lanes
+from gitops.engine.ledger import Ledger
+from gitops.engine.renders import Renders
+from gitops.engine.roster import Roster
+from gitops.engine.watches import SourceWatch
+from gitops.errors import NotAllowed, StaleWrite, Transient
+from gitops.model.approval import Decision, Verdict
+from gitops.model.cluster import LiveEvent
+from gitops.model.delivery import LaneId
+from gitops.model.events import HoldLifted
+from gitops.model.fleet import ClusterSpec, Fleet, SourceSpec
+from gitops.model.ids import (
+    ApplicationName,
+    Digest,
+    PersonName,
+    RequestId,
+    SourceName,
+    TargetName,
+)
+from gitops.model.sealed import SealedSet
+from gitops.model.source import SourceStatus
+from gitops.pipeline import tend
+from gitops.policy import policy_digest
+from gitops.ports import (
+    Clock,
+    Cluster,
+    Digester,
+    Planner,
+    Snapshot,
+    Source,
+    Transaction,
+    Vault,
+    Watchman,
+)
+from gitops.projection import digest, owned
+from gitops.steps.kit import Kit, Memory, Reached
+from gitops.steps.values import Checker
+
+_log = structlog.get_logger(__name__)
+
+DRIFT_SETTLES = 1.0
+"""Seconds a drifted lane is left alone, so that one edit in several writes is one drift."""
+EXPIRY_EVERY = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Every adapter and service a controller is put together from."""
+
+    ledger: Ledger
+    keeper: LeaseKeeper
+    vault: Vault
+    digester: Digester
+    encode: Callable[[SealedSet], bytes]
+    decode: Callable[[bytes], SealedSet]
+    renders: Renders
+    checker: Checker
+    planner: Planner
+    watchman: Watchman
+    tools: str
+    build_source: Callable[[SourceSpec], Source]
+    connect: Callable[[ClusterSpec], Awaitable[Cluster]]
+    clock: Clock
+    reached: Reached
+
+
+class Controller:
+    """One process's worth of GitOps."""
+
+    def __init__(self, roster: Roster, desk: Desk, parts: Parts) -> None:
+        self.roster = roster
+        self.desk = desk
+        self.parts = parts
+        self.lanes = Lanes(self._work, parts.clock)
+        self.watches: dict[SourceName, SourceWatch] = {}
+        self.clusters: dict[TargetName, Cluster] = {}
+        self.ready = asyncio.Event()
+        self._connecting: dict[TargetName, asyncio.Lock] = {}
+        self._memories: dict[LaneId, Memory] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def fleet(self) -> Fleet:
+        return self.roster.fleet
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.parts.ledger
+
+    # --- life ---------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until cancelled, or until the lease is lost (StaleWrite)."""
+        await self.parts.keeper.acquire()
+        try:
+            self.roster.recall(await self.ledger.read(lambda reading: reading.lanes()))
+            self._start("lease", self.parts.keeper.keep())
+            self._start("expiry", self._expire())
+            await self._adjust()
+            self.ready.set()
+            await self._until_a_task_fails()
+        finally:
+            await self._stop()
+
+    def _start(self, name: str, work: Awaitable[None]) -> None:
+        self._tasks[name] = asyncio.ensure_future(work)
+
+    async def _until_a_task_fails(self) -> None:
+        lease = self._tasks["lease"]
+        await asyncio.wait({lease})
+        lease.result()
+
+    async def _stop(self) -> None:
+        self.ready.clear()
+        await self.lanes.stop()
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        for cluster in self.clusters.values():
+            await cluster.close()
+        with contextlib.suppress(Transient, StaleWrite):
+            await self.parts.keeper.release()
+
+    async def reload(self, fleet: Fleet) -> None:
+        """Takes a new fleet file into force. Open questions are drawn again under it: the policy
+        is part of every seal. What left the file is left alone in its cluster."""
+        gone = {
+            name for name, spec in self.fleet.clusters.items() if fleet.clusters.get(name) != spec
+        }
+        self.roster.reload(fleet)
+        for name in gone:
+            await self._disconnect(name)
+        await self._adjust()
+        for lane in self.roster.lanes():
+            self.lanes.offer(lane)
+
+    async def _adjust(self) -> None:
+        """Starts and ends source watches until they are those of the fleet file."""
+        for name in [n for n, w in self.watches.items() if self.fleet.sources.get(n) != w.spec]:
+            self._tasks.pop(f"source {name}").cancel()
+            del self.watches[name]
+        for name, spec in self.fleet.sources.items():
+            if name not in self.watches:
+                source = self.parts.build_source(spec)
+                watch = SourceWatch(spec, source, self.ledger, self.parts.clock, self._moved)
+                self.watches[name] = watch
+                self._start(f"source {name}", self._watch(watch))
+            elif (snapshot := self.watches[name].snapshot) is not None:
+                await self._moved(snapshot)
+
+    async def _watch(self, watch: SourceWatch) -> None:
+        await watch.recall()
+        if watch.snapshot is not None:
+            await self._moved(watch.snapshot)
+        await watch.run()
+
+    async def _expire(self) -> None:
+        while True:
+            await asyncio.sleep(EXPIRY_EVERY)
+            with contextlib.suppress(Transient):
+                await self.expire()
+
+    async def expire(self) -> None:
+        """Ends questions past their time; costs a read when there are none."""
+        now = self.parts.clock.now()
+        requests = await self.ledger.read(lambda reading: reading.requests(open_only=True))
+        if any(m.expires_at <= now for r in requests for m in r.members):
+            await self.ledger.write(self.desk.expire)
+
+    # --- what moves lanes ---------------------------------------------------------------------
+
+    async def _moved(self, snapshot: Snapshot) -> None:
+        """A source has a new revision: offer the lanes whose closure it touches, no others."""
+        self.roster.look(snapshot)
+        for spec in self.roster.of_source(snapshot.revision.source):
+            if not self.parts.renders.concerned(spec.name, snapshot):
+                continue
+            for target in spec.clusters:
+                lane = LaneId(spec.name, target)
+                self.memory(lane).newer.set()
+                self.lanes.offer(lane)
+
+    def memory(self, lane: LaneId) -> Memory:
+        return self._memories.setdefault(lane, Memory())
+
+    async def _work(self, lane: LaneId) -> None:
+        kit = await self._kit(lane)
+        if kit is None:
+            return
+        kit.memory.newer.clear()
+        outcome = await tend(kit)
+        if outcome is not None:
+            _log.info(
+                "change",
+                lane=str(lane),
+                state=outcome.state.value,
+                cause=outcome.record.change.cause.value,
+                revision=str(outcome.record.change.revision),
+                reason=outcome.reason,
+            )
+            if outcome.state.terminal:
+                self.lanes.offer(lane)
+
+    async def _kit(self, lane: LaneId) -> Kit | None:
+        """None while there is nothing to work with: the source was never read, or the
+        application or its target left the fleet file (its objects stay)."""
+        spec = self.roster.spec(lane.application)
+        target = self.fleet.clusters.get(lane.target)
+        if spec is None or target is None or lane.target not in spec.clusters:
+            return None
+        watch = self.watches.get(spec.source)
+        if watch is None or watch.snapshot is None:
+            return None
+        parts = self.parts
+        return Kit(
+            lane=lane,
+            application=spec,
+            snapshot=watch.snapshot,
+            source=watch.source,
+            cluster=await self._cluster(target),
+            cluster_labels=target.labels,
+            policy=policy_digest(spec, self.fleet.people),
+            tools=parts.tools,
+            renders=parts.renders,
+            checker=parts.checker,
+            planner=parts.planner,
+            watchman=parts.watchman,
+            desk=self.desk,
+            ledger=parts.ledger,
+            vault=parts.vault,
+            digester=parts.digester,
+            encode=parts.encode,
+            decode=parts.decode,
+            clock=parts.clock,
+            memory=self.memory(lane),
+            reached=parts.reached,
+        )
+
+    # --- clusters -----------------------------------------------------------------------------
+
+    async def _cluster(self, spec: ClusterSpec) -> Cluster:
+        """Connects at first need. Raises what connecting raises; the lane tries again."""
+        async with self._connecting.setdefault(spec.name, asyncio.Lock()):
+            if spec.name not in self.clusters:
+                cluster = await self.parts.connect(spec)
+                self.clusters[spec.name] = cluster
+                self._start(f"cluster {spec.name}", self._listen(spec.name, cluster))
+            return self.clusters[spec.name]
+
+    async def _disconnect(self, name: TargetName) -> None:
+        task = self._tasks.pop(f"cluster {name}", None)
+        if task is not None:
+            task.cancel()
+        cluster = self.clusters.pop(name, None)
+        if cluster is not None:
+            await cluster.close()
+        for lane, memory in self._memories.items():
+            if lane.target == name:
+                memory.followed = False
+
+    async def _listen(self, target: TargetName, cluster: Cluster) -> None:
+        async for event in cluster.live.events():
+            for lane, memory in self._concerned(target, event):
+                self._judge(lane, memory, event)
+
+    def _concerned(self, target: TargetName, event: LiveEvent) -> list[tuple[LaneId, Memory]]:
+        """The lane whose label the object carries, or carried: a label taken off is drift too."""
+        lane = LaneId(ApplicationName(event.object.application), target)
+        if lane in self._memories:
+            return [(lane, self._memories[lane])]
+        id = event.object.id
+        return [
+            (lane, memory)
+            for lane, memory in self._memories.items()
+            if lane.target == target and memory.applied and id in memory.applied
+        ]
+
+    def _judge(self, lane: LaneId, memory: Memory, event: LiveEvent) -> None:
+        """Wakes the lane if the object is not as we left it, or an open plan touches it."""
+        id, body = event.object.id, event.object.body
+        memory.suspects.add(id)
+        value = digest(body, owned(body), self.parts.digester) or ""
+        ours = memory.applied.get(id) if memory.applied is not None else None
+        if memory.drawn is not None and any(w.id == id for w in memory.drawn[2].sealed.writes):
+            if (memory.judged.get(id) or (ours and ours.projection)) != value:
+                memory.judged[id] = value
+                memory.drawn = None
+                self.lanes.offer(lane, after=DRIFT_SETTLES)
+        elif ours is not None and (ours.projection != value or event.kind.value == "deleted"):
+            self.lanes.offer(lane, after=DRIFT_SETTLES)
+
+    # --- what people ask for ------------------------------------------------------------------
+
+    async def nudge(self, source: SourceName) -> SourceStatus:
+        """Look at a source now. Raises NotAllowed for a name that is not in the fleet file."""
+        watch = self.watches.get(source)
+        if watch is None:
+            known = ", ".join(sorted(self.watches)) or "none"
+            raise NotAllowed(f"there is no source {source!r}", hint=f"sources: {known}")
+        return await watch.nudge_and_wait()
+
+    async def answer(
+        self,
+        request: RequestId,
+        root: Digest,
+        person: PersonName,
+        decision: Decision,
+        *,
+        reason: str = "",
+        via: str,
+        confirmation: str = "",
+    ) -> Verdict:
+        """One person's answer, through the gate. Raises NotAllowed in words for the person."""
+
+        def work(tx: Transaction) -> tuple[Verdict, tuple[LaneId, ...]]:
+            verdict, decided = self.desk.answer(
+                tx,
+                request=request,
+                root=root,
+                person=person,
+                decision=decision,
+                reason=reason,
+                via=via,
+                confirmation=confirmation,
+            )
+            return verdict, tuple(record.change.lane for record in decided)
+
+        verdict, lanes = await self.ledger.write(work)
+        for lane in lanes:
+            self.lanes.offer(lane)
+        return verdict
+
+    async def again(self, application: ApplicationName, person: PersonName) -> tuple[LaneId, ...]:
+        """``ask`` and ``retry``: lifts what holds the application's lanes and offers them. A plan
+        people approved before the failure is applied again while its seal holds; any other is
+        asked about."""
+        spec = self.roster.spec(application)
+        if spec is None:
+            known = ", ".join(sorted(self.roster.specs())) or "none"
+            raise NotAllowed(
+                f"there is no application {application!r}", hint=f"applications: {known}"
+            )
+        lanes = tuple(LaneId(application, target) for target in spec.clusters)
+        for lane in lanes:
+            await self.ledger.write(_lift(lane, person))
+            self.memory(lane).demanded = person
+            self.lanes.offer(lane)
+        return lanes
+
+    def status_of(self) -> Mapping[SourceName, SourceStatus]:
+        return {name: watch.status for name, watch in self.watches.items()}
+
+
+def _lift(lane: LaneId, person: PersonName) -> Callable[[Transaction], None]:
+    def work(tx: Transaction) -> None:
+        record = tx.lane(lane)
+        if record.hold is not None:
+            tx.append(HoldLifted(lane, person))
+        if record.drift_hold is not None:
+            tx.append(HoldLifted(lane, person, drift=True))
+
+    return work

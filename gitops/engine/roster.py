@@ -1,0 +1,96 @@
+"""Which applications there are: those the fleet file lists and those found in a source.
+
+A discovered application whose folder vanished stays on the roster as long as it was delivered
+anywhere: its disappearance is a delete plan that is asked, not an action (promise 6).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from gitops.model.delivery import LaneId, LaneRecord
+from gitops.model.fleet import ApplicationSpec, Discovery, Fleet
+from gitops.model.ids import ApplicationName, SourceName
+from gitops.ports import Snapshot
+
+Discover = Callable[[Fleet, Discovery, Snapshot], Mapping[ApplicationName, ApplicationSpec]]
+
+
+class Roster:
+    """Names to specifications, present and departed."""
+
+    def __init__(self, fleet: Fleet, discover: Discover) -> None:
+        self.fleet = fleet
+        self._discover = discover
+        self._found: dict[SourceName, dict[ApplicationName, ApplicationSpec]] = {}
+        self._departed: dict[ApplicationName, ApplicationSpec] = {}
+
+    def reload(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self._found.clear()
+        self._departed.clear()
+
+    def spec(self, name: ApplicationName) -> ApplicationSpec | None:
+        listed = self.fleet.applications.get(name)
+        if listed is not None:
+            return listed
+        for found in self._found.values():
+            if name in found:
+                return found[name]
+        return self._departed.get(name)
+
+    def specs(self) -> Mapping[ApplicationName, ApplicationSpec]:
+        every = dict(self._departed)
+        for found in self._found.values():
+            every.update(found)
+        every.update(self.fleet.applications)
+        return every
+
+    def lanes(self) -> tuple[LaneId, ...]:
+        return tuple(
+            LaneId(spec.name, target) for spec in self.specs().values() for target in spec.clusters
+        )
+
+    def of_source(self, source: SourceName) -> tuple[ApplicationSpec, ...]:
+        return tuple(spec for spec in self.specs().values() if spec.source == source)
+
+    def look(self, snapshot: Snapshot) -> None:
+        """Finds the applications of a source's new revision; those that left become departed."""
+        source = snapshot.revision.source
+        before = self._found.get(source, {})
+        now: dict[ApplicationName, ApplicationSpec] = {}
+        for discovery in self.fleet.discoveries:
+            if discovery.template.source == source:
+                now.update(self._discover(self.fleet, discovery, snapshot))
+        self._found[source] = now
+        for name, spec in before.items():
+            if name not in now:
+                self._departed[name] = spec
+        for name in now:
+            self._departed.pop(name, None)
+
+    def recall(self, delivered: Iterable[LaneRecord]) -> None:
+        """After a restart: lanes of applications that nothing lists any more, but that one of the
+        discoveries once found."""
+        for record in delivered:
+            name = record.lane.application
+            if record.delivered is None or self.spec(name) is not None:
+                continue
+            for discovery in self.fleet.discoveries:
+                spec = _once_found(discovery, name)
+                if spec is not None and record.delivered.revision.source == spec.source:
+                    self._departed[name] = spec
+                    break
+
+
+def _once_found(discovery: Discovery, name: ApplicationName) -> ApplicationSpec | None:
+    """The specification a discovery would have made for this name, if it could have."""
+    pattern = re.escape(discovery.template.name).replace(re.escape("{name}"), "(.+)")
+    match = re.fullmatch(pattern, name)
+    if match is None or not match.groups():
+        return None
+    parent = discovery.glob.rpartition("/")[0]
+    path = f"{parent}/{match[1]}" if parent else match[1]
+    return replace(discovery.template, name=name, path=path)

@@ -1,0 +1,154 @@
+"""Why is this lane where it is? The causal chain, in words.
+
+Pure: given everything known about a lane, it says what holds it up, who could act, and what comes
+next. Called by the API for ``gitops why`` and later by the page and chat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gitops.engine.lanes import Trouble
+from gitops.gate import Electorate
+from gitops.model.approval import MemberState, Request
+from gitops.model.cluster import ClusterState, ClusterStatus
+from gitops.model.delivery import Cause, ChangeRecord, ChangeState, LaneRecord
+from gitops.model.fleet import ApplicationSpec
+from gitops.model.ids import short
+from gitops.model.plan import Plan
+from gitops.model.source import SourceState, SourceStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Everything known about one lane."""
+
+    spec: ApplicationSpec
+    lane: LaneRecord
+    source: SourceStatus
+    cluster: ClusterStatus | None
+    current: ChangeRecord | None
+    last: ChangeRecord | None
+    """The newest change that ended."""
+    plan: Plan | None
+    request: Request | None
+    group: Electorate | None
+    trouble: Trouble | None
+    now: float
+
+
+def why(story: Story) -> tuple[str, ...]:
+    """Sentences from the source to the cluster; the last one says what happens next."""
+    return tuple(_tell(story))
+
+
+def _tell(story: Story) -> Iterator[str]:
+    yield from _source(story)
+    yield from _cluster(story)
+    if story.current is not None:
+        yield from _current(story, story.current)
+    else:
+        yield from _at_rest(story)
+    if story.trouble is not None:
+        yield from _trouble(story.trouble, story.now)
+
+
+def _source(story: Story) -> Iterator[str]:
+    source = story.source
+    at = f" at {short(source.revision.id)}" if source.revision else ""
+    seen = f", looked at {_ago(story.now - source.checked_at)} ago" if source.checked_at else ""
+    if source.state is SourceState.READY:
+        yield f"Source {source.source} is{at}{seen}."
+    elif source.state is SourceState.NEW:
+        yield f"Source {source.source} has not been looked at yet."
+    else:
+        yield f"Source {source.source} is {source.state}: {source.message}."
+        if source.revision:
+            yield f"The last good revision{at} stays in force."
+
+
+def _cluster(story: Story) -> Iterator[str]:
+    target = story.lane.lane.target
+    if story.cluster is None:
+        yield f"Cluster {target} has not been connected to yet."
+    elif story.cluster.state is not ClusterState.READY:
+        yield f"Cluster {target} is {story.cluster.state}: {story.cluster.message}."
+
+
+def _current(story: Story, current: ChangeRecord) -> Iterator[str]:
+    change = current.change
+    cause = {
+        Cause.COMMIT: f"Revision {short(change.revision.id)} changes what it reads",
+        Cause.DRIFT: "What is live was changed by somebody else",
+        Cause.COMMAND: "Somebody asked for it",
+        Cause.ROLLBACK: "A rollback was asked for",
+    }[change.cause]
+    yield f"{cause} (change {short(change.id)}, {_ago(story.now - current.opened_at)} old)."
+    if current.state is ChangeState.ASKING:
+        yield from _asking(story)
+    else:
+        yield {
+            ChangeState.OPEN: "It is being rendered, checked and planned.",
+            ChangeState.BLOCKED: f"A check blocks it: {current.reason}. It waits for a commit.",
+            ChangeState.APPLYING: "It was approved and is being applied.",
+            ChangeState.VERIFYING: "It is applied; its health is being waited for.",
+        }.get(current.state, f"It is {current.state}: {current.reason}.")
+
+
+def _asking(story: Story) -> Iterator[str]:
+    request, group = story.request, story.group
+    if request is None or group is None or story.current is None:
+        return
+    member = next((m for m in request.members if m.change == story.current.change.id), None)
+    plan = f" ({story.plan.risk})" if story.plan else ""
+    yield f"Request {short(request.id)} asks for approval{plan}; {group.note}."
+    answered = sorted({v.person for v in request.verdicts})
+    if answered:
+        yield f"Answered so far: {', '.join(answered)}."
+    if group.possible:
+        yield f"It needs {group.needed} of: {', '.join(group.eligible)}."
+    else:
+        yield f"Nobody can approve it: {'; '.join(sorted(group.refusals.values()))}."
+    if member is not None and member.state is MemberState.ASKING:
+        yield f"It expires in {_ago(member.expires_at - story.now)}."
+
+
+def _at_rest(story: Story) -> Iterator[str]:
+    lane = story.lane
+    if lane.delivered is not None:
+        at = short(lane.delivered.revision.id)
+        yield f"Delivered: {at}, {_ago(story.now - lane.delivered.at)} ago."
+    else:
+        yield "Nothing has been delivered yet."
+    if story.last is not None and story.last.state is not ChangeState.UNCHANGED:
+        yield f"The last change is {story.last.state}: {story.last.reason}."
+    if lane.hold is not None:
+        verb = "retry" if lane.hold.failed or lane.hold.why.startswith("applied") else "ask"
+        yield (
+            f"Held: {lane.hold.why}. It is left alone until the source moves, or: "
+            f"gitops {verb} {story.spec.name}"
+        )
+    if lane.drift_hold is not None:
+        yield (
+            f"A drift is left alone: {lane.drift_hold.why}. "
+            f"To be asked again: gitops ask {story.spec.name}"
+        )
+    if lane.hold is None and lane.drift_hold is None and lane.delivered is not None:
+        yield "Nothing is waiting."
+
+
+def _trouble(trouble: Trouble, now: float) -> Iterator[str]:
+    yield f"The last try ended early: {trouble.message}."
+    if trouble.hint:
+        yield trouble.hint
+    if trouble.retry_at is not None:
+        wait = _ago(max(0.0, trouble.retry_at - now))
+        yield f"It is tried again in {wait} (attempt {trouble.attempts + 1})."
+
+
+def _ago(seconds: float) -> str:
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0, seconds):.0f} s"

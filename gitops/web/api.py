@@ -1,0 +1,280 @@
+"""The JSON API, ``/api/v1``: everything the command line can see and do.
+
+Served on a Unix socket (0600: whoever opens it is the operator's own account, and may look without
+a token) and, when the fleet file says so, on loopback (where every request needs one). Acting as a
+person always takes that person's token. Errors are problem+json (RFC 9457).
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from gitops import __version__
+from gitops.controller import Controller
+from gitops.errors import GitopsError, NotAllowed, Permanent, StaleWrite, Transient
+from gitops.jsonable import to_json
+from gitops.model.approval import Decision
+from gitops.model.events import TokenCreated, TokenRevoked
+from gitops.model.ids import ApplicationName, Digest, PersonName, RequestId, SourceName
+from gitops.tokens import hash_of, new_token
+from gitops.web import views
+
+LARGEST_PAGE = 500
+LARGEST_BODY = 64 << 10
+"""Bytes of a request body: the longest legitimate one is an answer with a reason."""
+
+
+class AnswerBody(BaseModel):
+    """One person's answer to a request."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    root: str = Field(description="The request's root hash as it was shown to the person.")
+    decision: Decision
+    reason: str = Field("", max_length=2_000, description="Required for a denial.")
+    confirmation: str = Field("", max_length=100, description="Typed where deletes need it.")
+    via: str = Field("api", pattern=r"^[a-z]{1,20}$")
+
+
+class TokenBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    person: str
+    days: float = Field(90, gt=0, le=3_650)
+    note: str = Field("", max_length=200)
+
+
+class _Guard:
+    """Who is asking?"""
+
+    def __init__(self, controller: Controller, trusted: bool) -> None:
+        self._controller = controller
+        self._trusted = trusted
+
+    async def person(self, authorization: Annotated[str, Header()] = "") -> PersonName:
+        """401 unless a token that is known, unexpired and of a present person comes along."""
+        person = await self._person(authorization)
+        if person is None:
+            raise HTTPException(401, "a valid token is needed (gitops token create PERSON)")
+        return person
+
+    async def looker(self, authorization: Annotated[str, Header()] = "") -> PersonName | None:
+        if self._trusted and not authorization:
+            return None
+        return await self.person(authorization)
+
+    async def operator(self) -> None:
+        """Making tokens means being anybody: only through the operator's own socket."""
+        if not self._trusted:
+            raise HTTPException(403, "tokens are managed through the controller's Unix socket")
+
+    async def _person(self, authorization: str) -> PersonName | None:
+        scheme, _, text = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not text:
+            return None
+        found = await self._controller.ledger.read(lambda r: r.token(hash_of(text.strip())))
+        if found is None or found[2] <= self._controller.parts.clock.now():
+            return None
+        return found[1] if found[1] in self._controller.fleet.people.persons else None
+
+
+def build(controller: Controller, *, trusted: bool) -> FastAPI:
+    """The application. ``trusted``: reached through the operator's own socket."""
+    app = FastAPI(
+        title="gitops-controller",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+    )
+    _map_errors(app)
+    _bound_bodies(app)
+    guard = _Guard(controller, trusted)
+    _health(app, controller)
+    _looking(app, controller, guard)
+    _acting(app, controller, guard)
+    _tokens(app, controller, guard)
+    return app
+
+
+def _health(app: FastAPI, controller: Controller) -> None:
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> Response:
+        return Response("ok\n", media_type="text/plain")
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> Response:
+        ready = controller.ready.is_set()
+        return Response(
+            "ok\n" if ready else "waiting for the lease\n",
+            200 if ready else 503,
+            media_type="text/plain",
+        )
+
+
+def _looking(app: FastAPI, controller: Controller, guard: _Guard) -> None:
+    look = [Depends(guard.looker)]
+
+    @app.get("/api/v1/status", dependencies=look)
+    async def status() -> JSONResponse:
+        """Sources, clusters, lanes and open requests."""
+        return _json(await views.status(controller))
+
+    @app.get("/api/v1/requests", dependencies=look)
+    async def requests(all: bool = False, limit: int = 50) -> JSONResponse:
+        """Open requests, newest first; ``all`` for ended ones too."""
+        most = _page(limit)
+        found = await controller.ledger.read(
+            lambda reading: reading.requests(open_only=not all, limit=most)
+        )
+        return _json({"requests": found})
+
+    @app.get("/api/v1/deliveries", dependencies=look)
+    async def deliveries(
+        application: str = "", target: str = "", limit: int = 50, before: str = ""
+    ) -> JSONResponse:
+        """Newest first; ``before`` is the id of the last one seen."""
+        return _json(await views.deliveries(controller, application, target, _page(limit), before))
+
+    @app.get("/api/v1/show/{id}", dependencies=look)
+    async def show(id: str) -> JSONResponse:
+        """A request, change or delivery by id or unambiguous prefix."""
+        found = await views.show(controller, id)
+        if found is None:
+            raise HTTPException(404, f"there is no request, change or delivery {id[:40]!r}")
+        return _json(found)
+
+    @app.get("/api/v1/why/{application}", dependencies=look)
+    async def why(application: str) -> JSONResponse:
+        """Per target the causal chain in words."""
+        found = await views.why(controller, ApplicationName(application))
+        if found is None:
+            raise HTTPException(404, f"there is no application {application[:63]!r}")
+        return _json(found)
+
+
+def _acting(app: FastAPI, controller: Controller, guard: _Guard) -> None:
+    asker = Depends(guard.person)
+
+    @app.post("/api/v1/requests/{id}/answer")
+    async def answer(
+        id: str, body: AnswerBody, person: Annotated[PersonName, asker]
+    ) -> JSONResponse:
+        """Approve or deny as the person the token belongs to."""
+        verdict = await controller.answer(
+            RequestId(id),
+            Digest(body.root),
+            person,
+            body.decision,
+            reason=body.reason,
+            via=body.via,
+            confirmation=body.confirmation,
+        )
+        return _json({"verdict": verdict})
+
+    @app.post("/api/v1/applications/{application}/again")
+    async def again(application: str, person: Annotated[PersonName, asker]) -> JSONResponse:
+        """Lift what holds an application's lanes and try or ask again."""
+        return _json({"lanes": await controller.again(ApplicationName(application), person)})
+
+    @app.post("/api/v1/sources/{source}/nudge", dependencies=[Depends(guard.looker)])
+    async def nudge(source: str) -> JSONResponse:
+        """Look at a source now; answers with what that look said."""
+        return _json({"source": await controller.nudge(SourceName(source))})
+
+
+def _tokens(app: FastAPI, controller: Controller, guard: _Guard) -> None:
+    operator = [Depends(guard.operator)]
+
+    @app.get("/api/v1/tokens", dependencies=operator)
+    async def tokens() -> JSONResponse:
+        return _json({"tokens": await controller.ledger.read(lambda r: list(r.tokens()))})
+
+    @app.post("/api/v1/tokens", dependencies=operator)
+    async def create(body: TokenBody) -> JSONResponse:
+        """Answers with the token, this once."""
+        person = PersonName(body.person)
+        if person not in controller.fleet.people.persons:
+            known = ", ".join(sorted(controller.fleet.people.persons)) or "nobody"
+            raise NotAllowed(f"{body.person!r} is nobody in `people`", hint=f"people: {known}")
+        token = new_token()
+        expires = controller.parts.clock.now() + body.days * 86_400
+        await controller.ledger.append(
+            TokenCreated(token.id, person, token.hash, expires, body.note)
+        )
+        return _json({"id": token.id, "token": token.text, "expires_at": expires})
+
+    @app.delete("/api/v1/tokens/{id}", dependencies=operator)
+    async def revoke(id: str) -> JSONResponse:
+        await controller.ledger.append(TokenRevoked(id, "operator"))
+        return _json({"revoked": id})
+
+
+def _map_errors(app: FastAPI) -> None:
+    @app.exception_handler(GitopsError)
+    async def ours(_request: Request, error: GitopsError) -> JSONResponse:
+        code = _code(error)
+        headers = {}
+        if isinstance(error, Transient) and error.retry_after:
+            headers["Retry-After"] = str(int(error.retry_after))
+        return _problem(code, error.message, error.hint, error.place, headers)
+
+    @app.exception_handler(StarletteHTTPException)
+    async def http(_request: Request, error: StarletteHTTPException) -> JSONResponse:
+        headers = {"WWW-Authenticate": "Bearer"} if error.status_code == 401 else {}
+        return _problem(error.status_code, str(error.detail), headers=headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def shape(_request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return _problem(422, f"{where}: {first['msg']}")
+
+
+def _code(error: GitopsError) -> int:
+    if isinstance(error, NotAllowed):
+        return 403
+    if isinstance(error, StaleWrite):
+        return 409
+    return 400 if isinstance(error, Permanent) else 503
+
+
+def _problem(
+    code: int,
+    message: str,
+    hint: str = "",
+    place: str = "",
+    headers: dict[str, str] | None = None,
+) -> JSONResponse:
+    body = {"title": message, "status": code, "hint": hint, "place": place}
+    return JSONResponse(
+        {key: value for key, value in body.items() if value != ""},
+        code,
+        headers=headers,
+        media_type="application/problem+json",
+    )
+
+
+def _bound_bodies(app: FastAPI) -> None:
+    @app.middleware("http")
+    async def bound(
+        request: Request, call_next: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        length = request.headers.get("content-length", "0")
+        chunked = "transfer-encoding" in request.headers
+        if chunked or not length.isdecimal() or int(length) > LARGEST_BODY:
+            return _problem(413, f"a request body of at most {LARGEST_BODY} bytes is read")
+        return await call_next(request)
+
+
+def _page(limit: int) -> int:
+    return max(1, min(limit, LARGEST_PAGE))
+
+
+def _json(value: Any) -> JSONResponse:
+    return JSONResponse(to_json(value))

@@ -1,0 +1,148 @@
+"""What the API shows: values gathered from the controller and its store in one reading each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gitops.controller import Controller
+from gitops.engine.why import Story
+from gitops.engine.why import why as explain
+from gitops.gate import Electorate, confirmation_phrase, electorate
+from gitops.model.delivery import ChangeRecord, LaneId
+from gitops.model.ids import ApplicationName, ChangeId, RequestId, TargetName
+from gitops.model.source import SourceState, SourceStatus
+from gitops.ports import Reading
+
+
+async def status(controller: Controller) -> Mapping[str, Any]:
+    """Everything at a glance."""
+    lanes = controller.roster.lanes()
+
+    def query(reading: Reading) -> tuple[list[Mapping[str, Any]], Sequence[Any], list[LaneId]]:
+        known = {record.lane: record for record in reading.lanes()}
+        current = {record.change.lane: record for record in reading.changes()}
+        rows: list[Mapping[str, Any]] = [
+            {"record": known.get(lane) or reading.lane(lane), "current": current.get(lane)}
+            for lane in lanes
+        ]
+        orphans = [lane for lane in known if lane not in set(lanes) and known[lane].delivered]
+        return rows, reading.requests(open_only=True), orphans
+
+    rows, requests, orphans = await controller.ledger.read(query)
+    return {
+        "ready": controller.ready.is_set(),
+        "sources": [watch.status for watch in controller.watches.values()],
+        "clusters": [
+            {"name": name, "status": cluster.status()}
+            for name, cluster in sorted(controller.clusters.items())
+        ],
+        "lanes": [{**row, "trouble": controller.lanes.trouble(row["record"].lane)} for row in rows],
+        "requests": requests,
+        "no_longer_managed": orphans,
+    }
+
+
+async def deliveries(
+    controller: Controller, application: str, target: str, limit: int, before: str
+) -> Mapping[str, Any]:
+    """A page of deliveries, newest first."""
+    lane = LaneId(ApplicationName(application), TargetName(target))
+
+    def query(reading: Reading) -> list[Any]:
+        if application and target:
+            return list(reading.deliveries(lane=lane, limit=limit, before=before))
+        found = reading.deliveries(limit=limit, before=before)
+        return [d for d in found if application in ("", d.change.change.lane.application)]
+
+    return {"deliveries": await controller.ledger.read(query)}
+
+
+async def show(controller: Controller, id: str) -> Mapping[str, Any] | None:
+    """A request, else a delivery, else a change, by id or unambiguous prefix."""
+
+    def query(reading: Reading) -> Mapping[str, Any] | None:
+        for request in reading.requests(open_only=False, limit=1_000):
+            if request.id.startswith(id) and len(id) >= 4:
+                return {"request": request, "members": _members(controller, reading, request.id)}
+        delivery = reading.delivery(id)
+        if delivery is not None:
+            change = delivery.change.change.id
+            return {
+                "delivery": delivery,
+                "plan": reading.plan(change),
+                "events": reading.events(change),
+            }
+        for record in reading.changes(open_only=False):
+            if record.change.id.startswith(id) and len(id) >= 4:
+                change = record.change.id
+                plan = reading.plan(change)
+                return {"change": record, "plan": plan, "events": reading.events(change)}
+        return None
+
+    return await controller.ledger.read(query)
+
+
+def _members(
+    controller: Controller, reading: Reading, request: RequestId
+) -> list[Mapping[str, Any]]:
+    found = reading.request(request)
+    rows: list[Mapping[str, Any]] = []
+    for member in found.members if found else ():
+        record, plan = reading.change(member.change), reading.plan(member.change)
+        rows.append(
+            {
+                "member": member,
+                "change": record,
+                "plan": plan,
+                "electorate": _electorate(controller, record),
+                "confirmation": confirmation_phrase([plan] if plan else []),
+            }
+        )
+    return rows
+
+
+def _electorate(controller: Controller, record: ChangeRecord | None) -> Electorate | None:
+    spec = controller.roster.spec(record.change.lane.application) if record else None
+    if record is None or spec is None:
+        return None
+    return electorate(spec.approval, record.change.authorship, controller.fleet.people)
+
+
+async def why(controller: Controller, application: ApplicationName) -> Mapping[str, Any] | None:
+    """Per target the sentences; None for an application nobody knows."""
+    spec = controller.roster.spec(application)
+    if spec is None:
+        return None
+    lanes = [LaneId(application, target) for target in spec.clusters]
+    return {str(lane): explain(await _story(controller, lane)) for lane in lanes}
+
+
+async def _story(controller: Controller, lane: LaneId) -> Story:
+    spec = controller.roster.spec(lane.application)
+    assert spec is not None
+    watch = controller.watches.get(spec.source)
+    cluster = controller.clusters.get(lane.target)
+
+    def query(reading: Reading) -> Story:
+        record = reading.lane(lane)
+        current = reading.change(ChangeId(record.current)) if record.current else None
+        ended = [c for c in reading.changes(open_only=False, lane=lane) if c.state.terminal]
+        request = None
+        if current is not None and current.request:
+            request = reading.request(RequestId(current.request))
+        return Story(
+            spec=spec,
+            lane=record,
+            source=watch.status if watch else SourceStatus(spec.source, SourceState.NEW),
+            cluster=cluster.status() if cluster else None,
+            current=current,
+            last=ended[0] if ended else None,
+            plan=reading.plan(current.change.id) if current else None,
+            request=request,
+            group=_electorate(controller, current),
+            trouble=controller.lanes.trouble(lane),
+            now=controller.parts.clock.now(),
+        )
+
+    return await controller.ledger.read(query)

@@ -1,0 +1,43 @@
+"""Plays :class:`gitops.ports.Planner` and :class:`gitops.ports.Watchman` for clusters.
+
+A thin object over the functions of this package: it keeps what they share between passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from gitops.masking import Masker
+from gitops.model.health import ObjectHealth
+from gitops.model.manifest import ObjectId
+from gitops.model.sealed import SealedSet
+from gitops.ports import Clock, Cluster, Digester, DrawJob, Drawn, Executed
+from planners.plan.await_health import until_healthy
+from planners.plan.execute import execute
+from planners.plan.manifests import draw
+from planners.plan.memory import PlanMemory
+
+
+class ManifestPlanner:
+    """One a process: its memory makes an unchanged object cost dictionary look-ups."""
+
+    version = "1"
+
+    def __init__(self, digester: Digester, masker: Masker, clock: Clock) -> None:
+        self._digester = digester
+        self._masker = masker
+        self._clock = clock
+        self._memory = PlanMemory()
+
+    async def draw(self, job: DrawJob) -> Drawn:
+        return await draw(job, self._digester, self._masker, self._memory)
+
+    async def execute(self, sealed: SealedSet, cluster: Cluster) -> Executed:
+        return await execute(sealed, cluster, digester=self._digester, masker=self._masker)
+
+    async def until_healthy(
+        self, application: str, ids: Sequence[ObjectId], cluster: Cluster, seconds: float
+    ) -> Mapping[ObjectId, ObjectHealth]:
+        wait = timedelta(seconds=seconds)
+        return await until_healthy(application, ids, cluster, wait, self._clock)
