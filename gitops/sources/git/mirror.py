@@ -153,7 +153,7 @@ class Mirror:
         handle = os.open(self._home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             _wait_for(handle, access)
-            if not self._ready:
+            if not self._ready or self.objects.damaged or not self.folder.exists():
                 self._prepare()
             yield (handle,)
         finally:
@@ -161,7 +161,7 @@ class Mirror:
 
     def _prepare(self) -> None:
         """Under the lock nothing else runs here, so every temporary file is a dead one's."""
-        if not (self.folder / "HEAD").exists():
+        if self.objects.damaged or not (self.folder / "HEAD").exists():
             self._start_over()
         self._clean()
         self._ready = True

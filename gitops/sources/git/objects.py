@@ -11,15 +11,17 @@ paths that differ.
 
 from __future__ import annotations
 
+import struct
 import threading
+import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from gitops.errors import RenderError
-from gitops.model.source import EntryKind
+from gitops.errors import RenderError, SourceProblem
+from gitops.model.source import EntryKind, SourceState
 
 MAX_BLOB = 16 << 20
 """Bytes; ports.Snapshot."""
@@ -29,12 +31,42 @@ _MAX_PEEL = 8
 _TREE_ITEMS = 400_000
 """Names of parsed trees kept in memory, of all revisions together."""
 
+# What gitdb lets through when a file is cut off or overwritten.
+_BROKEN = (
+    FileNotFoundError,
+    ValueError,
+    AssertionError,
+    IndexError,
+    EOFError,
+    struct.error,
+    zlib.error,
+)
+
 K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Missing(Exception):
+class Missing(SourceProblem):
     """The object is not in the store."""
+
+    def __init__(self, oid: str) -> None:
+        super().__init__(
+            f"object {oid[:12]} is not in the local copy of the repository",
+            state=SourceState.INVALID,
+            hint="it is fetched again with the next look at the source",
+        )
+
+
+class Damaged(SourceProblem):
+    """The store itself is broken: a crash of the machine, a failing disk."""
+
+    def __init__(self, oid: str, place: str) -> None:
+        super().__init__(
+            f"object {oid[:12]} of the local copy is damaged",
+            state=SourceState.INVALID,
+            place=place,
+            hint="the copy is made anew with the next look at the source",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +125,13 @@ class Objects:
         self._lock = threading.Lock()
         self._database: Any = None
         self._trees: Recent[str, Tree] = Recent(_TREE_ITEMS)
+        self.damaged = False
+        """Something could not be read: the mirror is made anew at the next chance."""
 
     def has(self, oid: str) -> bool:
         try:
             self._read(oid, 0)
-        except (Missing, RenderError):
+        except (Missing, Damaged):
             return False
         return True
 
@@ -105,9 +139,10 @@ class Objects:
         """Forget open files: the mirror was repacked or made anew."""
         with self._lock:
             self._database = None
+            self.damaged = False
 
     def blob(self, oid: str, place: str = "") -> bytes:
-        """Raises RenderError over 16 MiB or when it is no blob, Missing when it is not there."""
+        """Raises RenderError over 16 MiB or when it is no blob, Missing or Damaged."""
         return self._typed(oid, b"blob", MAX_BLOB, place)
 
     def tree(self, oid: str) -> Tree:
@@ -147,13 +182,15 @@ class Objects:
                 return self._read_locked(bytes.fromhex(oid), limit, place)
             except KeyError:
                 raise Missing(oid) from None
-            except (OSError, ValueError, AssertionError, IndexError) as error:
-                # A repack may have removed the file under us: look once more with open eyes.
-                self._database = None
-                try:
-                    return self._read_locked(bytes.fromhex(oid), limit, place)
-                except (KeyError, OSError, ValueError, AssertionError, IndexError):
-                    raise RenderError(f"object {oid} cannot be read", place=place) from error
+            except _BROKEN:
+                self._database = None  # a repack may have removed the file under us: look again
+            try:
+                return self._read_locked(bytes.fromhex(oid), limit, place)
+            except KeyError:
+                raise Missing(oid) from None
+            except _BROKEN as error:
+                self.damaged = True
+                raise Damaged(oid, place) from error
 
     def _read_locked(self, binary: bytes, limit: int, place: str) -> tuple[bytes, bytes]:
         database = self._open()

@@ -6,11 +6,12 @@ from worker threads. Links and submodules are entries: neither is ever followed 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 from gitops.errors import RenderError
 from gitops.model.source import Entry, EntryKind, Revision
-from gitops.sources.git.objects import Missing, Objects, Recent, Tree
+from gitops.sources.git.objects import Objects, Recent, Tree
 
 MAX_ENTRIES = 200_000
 """Files one listing may hold."""
@@ -26,16 +27,15 @@ class Listings:
 
     def __init__(self) -> None:
         self._recent: Recent[tuple[str, str], Listing] = Recent(_LISTED)
+        self._lock = threading.Lock()
 
-    # Two threads may make the same listing at once; a lost race costs only the work.
     def get(self, path: str, oid: str) -> Listing | None:
-        try:
+        with self._lock:
             return self._recent.get((path, oid))
-        except KeyError:
-            return None
 
     def put(self, path: str, oid: str, listing: Listing) -> None:
-        self._recent.put((path, oid), listing, len(listing) + 1)
+        with self._lock:
+            self._recent.put((path, oid), listing, len(listing) + 1)
 
 
 class GitSnapshot:
@@ -79,32 +79,16 @@ class GitSnapshot:
     def read(self, entry: Entry) -> bytes:
         if entry.kind not in (EntryKind.BLOB, EntryKind.LINK):
             raise RenderError(f"a {entry.kind.value} has no bytes to read", place=entry.path)
-        try:
-            return self._objects.blob(entry.oid, entry.path)
-        except Missing:
-            raise RenderError(
-                "the file's content is not in the local copy of the repository",
-                place=entry.path,
-                hint="delete the source's folder under `git/` in the state folder: it is fetched "
-                "again",
-            ) from None
+        return self._objects.blob(entry.oid, entry.path)
 
     def _tree(self, path: str) -> Tree | None:
-        tree = self._get(self._root, "")
+        tree = self._objects.tree(self._root)
         for name in path.split("/") if path else ():
             item = tree.get(name)
             if item is None or item.kind is not EntryKind.TREE:
                 return None
-            tree = self._get(item.oid, path)
+            tree = self._objects.tree(item.oid)
         return tree
-
-    def _get(self, oid: str, path: str) -> Tree:
-        try:
-            return self._objects.tree(oid)
-        except Missing:
-            raise RenderError(
-                "the folder is not in the local copy of the repository", place=path
-            ) from None
 
     def _list(self, path: str, oid: str, depth: int) -> Listing:
         found = self._listings.get(path, oid)
@@ -118,7 +102,7 @@ class GitSnapshot:
             raise RenderError(f"folders are nested deeper than {_MAX_DEPTH}", place=path)
         start = f"{path}/" if path else ""
         listing: list[Entry] = []
-        for name, item in self._get(oid, path).items():
+        for name, item in self._objects.tree(oid).items():
             if item.kind is EntryKind.TREE:
                 listing += self._list(start + name, item.oid, depth + 1)
             else:

@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from gitops.errors import SourceProblem
+from gitops.errors import RenderError, SourceProblem
 from gitops.model.ids import SourceName
 from gitops.model.source import Authorship, Read, Revision, SourceState
 from gitops.ports import Look
 from gitops.sources.git.address import is_commit
 from gitops.sources.git.history import History
 from gitops.sources.git.mirror import MissingRef
-from gitops.sources.git.objects import Missing
 from gitops.sources.git.remote import Heads, Remote
 from gitops.sources.git.snapshot import GitSnapshot
 
@@ -38,11 +37,14 @@ class GitSource:
     async def look(self, last: Revision | None) -> Look:
         """One request; see ports.Source. A rewritten history is no error: the last revision is
         kept here and the look says so. ``HEAD`` as ref follows the remote's default branch."""
-        head = await self._head()
-        revision = Revision(self._name, head, self._ref)
-        if last is None or last.id == head:
-            return Look(revision)
-        rewritten = not await asyncio.to_thread(self._history.is_ancestor, last.id, head)
+        try:
+            head = await self._head()
+            revision = Revision(self._name, head, self._ref)
+            if last is None or last.id == head:
+                return Look(revision)
+            rewritten = not await asyncio.to_thread(self._history.is_ancestor, last.id, head)
+        except RenderError as error:  # an enormous commit or tag
+            raise self._problem(error.message, SourceState.INVALID) from error
         if rewritten:
             await self.keep(last)
         return Look(revision, rewritten)
@@ -57,6 +59,7 @@ class GitSource:
         self, since: Revision | None, until: Revision, reads: Sequence[Read]
     ) -> Authorship:
         """See ports.Source. Everything in it is claimed: git believes whoever commits."""
+        await self._ensure(until.id)
         return await asyncio.to_thread(
             self._history.authorship, since.id if since else None, until.id, reads
         )
@@ -69,11 +72,14 @@ class GitSource:
     async def _head(self) -> str:
         if is_commit(self._ref):
             await self._ensure(self._ref)
-            return self._ref
+            return await self._peeled(self._ref)
         heads = await self._remote.heads(self._ref)
         found = heads.of(self._ref)
         if found is None:
             raise self._gone(heads)
+        return await self._peeled(found)
+
+    async def _peeled(self, found: str) -> str:
         commit = await asyncio.to_thread(self._mirror.objects.peel, found)
         if commit is None:
             raise self._problem(f"{self._ref} is no commit", SourceState.INVALID)
@@ -88,8 +94,6 @@ class GitSource:
             raise self._problem(
                 f"commit {oid[:12]} is not in the repository", SourceState.GONE
             ) from None
-        except Missing:  # pragma: no cover - git said it brought it
-            raise self._problem(f"commit {oid[:12]} did not arrive", SourceState.INVALID) from None
 
     def _gone(self, heads: Heads) -> SourceProblem:
         if heads.empty:
