@@ -5,6 +5,8 @@ one is bad; ``discover`` turns folders of a source into applications. Above the 
 plugin registry (it reads plugins' ``Options``), below the engine; it never starts anything.
 """
 
+from gitops.config.discover import Discovered, discover
 from gitops.config.load import load
+from gitops.config.reload import changes, reload
 
-__all__ = ["load"]
+__all__ = ["Discovered", "changes", "discover", "load", "reload"]
