@@ -12,11 +12,12 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from gitops.errors import GitopsError
 from gitops.foreign import one_line
 from gitops.jsonable import to_json
+from gitops.model.cluster import ClusterFacts
 from gitops.model.finding import Finding, Severity
 from gitops.model.fleet import ApplicationSpec
 from gitops.model.ids import combine
@@ -66,43 +67,54 @@ class Checkup:
             self._built[key] = Configured(plugin.build(options, self._services), key)
         return self._built[key]
 
-    async def run(self, job: CheckJob, *, facts: str = "") -> tuple[Finding, ...]:
-        """All findings about one application on one target; see :func:`run_checks`."""
-        return await run_checks(job, self.of(job.application), self._cache, facts=facts)
+    async def run(self, job: CheckJob) -> tuple[Finding, ...]:
+        """All findings about one application on one target; see :func:`run_checks`. A target that
+        can tell its facts is asked for them (it keeps them: no request)."""
+        if job.facts is None and isinstance(job.catalogue, _KnowsFacts):
+            job = dataclasses.replace(job, facts=await job.catalogue.facts())
+        return await run_checks(job, self.of(job.application), self._cache)
+
+    def fleet_checks(self) -> tuple[Check, ...]:
+        """Those that look across applications, as far as they were needed so far."""
+        built = (configured.check for configured in self._built.values())
+        return tuple(check for check in built if check.scope is Scope.FLEET)
+
+
+@runtime_checkable
+class _KnowsFacts(Protocol):
+    async def facts(self) -> ClusterFacts: ...
 
 
 async def run_checks(
-    job: CheckJob, checks: Sequence[Configured], cache: FindingCache, *, facts: str = ""
+    job: CheckJob, checks: Sequence[Configured], cache: FindingCache
 ) -> tuple[Finding, ...]:
-    """Findings in order of check, then place. ``facts`` names the state of the target that schemas
-    come from (its version, its kinds); another value means asking checks of applications again."""
-    found = await asyncio.gather(*(_run_one(job, each, cache, facts) for each in checks))
+    """Findings in order of check, then the worst first, then by place."""
+    found = await asyncio.gather(*(_run_one(job, each, cache) for each in checks))
     return tuple(finding for findings in found for finding in findings)
 
 
-async def _run_one(
-    job: CheckJob, configured: Configured, cache: FindingCache, facts: str
-) -> Findings:
+async def _run_one(job: CheckJob, configured: Configured, cache: FindingCache) -> Findings:
     if configured.check.scope is Scope.FILE:
         findings = await _of_files(job, configured, cache)
     elif configured.check.scope is Scope.APPLICATION:
-        findings = await _of_application(job, configured, cache, facts)
+        findings = await _of_application(job, configured, cache)
     else:
         findings, _ = await _asked(job, configured)
     return _capped(configured.check.name, findings)
 
 
-async def _of_application(
-    job: CheckJob, configured: Configured, cache: FindingCache, facts: str
-) -> Findings:
+async def _of_application(job: CheckJob, configured: Configured, cache: FindingCache) -> Findings:
+    """Kept per desired set and state of the target, but never an error: it blocks a delivery, and
+    asking again must be able to lift it (a definition may have been delivered meanwhile)."""
     spec = job.application
-    key = (configured.key, spec.name, spec.namespace, job.lane.target, job.desired.digest, facts)
-    known = cache.get(key)
+    key = (configured.key, spec.name, spec.namespace, job.lane.target, job.desired.digest)
+    known = cache.get((*key, job.facts))
     if known is not None:
         return known
     findings, sound = await _asked(job, configured)
-    if sound and job.catalogue is not None:
-        cache.put(key, findings)
+    blocked = any(finding.severity is Severity.ERROR for finding in findings)
+    if sound and job.facts is not None and not blocked:
+        cache.put((*key, job.facts), findings)
     return findings
 
 

@@ -29,6 +29,7 @@ _DATE_TIME = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
 )
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]*={0,2}\s*", re.ASCII)
+_ODD_NAME = re.compile(r"[^\w$-]")
 _INTEGERS = {"int32": 31, "int64": 63}
 _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
@@ -57,7 +58,8 @@ class Issue:
         """``spec.containers[0].image``"""
         text = ""
         for step in self.path:
-            text += f"[{step}]" if isinstance(step, int) else f".{step}"
+            plain = isinstance(step, str) and not _ODD_NAME.search(step)
+            text += f".{step}" if plain else f"[{step!r}]"
         return text.lstrip(".") or "the object"
 
 
@@ -89,8 +91,11 @@ class Validator:
             if not self._null_allowed(schema):
                 yield Issue(path, "may not be null", "give it a value or leave it out")
             return
-        if schema.get("format") == "int-or-string" or schema.get("x-kubernetes-int-or-string"):
-            yield from _int_or_string(value, path)
+        either = schema.get("x-kubernetes-int-or-string")
+        if either or schema.get("format") == "int-or-string":
+            if isinstance(value, bool) or not isinstance(value, int | str):
+                yield Issue(path, "has to be a whole number or text")
+                return
         elif name.endswith(".api.resource.Quantity"):
             yield from _quantity(value, path)
         elif (issue := _mistyped(value, schema, path)) is not None:
@@ -271,11 +276,6 @@ def _advice(wanted: Any, value: Any) -> str:
     if wanted == "array":
         return "begin each element with a dash"
     return ""
-
-
-def _int_or_string(value: Any, path: Path) -> Iterator[Issue]:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        yield Issue(path, "has to be a whole number or text")
 
 
 def _quantity(value: Any, path: Path) -> Iterator[Issue]:
