@@ -70,8 +70,9 @@ class Checkup:
     async def run(self, job: CheckJob) -> tuple[Finding, ...]:
         """All findings about one application on one target; see :func:`run_checks`. A target that
         can tell its facts is asked for them (it keeps them: no request)."""
-        if job.facts is None and isinstance(job.catalogue, _KnowsFacts):
-            job = dataclasses.replace(job, facts=await job.catalogue.facts())
+        target: Any = job.catalogue
+        if job.facts is None and isinstance(target, _KnowsFacts):
+            job = dataclasses.replace(job, facts=await target.facts())
         return await run_checks(job, self.of(job.application), self._cache)
 
     def fleet_checks(self) -> tuple[Check, ...]:
