@@ -110,11 +110,11 @@ class Follower:
                 # An answer nobody foresaw must not end the following unseen.
                 failures += 1
                 self._at = ""
-                trouble = ClusterUnavailable(
+                unforeseen = ClusterUnavailable(
                     f"following {self._resource.plural} failed: {type(surprise).__name__}"
                 )
-                self._note(trouble)
-                await self._pause(failures, trouble)
+                self._note(unforeseen)
+                await self._pause(failures, unforeseen)
 
     async def _pause(self, failures: int, trouble: GitopsError) -> None:
         # A refusal will not pass by itself: ask seldom, but ask, since rights are granted.

@@ -8,6 +8,8 @@ write (F12). It must never log or raise a header, a body or a credential.
 from __future__ import annotations
 
 import asyncio
+import io
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -39,7 +41,9 @@ if TYPE_CHECKING:
     from gitops.kube.access import Access  # the kubernetes package takes 0.6 s to import
 
 _ATTEMPTS = 5
+_ACCOUNT = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}/[a-z0-9][a-z0-9.-]{0,252}")
 _CONNECT = 10.0
+_IN_ONE_PIECE = 256 << 10
 _NO_TOTAL = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT)
 LARGEST_ANSWER = 128 << 20
 """Bytes; a LIST page of 500 objects of 200 KiB each fits."""
@@ -157,7 +161,7 @@ class Transport:
         async with self._requests.request(
             call.method,
             _url(self._access.url, call),
-            data=call.body,
+            data=_payload(call.body),
             headers=headers,
             allow_redirects=False,
             proxy=self._access.proxy,
@@ -245,11 +249,11 @@ def impersonation(run_as: str) -> tuple[tuple[str, str], ...]:
     groups the server gives every service account (Kubernetes, "User impersonation")."""
     if not run_as:
         return ()
-    namespace, _, name = run_as.partition("/")
-    if not namespace or not name or not run_as.replace("/", "", 1).isascii() or "/" in name:
+    if not _ACCOUNT.fullmatch(run_as):
         raise ConfigError(
             f"runAs {run_as!r} is no service account", hint="write it as NAMESPACE/NAME"
         )
+    namespace, name = run_as.split("/")
     return (
         ("Impersonate-User", f"system:serviceaccount:{namespace}:{name}"),
         ("Impersonate-Group", "system:serviceaccounts"),
@@ -297,6 +301,11 @@ def _held(trouble: ClusterUnavailable) -> float:
 def _url(base: str, call: Call) -> URL:
     query = f"?{urlencode(call.query)}" if call.query else ""
     return URL(f"{base}{call.path}{query}", encoded=True)
+
+
+def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
+    """Large bodies as a file, which aiohttp sends in pieces; it warns of anything else."""
+    return io.BytesIO(body) if body is not None and len(body) > _IN_ONE_PIECE else body
 
 
 async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
