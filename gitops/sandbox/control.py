@@ -6,9 +6,11 @@ reused, a held lock is not. Must never signal a process it only knows from a fil
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -83,16 +85,37 @@ def ask(
     return dict(json.loads(answer))
 
 
-def wait_until_gone(folder: Path, *, seconds: float = 20.0) -> None:
+def shut_down(folder: Path, *, seconds: float = 20.0) -> None:
+    """Ends the supervisor and with it everything; returns when no process is left."""
+    try:
+        pid = int(ask(folder, "status")["supervisor"])
+        ending = os.pidfd_open(pid)
+    except (Gone, ProcessLookupError):
+        _await_lock(folder, seconds)  # it is starting, or on its way out already
+        return
+    try:
+        with contextlib.suppress(Gone):
+            ask(folder, "shutdown")
+        if not select.select([ending], [], [], seconds)[0]:
+            raise _stuck(folder)
+        with contextlib.suppress(ChildProcessError):  # not ours: somebody else launched it
+            os.waitpid(pid, 0)
+    finally:
+        os.close(ending)
+
+
+def _await_lock(folder: Path, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while supervised(folder):
         if time.monotonic() > deadline:
-            raise Permanent(
-                "the sandbox's supervisor does not end",
-                place=str(folder),
-                hint=f"see {folder / 'logs'}",
-            )
+            raise _stuck(folder)
         time.sleep(0.02)
+
+
+def _stuck(folder: Path) -> GitopsError:
+    return Permanent(
+        "the sandbox's supervisor does not end", place=str(folder), hint=f"see {folder / 'logs'}"
+    )
 
 
 def _connect(connection: socket.socket, folder: Path) -> None:

@@ -239,9 +239,7 @@ def _last_words(log: Path) -> str:
 def _clear(folder: Path, *, keep_logs: bool = False) -> None:
     """Ends whatever still runs there, then removes the files (or leaves them to be read)."""
     if control.supervised(folder):
-        with contextlib.suppress(control.Gone):
-            control.ask(folder, "shutdown")
-        control.wait_until_gone(folder)
+        control.shut_down(folder)
     if not keep_logs:
         layout.clean(folder)
 
