@@ -61,7 +61,7 @@ def _open_file(path: Path, clock: Clock, dead: Callable[[str], bool]) -> SqlStor
 def _open_postgres(
     url: URL, password: str | None, clock: Clock, dead: Callable[[str], bool]
 ) -> SqlStore:
-    place = url.set(password=None).render_as_string()
+    place = f"postgresql://{url.host or url.query.get('host', '')}/{url.database or ''}"
     try:
         writer, reader = on_postgres.engines(url, password)
     except ModuleNotFoundError:
@@ -93,7 +93,7 @@ def _parse(text: str) -> URL:
         backend = url.get_backend_name()
     except (ArgumentError, ValueError):
         raise ConfigError("the store's url cannot be read", hint=hint) from None
-    if url.password is not None:
+    if url.password is not None or any("password" in key for key in url.query):
         raise ConfigError(
             "the store's url holds a password", hint="name it by reference under store.password"
         )
