@@ -62,6 +62,11 @@ def configure(
     _adopt(shared, last, level, out)
 
 
+def quiet(*, mask: Mask = str, color: bool = True) -> None:
+    """For commands that print a result and end: warnings alone, as lines on stderr."""
+    configure(level="warning", json=False, mask=mask, color=color)
+
+
 def _adopt(shared: list[Any], last: Any, level: str, out: TextIO) -> None:
     """What libraries log through the standard library takes the same way."""
     handler = logging.StreamHandler(out)
