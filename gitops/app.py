@@ -41,11 +41,11 @@ RENDERERS = ("helm", "kustomize", "plain")
 
 def services_of(fleet: Fleet, keyring: Keyring, clock: Clock) -> Services:
     """What every plugin may use."""
-    from gitops.children import ChildRunner
+    from gitops.children import Runner
     from gitops.sandbox.tools import Toolbox
 
     return Services(
-        children=ChildRunner(),
+        children=Runner(),
         digester=keyring,
         clock=clock,
         state_dir=fleet.state_dir,

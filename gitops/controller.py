@@ -21,7 +21,7 @@ from gitops.engine.renders import Renders
 from gitops.engine.roster import Roster
 from gitops.engine.watches import SourceWatch
 from gitops.errors import NotAllowed, StaleWrite, Transient
-from gitops.model.approval import Decision, Verdict
+from gitops.model.approval import Answer, Decision, Verdict
 from gitops.model.cluster import LiveEvent
 from gitops.model.delivery import LaneId
 from gitops.model.events import HoldLifted
@@ -36,7 +36,7 @@ from gitops.model.ids import (
 )
 from gitops.model.sealed import SealedSet
 from gitops.model.source import SourceStatus
-from gitops.pipeline import tend
+from gitops.pipeline import propose, tend
 from gitops.policy import policy_digest
 from gitops.ports import (
     Clock,
@@ -52,6 +52,7 @@ from gitops.ports import (
 from gitops.projection import digest, owned
 from gitops.steps.kit import Kit, Memory, Reached
 from gitops.steps.values import Checker
+from gitops.steps.watch import watch
 
 _log = structlog.get_logger(__name__)
 
@@ -130,11 +131,7 @@ class Controller:
     async def _stop(self) -> None:
         self.ready.clear()
         await self.lanes.stop()
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        for cluster in self.clusters.values():
-            await cluster.close()
+        await self.close()
         with contextlib.suppress(Transient, StaleWrite):
             await self.parts.keeper.release()
 
@@ -305,6 +302,41 @@ class Controller:
                 self.lanes.offer(lane, after=DRIFT_SETTLES)
         elif ours is not None and (ours.projection != value or event.kind.value == "deleted"):
             self.lanes.offer(lane, after=DRIFT_SETTLES)
+
+    # --- looking without a controller running (``gitops plan``) --------------------------------
+
+    async def read_sources(self) -> dict[SourceName, str]:
+        """Looks at every source once, offering no lane. Returns what went wrong, in words."""
+        await self.parts.keeper.acquire()
+        for name, spec in self.fleet.sources.items():
+            source = self.parts.build_source(spec)
+            self.watches[name] = SourceWatch(
+                spec, source, self.ledger, self.parts.clock, self._noted
+            )
+        await asyncio.gather(*(watch.look() for watch in self.watches.values()))
+        return {
+            name: watch.status.message or "it has no revision"
+            for name, watch in self.watches.items()
+            if watch.snapshot is None
+        }
+
+    async def _noted(self, snapshot: Snapshot) -> None:
+        self.roster.look(snapshot)
+
+    async def preview(self, lane: LaneId) -> Answer | None:
+        """What a lane wants and what the desk says of it; None when it wants nothing."""
+        kit = await self._kit(lane)
+        record = await watch(kit) if kit else None
+        if kit is None or record is None:
+            return None
+        return (await propose(record, kit)).answer
+
+    async def close(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        for cluster in self.clusters.values():
+            await cluster.close()
 
     # --- what people ask for ------------------------------------------------------------------
 

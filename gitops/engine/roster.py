@@ -10,12 +10,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from gitops.config.discover import Discovered
+from gitops.errors import ConfigError
 from gitops.model.delivery import LaneId, LaneRecord
 from gitops.model.fleet import ApplicationSpec, Discovery, Fleet
 from gitops.model.ids import ApplicationName, SourceName
 from gitops.ports import Snapshot
 
-Discover = Callable[[Fleet, Discovery, Snapshot], Mapping[ApplicationName, ApplicationSpec]]
+Discover = Callable[[Fleet, Discovery, Snapshot], Discovered]
 
 
 class Roster:
@@ -26,6 +28,12 @@ class Roster:
         self._discover = discover
         self._found: dict[SourceName, dict[ApplicationName, ApplicationSpec]] = {}
         self._departed: dict[ApplicationName, ApplicationSpec] = {}
+        self._problems: dict[SourceName, tuple[ConfigError, ...]] = {}
+
+    @property
+    def problems(self) -> tuple[ConfigError, ...]:
+        """Folders that cannot become applications, of every source's newest revision."""
+        return tuple(problem for each in self._problems.values() for problem in each)
 
     def reload(self, fleet: Fleet) -> None:
         self.fleet = fleet
@@ -61,10 +69,14 @@ class Roster:
         source = snapshot.revision.source
         before = self._found.get(source, {})
         now: dict[ApplicationName, ApplicationSpec] = {}
+        problems: list[ConfigError] = []
         for discovery in self.fleet.discoveries:
             if discovery.template.source == source:
-                now.update(self._discover(self.fleet, discovery, snapshot))
+                discovered = self._discover(self.fleet, discovery, snapshot)
+                now.update(discovered.applications)
+                problems += discovered.problems
         self._found[source] = now
+        self._problems[source] = tuple(problems)
         for name, spec in before.items():
             if name not in now:
                 self._departed[name] = spec

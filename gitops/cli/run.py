@@ -1,0 +1,31 @@
+"""``gitops run``: the controller."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from gitops.cli.settings import settings
+
+
+def run(
+    ctx: typer.Context,
+    log: Annotated[
+        str, typer.Option(help="Form of the log: console or json.", metavar="console|json")
+    ] = "console",
+) -> None:
+    """Run the controller until SIGTERM or ctrl-C. SIGHUP reloads the fleet file."""
+    from gitops.app import assemble
+    from gitops.config import load
+    from gitops.logs import configure
+    from gitops.web.serve import serve
+
+    chosen = settings(ctx)
+    configure(json=log == "json", color=chosen.color)
+    running = assemble(load(chosen.config))
+    try:
+        asyncio.run(serve(running.controller))
+    finally:
+        running.close()

@@ -1,0 +1,96 @@
+"""``gitops show``: one request, delivery or change with its plan, findings and answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gitops.cli.remote import controller, read
+from gitops.cli.settings import settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def show(
+    ctx: typer.Context,
+    id: Annotated[str, typer.Argument(help="Id or unambiguous prefix (4 characters or more).")],
+) -> None:
+    """Show one request, delivery or change."""
+    from gitops.cli.output import emit, make_console
+
+    with controller(ctx) as api:
+        found = api.get("show", id)
+    chosen = settings(ctx)
+    if chosen.json:
+        emit(found)
+        return
+    console = make_console(chosen)
+    if "request" in found:
+        show_request_answer(found, console)
+    else:
+        _show_change(found, console)
+
+
+def show_request_answer(found: Any, console: Console) -> None:
+    """A request as the API answers it, with who may approve."""
+    from rich.text import Text
+
+    from gitops.cli.output import show_request
+    from gitops.gate import Electorate
+    from gitops.model.approval import Request
+    from gitops.model.ids import ChangeId
+    from gitops.model.plan import Plan
+
+    plans = {
+        ChangeId(row["member"]["change"]): read(Plan, row["plan"])
+        for row in found["members"]
+        if row["plan"]
+    }
+    show_request(read(Request, found["request"]), plans, console)
+    for row in found["members"]:
+        if row["member"]["state"] != "asking" or not row["electorate"]:
+            continue
+        group = read(Electorate, row["electorate"])
+        may = ", ".join(group.eligible) or "nobody"
+        console.print(Text(f"\nmay approve ({group.needed} needed): {may}", style="bold"))
+        console.print(f"  {group.note}")
+        for reason in sorted(group.refusals.values()):
+            console.print(Text(f"  {reason}", style="dim"))
+        if row["confirmation"]:
+            console.print(Text(f"  to confirm, type: {row['confirmation']}", style="bold red"))
+
+
+def _show_change(found: Any, console: Console) -> None:
+    from rich.text import Text
+
+    from gitops.cli.output import moment, show_deliveries, show_plan
+    from gitops.foreign import one_line
+    from gitops.model.delivery import ChangeRecord, DeliveryRecord
+    from gitops.model.events import StoredEvent
+    from gitops.model.ids import short
+    from gitops.model.plan import Plan
+
+    if "delivery" in found:
+        delivery = read(DeliveryRecord, found["delivery"])
+        record = delivery.change
+        show_deliveries([delivery], console)
+    else:
+        record = read(ChangeRecord, found["change"])
+        console.print(
+            Text(f"change {short(record.change.id)} of {record.change.lane}: ", style="bold")
+            + Text(record.state.value)
+        )
+        if record.reason:
+            console.print(f"  {one_line(record.reason, 2_000)}")
+    for commit in record.change.authorship.commits:
+        who = f"{commit.author.name} <{commit.author.email}>"
+        console.print(f"  {short(commit.id)} {one_line(who, 100)}: {one_line(commit.subject, 200)}")
+    console.print()
+    if found["plan"]:
+        show_plan(read(Plan, found["plan"]), console)
+    console.print()
+    for event in found["events"]:
+        stored = read(StoredEvent, event)
+        console.print(Text(f"{moment(stored.at)}  {stored.kind}", style="dim"))

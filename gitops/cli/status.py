@@ -1,0 +1,49 @@
+"""``gitops status``: sources, clusters, applications, and who is being asked."""
+
+from __future__ import annotations
+
+import typer
+
+from gitops.cli.remote import controller, read, read_all
+from gitops.cli.settings import settings
+
+
+def status(ctx: typer.Context) -> None:
+    """Show sources, clusters, applications and open requests of the running controller."""
+    from rich.text import Text
+
+    from gitops.cli.output import emit, make_console, show_status
+    from gitops.foreign import one_line
+    from gitops.model.approval import Request
+    from gitops.model.cluster import ClusterStatus
+    from gitops.model.delivery import ChangeRecord, LaneRecord
+    from gitops.model.ids import TargetName, short
+    from gitops.model.source import SourceStatus
+
+    with controller(ctx) as api:
+        found = api.get("status")
+    chosen = settings(ctx)
+    if chosen.json:
+        emit(found)
+        return
+    console = make_console(chosen)
+    lanes = [read(LaneRecord, row["record"]) for row in found["lanes"]]
+    current = [read(ChangeRecord, row["current"]) for row in found["lanes"] if row["current"]]
+    clusters = {
+        TargetName(row["name"]): read(ClusterStatus, row["status"]) for row in found["clusters"]
+    }
+    show_status(read_all(SourceStatus, found["sources"]), clusters, lanes, current, console)
+    for request in read_all(Request, found["requests"]):
+        console.print(
+            Text(f"\nwaiting for an answer: {one_line(request.title, 200)}", style="bold")
+        )
+        console.print(f"  gitops show {short(request.id)}")
+    for row in found["lanes"]:
+        if row["trouble"]:
+            console.print(Text(f"\n{one_line(row['trouble']['message'], 500)}", style="yellow"))
+            console.print(f"  gitops why {row['record']['lane']['application']}")
+    for problem in found["problems"]:
+        console.print(Text(f"\n{one_line(problem, 500)}", style="yellow"))
+    for lane in found["no_longer_managed"]:
+        name = f"{lane['application']}@{lane['target']}"
+        console.print(f"\nno longer managed, its objects stay: {one_line(name)}")

@@ -1,0 +1,157 @@
+"""Runs the controller and its API in one process until it is told to stop.
+
+SIGTERM and SIGINT end it cleanly, SIGHUP reloads the fleet file (a bad one keeps the old in force,
+loudly). The socket is made by us, 0600 from its first instant: the server's own would be open to
+everybody on the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+import uvicorn
+
+from gitops.config.reload import changes, reload
+from gitops.controller import Controller
+from gitops.errors import ConfigError
+from gitops.web.api import build
+
+_log = structlog.get_logger(__name__)
+
+LONGEST_PATH = 100
+"""Bytes; a Unix socket's path is limited to 108 by the kernel (unix(7))."""
+
+
+def socket_path(controller: Controller) -> Path:
+    fleet = controller.fleet
+    return fleet.api.socket or fleet.state_dir / "api.sock"
+
+
+async def serve(controller: Controller) -> None:
+    """Until a signal or a lost lease. Raises what ended the controller, if anything did."""
+    path = socket_path(controller)
+    listener = _unix(path)
+    servers = [_server(controller, trusted=True)]
+    work: list[Awaitable[None]] = [servers[0].serve(sockets=[listener])]
+    if controller.fleet.api.listen:
+        servers.append(_server(controller, trusted=False))
+        work.append(servers[1].serve(sockets=[_loopback(controller.fleet.api.listen)]))
+    running = asyncio.ensure_future(controller.run())
+    tasks = [running, *(asyncio.ensure_future(each) for each in work)]
+    _signals(controller, running)
+    _log.info("controller.started", socket=str(path), listen=controller.fleet.api.listen)
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for server in servers:
+            server.should_exit = True
+        running.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+    _log.info("controller.stopped")
+    if not running.cancelled():
+        running.result()
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: two servers would fight over them."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        yield
+
+
+def _server(controller: Controller, *, trusted: bool) -> uvicorn.Server:
+    return _Server(
+        uvicorn.Config(
+            build(controller, trusted=trusted),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            h11_max_incomplete_event_size=32 << 10,
+            timeout_graceful_shutdown=2,
+        )
+    )
+
+
+def _unix(path: Path) -> socket.socket:
+    if len(os.fsencode(path)) > LONGEST_PATH:
+        raise ConfigError(
+            f"the API socket's path is longer than {LONGEST_PATH} bytes: {path}",
+            hint="set a shorter one: api: {socket: /run/gitops/api.sock}",
+        )
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if _somebody_listens(path):
+        raise ConfigError(
+            f"another controller already listens on {path}",
+            hint="stop it, or give this one a `state_dir` of its own",
+        )
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
+    listener.listen(128)
+    return listener
+
+
+def _somebody_listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+        return True
+
+
+def _loopback(listen: str) -> socket.socket:
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, int(port)))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {listen}: {error.strerror}", hint="choose another `api: {listen:}`"
+        ) from error
+    listener.listen(128)
+    return listener
+
+
+def _signals(controller: Controller, running: asyncio.Future[None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, running.cancel)
+    hup = _reloader(controller)
+    loop.add_signal_handler(signal.SIGHUP, lambda: asyncio.ensure_future(hup()))
+
+
+def _reloader(controller: Controller) -> Callable[[], Awaitable[None]]:
+    async def again() -> None:
+        old = controller.fleet
+        new, problems = await asyncio.to_thread(reload, old, old.path)
+        for problem in problems:
+            _log.error("fleet.refused", problem=str(problem))
+        if problems:
+            _log.error("fleet.kept", why="the old fleet file stays in force")
+            return
+        for sentence in changes(old, new):
+            _log.warning("fleet.changed", what=sentence)
+        await controller.reload(new)
+        _log.info("fleet.reloaded", path=str(new.path))
+
+    return again
