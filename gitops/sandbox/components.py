@@ -59,8 +59,6 @@ def _etcd(folder: Path, ports: Ports) -> list[str]:
         "--client-cert-auth",
         "--peer-client-cert-auth",
         "--unsafe-no-fsync",  # thrown away with the sandbox
-        "--heartbeat-interval=500",  # a busy machine must not lose the only member's leadership
-        "--election-timeout=5000",
         "--log-level=warn",
     ]
 

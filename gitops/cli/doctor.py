@@ -1,0 +1,201 @@
+"""``gitops doctor``: what is here, what is missing, and the line that gets it.
+
+Looks only: builds nothing, writes nothing, and asks a cluster no more than who it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from gitops.cli.settings import Settings, settings
+
+if TYPE_CHECKING:
+    from gitops.errors import GitopsError
+    from gitops.model.fleet import ClusterSpec
+    from gitops.sandbox.tools import Toolbox
+
+_OLDEST_GIT = (2, 31)
+"""Configuration through the environment (``GIT_CONFIG_COUNT``) came with it."""
+_GIB = 1 << 30
+_SECONDS = 15.0
+
+
+class State(StrEnum):
+    OK = "ok"
+    OPTIONAL = "optional"
+    """Not here, and needed only for what the detail says."""
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One thing looked at. ``remedy`` is a line to type or a thing to do; empty if all is well."""
+
+    name: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+
+def doctor(ctx: typer.Context) -> None:
+    """Say which tools and clusters are at hand, and the line that gets what is missing.
+
+    Exit code 1 if something is missing that every delivery needs, or a cluster of the fleet file
+    cannot be used.
+    """
+    from gitops.cli.output import emit
+    from gitops.sandbox.tools import Toolbox
+
+    chosen = settings(ctx)
+    found = [*examine_machine(Toolbox()), *_examine_fleet(chosen)]
+    well = all(one.state is not State.MISSING for one in found)
+    if chosen.json:
+        emit({"ok": well, "checks": found})
+    else:
+        _show(found, chosen)
+    if not well:
+        raise typer.Exit(1)
+
+
+def examine_machine(toolbox: Toolbox) -> Iterator[Examined]:
+    """Everything that does not depend on a fleet file."""
+    from gitops import __version__
+
+    python = ".".join(map(str, sys.version_info[:3]))
+    yield Examined("gitops", State.OK, f"{__version__} on Python {python}")
+    yield _git()
+    yield from _tools(toolbox)
+    yield _go(toolbox)
+    yield _disk(toolbox.cache)
+
+
+def _git() -> Examined:
+    remedy = "install git 2.31 or newer: apt-get install git"
+    where = shutil.which("git")
+    if where is None:
+        return Examined("git", State.MISSING, "not on PATH", remedy)
+    try:
+        said = subprocess.run(
+            [where, "--version"], capture_output=True, text=True, timeout=_SECONDS, check=False
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return Examined("git", State.MISSING, f"{where} does not run", remedy)
+    number = re.search(r"(\d+)\.(\d+)[\w.]*", said)
+    if number is None or (int(number[1]), int(number[2])) < _OLDEST_GIT:
+        return Examined("git", State.MISSING, f"{where}: {said.strip()[:80]}", remedy)
+    return Examined("git", State.OK, f"{number[0]}  {where}")
+
+
+def _tools(toolbox: Toolbox) -> Iterator[Examined]:
+    from gitops.sandbox.recipes import RENDERING, TOOLS
+
+    for name in RENDERING:
+        yield _tool(toolbox, name, State.MISSING, f"needed to render {name.title()} applications")
+    for name in (name for name in TOOLS if name not in RENDERING):
+        yield _tool(toolbox, name, State.OPTIONAL, "only for the sandbox, the demo and tests")
+
+
+def _tool(toolbox: Toolbox, name: str, if_absent: State, needed: str) -> Examined:
+    path = toolbox.find(name)
+    if path is not None:
+        return Examined(name, State.OK, f"{toolbox.version(name)}  {path}")
+    others = [f"{c.path} is {c.version or 'of no known version'}" for c in toolbox.candidates(name)]
+    absent = "; ".join([f"{toolbox.version(name)} is not here", *others, needed])
+    return Examined(name, if_absent, absent, f"gitops sandbox tools {name}")
+
+
+def _go(toolbox: Toolbox) -> Examined:
+    from gitops.sandbox.golang import find_go
+
+    go = find_go(toolbox.cache)
+    if go is not None:
+        return Examined("go", State.OK, str(go))
+    return Examined("go", State.OPTIONAL, "only to build tools; installed when one is built")
+
+
+def _disk(folder: Path) -> Examined:
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / _GIB
+    detail = f"{free:.1f} GiB free at {folder}"
+    if free < 1:
+        return Examined("disk", State.MISSING, detail, "free at least 1 GiB")
+    return Examined("disk", State.OK, detail)
+
+
+def _examine_fleet(chosen: Settings) -> Iterator[Examined]:
+    """The fleet file and each cluster it names. That there is none is fine unless it was named."""
+    from gitops.config import load
+    from gitops.errors import GitopsError
+
+    if not chosen.config.exists() and not chosen.config_given:
+        yield Examined("fleet file", State.OPTIONAL, f"no {chosen.config} here", "gitops init")
+        return
+    try:
+        fleet = load(chosen.config)
+    except GitopsError as problem:
+        yield _refused("fleet file", problem)
+        return
+    yield Examined("fleet file", State.OK, str(chosen.config))
+    for spec in fleet.clusters.values():
+        yield asyncio.run(examine_cluster(spec))
+
+
+async def examine_cluster(spec: ClusterSpec) -> Examined:
+    """Whether a cluster lets us in, and as which version it answers."""
+    from gitops.app import connector
+    from gitops.clock import SystemClock
+    from gitops.errors import GitopsError
+
+    name = f"cluster {spec.name}"
+    cluster = None
+    try:
+        async with asyncio.timeout(_SECONDS):
+            cluster = await connector(SystemClock())(spec)
+            facts = await cluster.facts()
+    except TimeoutError:
+        return Examined(name, State.MISSING, f"no answer within {_SECONDS:.0f} s", "is it up?")
+    except GitopsError as problem:
+        return _refused(name, problem)
+    finally:
+        if cluster is not None:
+            await cluster.close()
+    return Examined(name, State.OK, f"Kubernetes {facts.version}, uid {facts.uid}")
+
+
+def _refused(name: str, problem: GitopsError) -> Examined:
+    where = f"{problem.place}: " if problem.place else ""
+    remedy = problem.hint or "gitops config check"
+    return Examined(name, State.MISSING, where + problem.message, remedy)
+
+
+def _show(found: list[Examined], chosen: Settings) -> None:
+    from rich.text import Text
+
+    from gitops.cli.output import make_console
+    from gitops.foreign import one_line
+
+    marks = {
+        State.OK: ("✓", "green"),
+        State.OPTIONAL: ("·", "yellow"),
+        State.MISSING: ("✗", "bold red"),
+    }
+    console = make_console(chosen)
+    width = max(len(one.name) for one in found)
+    for one in found:
+        mark, style = marks[one.state]
+        detail = one_line(one.detail, 2000)
+        console.print(Text.assemble((mark, style), f" {one.name.ljust(width)}  {detail}"))
+        if one.remedy:
+            console.print(Text(f"  {' ' * width}  → {one_line(one.remedy, 2000)}", style="cyan"))
