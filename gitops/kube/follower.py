@@ -238,10 +238,8 @@ class Follower:
                 async for line in lines:
                     await self._event(line)
         except ClusterRefused as refused:
-            if refused.code == 410:
+            if refused.code in {404, 410}:  # a list will say whether the kind itself is gone
                 raise _Expired from refused
-            if refused.code == 404:
-                self._at = ""  # the list will say whether the kind is gone
             raise
         if self._clock.monotonic() - began < seconds - 1:
             raise ClusterUnavailable(f"the watch of {self._resource.plural} was broken off")

@@ -103,6 +103,8 @@ class Memory:
         if known is None:
             # The answer of an older write must not raise an object that was deleted since.
             return at < 0 or at > self._graves.get(told.id, -1)
+        if told.version != known.version:
+            return at >= revision(known.resource_version)  # the same object in another version
         if at < 0:
             return told.resource_version != known.resource_version or told.uid != known.uid
         return at > revision(known.resource_version)

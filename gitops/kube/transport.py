@@ -240,8 +240,11 @@ class Transport:
         raise ClusterUnavailable(message, place=call.context.place) from lost
 
     async def close(self) -> None:
-        await self._requests.close()
-        await self._watches.close()
+        for session in (self._requests, self._watches):
+            if isinstance(session.connector, aiohttp.TCPConnector):
+                # No TLS farewell: it would outlive the event loop that a command ends with.
+                await session.connector.close(abort_ssl=True)
+            await session.close()
 
 
 def impersonation(run_as: str) -> tuple[tuple[str, str], ...]:

@@ -9,20 +9,6 @@ from pathlib import Path
 
 import orjson
 import pytest
-from kube_support import (
-    CONFIG_MAP,
-    CRD,
-    DEPLOYMENT,
-    NAMESPACE,
-    SECRET,
-    body_of,
-    deployment_spec,
-    id_of,
-    make_namespace,
-    put,
-    reach_sandbox,
-    spec_of,
-)
 
 from gitops.errors import (
     ClusterRefused,
@@ -36,6 +22,20 @@ from gitops.kube.cluster import KubeCluster
 from gitops.model.cluster import ClusterState, Resource
 from gitops.model.manifest import ObjectId
 from gitops.sandbox.layout import SandboxInfo
+from tests.e2e.kube_support import (
+    CONFIG_MAP,
+    CRD,
+    DEPLOYMENT,
+    NAMESPACE,
+    SECRET,
+    body_of,
+    deployment_spec,
+    id_of,
+    make_namespace,
+    put,
+    reach_sandbox,
+    spec_of,
+)
 
 pytestmark = pytest.mark.e2e
 
