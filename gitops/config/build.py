@@ -8,7 +8,7 @@ something harmless takes its place, so that one pass finds everything. Called by
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,13 +25,14 @@ from gitops.config.addresses import (
 )
 from gitops.config.kubeconfig import find_context
 from gitops.config.options import known, options
-from gitops.config.problems import Draft, Loc, home, nearest
+from gitops.config.persons import approval, directory
+from gitops.config.problems import Draft, Loc, home
+from gitops.config.words import owner
 from gitops.foreign import one_line
 from gitops.model.fleet import (
     ApiSpec,
     ApplicationSpec,
     ApprovalPolicy,
-    AutoApprove,
     ClusterSpec,
     ConflictPolicy,
     DeleteBudget,
@@ -40,18 +41,13 @@ from gitops.model.fleet import (
     Fleet,
     GitCredentials,
     NotifierSpec,
-    People,
-    Person,
     SecretRef,
     SourceSpec,
     StoreSpec,
     VaultSpec,
 )
-from gitops.model.ids import ApplicationName, GroupName, PersonName, SourceName, TargetName
-from gitops.model.source import Grade
+from gitops.model.ids import ApplicationName, PersonName, SourceName, TargetName
 from gitops.plugins import Role
-
-_FORGES = ("github", "gitlab", "bitbucket", "gitea")
 
 
 def build(draft: Draft, file: shape.FleetFile, path: Path) -> Fleet:
@@ -73,22 +69,12 @@ def build(draft: Draft, file: shape.FleetFile, path: Path) -> Fleet:
     )
 
 
-def named(draft: Draft, loc: Loc, name: str, known: Iterable[str], what: str) -> bool:
-    """Is the name defined? Refuses it otherwise, with the nearest one."""
-    known = list(known)
-    if name in known:
-        return True
-    hint = nearest(name, known) or f"define it under {what}s:"
-    draft.refuse(loc, f'there is no {what} "{one_line(name, 80)}"', hint)
-    return False
-
-
 class _Builder:
     def __init__(self, draft: Draft, file: shape.FleetFile) -> None:
         self.draft, self.file = draft, file
-        self.people = self._people()
+        self.people = directory(draft, file)
         self.policies = {
-            name: self._policy(name, policy, ("approvals", name))
+            name: approval(draft, name, policy, ("approvals", name))
             for name, policy in file.approvals.items()
         }
         self.policies.setdefault("default", ApprovalPolicy())
@@ -113,7 +99,9 @@ class _Builder:
             url = str(self._existing(url, (*loc, key), folder=True))
         plugin = known(self.draft, Role.SOURCE, kind, (*loc, "kind")) if kind else None
         for index, author in enumerate(source.authors):
-            named(self.draft, (*loc, "authors", index), author, self._all("people"), "person")
+            self.draft.expect(
+                (*loc, "authors", index), author, self.draft.names("people"), "person"
+            )
         return SourceSpec(
             name=SourceName(name),
             kind=kind,
@@ -232,65 +220,6 @@ class _Builder:
             message = f"a kubeconfig has no meaning with {ways[0]}"
             self.draft.refuse((*loc, "kubeconfig"), message, "remove it")
 
-    # --- people -------------------------------------------------------------------------------
-
-    def _people(self) -> People:
-        persons = {
-            PersonName(name): Person(
-                name=PersonName(name),
-                emails=tuple(person.emails),
-                logins=tuple(
-                    f"{forge}:{login}" for forge in _FORGES for login in getattr(person, forge)
-                ),
-                slack=tuple(person.slack),
-                subjects=tuple(person.sso),
-            )
-            for name, person in self.file.people.items()
-        }
-        groups = {}
-        for group, members in self.file.groups.items():
-            for index, member in enumerate(members):
-                named(self.draft, ("groups", group, index), member, self._all("people"), "person")
-            groups[GroupName(group)] = tuple(map(PersonName, dict.fromkeys(members)))
-        return People(
-            MappingProxyType(persons),
-            MappingProxyType(groups),
-            tuple(dict.fromkeys(self.file.bots)),
-        )
-
-    def _all(self, section: str) -> list[str]:
-        """Every name a section defines, refused entries included: they exist."""
-        node, _ = self.draft.root.find((section,))
-        defined = isinstance(node.value, dict) and section in self.draft.root.value
-        return list(node.value) if defined else []
-
-    def _policy(self, name: str, given: shape.Approval, loc: Loc) -> ApprovalPolicy:
-        for index, person in enumerate(given.people):
-            named(self.draft, (*loc, "people", index), person, self._all("people"), "person")
-        for index, group in enumerate(given.groups):
-            named(self.draft, (*loc, "groups", index), group, self._all("groups"), "group")
-        return ApprovalPolicy(
-            name=name,
-            people=tuple(map(PersonName, given.people)),
-            groups=tuple(map(GroupName, given.groups)),
-            quorum=given.quorum,
-            author_may_approve=given.author_may_approve,
-            merger_may_approve=given.merger_may_approve,
-            minimum_grade=Grade(given.minimum_grade),
-            expires_after=given.expires_after,
-            auto=self._auto(given.auto, (*loc, "auto")),
-        )
-
-    def _auto(self, given: shape.Auto | None, loc: Loc) -> AutoApprove | None:
-        if given is None:
-            return None
-        if not (given.always or given.no_deletes or given.clusters):
-            hint = "write always: true, no_deletes: true or clusters: {LABEL: VALUE}"
-            self.draft.refuse(loc, '"auto" names no condition, so it would approve nothing', hint)
-        return AutoApprove(
-            given.always, given.no_deletes, MappingProxyType(dict(given.clusters)), given.takes
-        )
-
     # --- applications -------------------------------------------------------------------------
 
     def applications(self) -> dict[ApplicationName, ApplicationSpec]:
@@ -342,13 +271,13 @@ class _Builder:
         )
 
     def _source_of(self, given: shape.Delivered, loc: Loc) -> SourceName:
-        known_sources = self._all("sources")
+        known_sources = self.draft.names("sources")
         if given.source is not None:
-            named(self.draft, (*loc, "source"), given.source, known_sources, "source")
+            self.draft.expect((*loc, "source"), given.source, known_sources, "source")
             return SourceName(given.source)
         if len(known_sources) == 1:
             return SourceName(known_sources[0])
-        if (*loc, "source") not in self.draft.damaged:
+        if not self.draft.damaged.intersection({(*loc, "source"), ("sources",)}):
             hint = "write source: NAME – " + (
                 f"one of {', '.join(known_sources)}" if known_sources else "and define it: sources:"
             )
@@ -358,12 +287,13 @@ class _Builder:
         return SourceName("")
 
     def _targets(self, given: shape.Delivered, loc: Loc) -> tuple[TargetName, ...]:
-        wanted, known_clusters = given.clusters, self._all("clusters")
+        wanted, known_clusters = given.clusters, self.draft.names("clusters")
         where: Loc = (*loc, "clusters")
         if isinstance(wanted, shape.Selector):
             return self._selected(wanted.labels, where)
         if wanted is None:
-            if len(known_clusters) != 1 and where not in self.draft.damaged:
+            damaged = self.draft.damaged.intersection({where, ("clusters",)})
+            if len(known_clusters) != 1 and not damaged:
                 hint = "write clusters: [NAME] – " + (
                     f"of {', '.join(known_clusters)}"
                     if known_clusters
@@ -375,7 +305,7 @@ class _Builder:
         names = [wanted] if isinstance(wanted, str) else wanted
         for index, name in enumerate(names):
             at = where if isinstance(given.clusters, str) else (*where, index)
-            named(self.draft, at, name, known_clusters, "cluster")
+            self.draft.expect(at, name, known_clusters, "cluster")
         return tuple(map(TargetName, dict.fromkeys(names)))
 
     def _selected(self, labels: Mapping[str, str], loc: Loc) -> tuple[TargetName, ...]:
@@ -402,9 +332,9 @@ class _Builder:
 
     def _approval(self, name: str, given: str | shape.Approval, loc: Loc) -> ApprovalPolicy:
         if isinstance(given, shape.Approval):
-            return self._policy(name, given, loc)
-        defined = [*self._all("approvals"), "default"]
-        named(self.draft, loc, given, dict.fromkeys(defined), "approval policy")
+            return approval(self.draft, name, given, loc)
+        defined = [*self.draft.names("approvals"), "default"]
+        self.draft.expect(loc, given, dict.fromkeys(defined), "approval policy")
         return self.policies.get(given, ApprovalPolicy())
 
     def _checks(self, given: shape.Delivered, loc: Loc) -> Mapping[str, Mapping[str, Any]]:
@@ -479,6 +409,4 @@ def default_state_dir(path: Path, env: Mapping[str, str]) -> Path:
 
 def _owner(loc: Loc) -> str:
     """What the key at the end of ``loc`` belongs to."""
-    from gitops.config.words import owner  # noqa: PLC0415
-
     return owner(loc[:-1])

@@ -56,12 +56,13 @@ class Files:
                 self._include(found, above)
         except ConfigError as error:
             place = error.place or str(node.place)
-            self.problems.append(ConfigError(error.message, hint=error.hint, place=place))
+            hint = error.hint if error.place else "include: takes paths relative to this file"
+            self.problems.append(ConfigError(error.message, hint=hint, place=place))
 
     def _matches(self, node: Node, path: Path) -> list[Path]:
         text = node.value
         if "://" in text:
-            raise ConfigError("only local files can be included", hint="fetch it by other means")
+            raise ConfigError("only local files can be included")
         if text.startswith("~/"):
             text = str(home(self.env) / text[2:])
         where = path.parent / text
@@ -74,11 +75,11 @@ class Files:
         real = path.resolve()
         if real in above:
             chain = " → ".join(p.name for p in (*above[above.index(real) :], real))
-            raise ConfigError(f"files include one another: {chain}", hint="remove one include")
+            raise ConfigError(f"files include one another: {chain}")
         if real in self._trees:
-            raise ConfigError(f"{path} is included twice", hint="keep one of the two")
+            raise ConfigError(f"{path} is included twice")
         if len(self._trees) >= MAX_FILES:
-            raise ConfigError(f"more than {MAX_FILES} files are included", hint="merge some")
+            raise ConfigError(f"more than {MAX_FILES} files are included")
         self._load(path, above)
 
     def _merged(self) -> Node:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gitops.config.tree import Node, Place
 from gitops.errors import ConfigError
+from gitops.foreign import one_line
 
 Loc = tuple[str | int, ...]
 """Keys and list positions from the root of the fleet file."""
@@ -46,6 +47,18 @@ class Draft:
         if text == "~" or text.startswith("~/"):
             return home(self.env) / text[2:]
         return Path(self.root.find(loc)[0].place.folder, text)
+
+    def names(self, section: str) -> list[str]:
+        """Every name a section defines, refused entries included: they exist."""
+        node = self.root.value.get(section)
+        return list(node.value) if node is not None and isinstance(node.value, dict) else []
+
+    def expect(self, loc: Loc, name: str, known: Iterable[str], what: str) -> None:
+        """Refuses a name that is not defined, with the nearest one that is."""
+        known = list(known)
+        if name not in known:
+            hint = nearest(name, known) or f"there are no {what}s yet"
+            self.refuse(loc, f'there is no {what} "{one_line(name, 80)}"', hint)
 
     @property
     def problems(self) -> tuple[ConfigError, ...]:

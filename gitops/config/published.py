@@ -1,28 +1,123 @@
 """The JSON Schema of the fleet file, from which editors complete and explain.
 
-Generated from :mod:`gitops.config.shape` and the options of our own plugins, checked in as
-``gitops/schema/gitops.schema.json`` and printed by ``gitops config schema``. It is a help for
-writing; what is accepted is decided by :func:`gitops.config.load.load` alone.
+Generated from :mod:`gitops.config.shape` and from the options of the plugins that are installed;
+checked in as ``gitops/schema/gitops.schema.json`` and printed by ``gitops config schema``. It is a
+help for writing; what is accepted is decided by :func:`gitops.config.load.load` alone.
 """
 
 from __future__ import annotations
 
+import ast
+import dataclasses
+import inspect
+import itertools
 import json
+import textwrap
+import typing
+from datetime import timedelta
 from typing import Any
 
+from pydantic import TypeAdapter
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+
+from gitops.config.scalars import Duration
 from gitops.config.shape import FleetFile
+from gitops.model.fleet import SecretRef
+from gitops.plugins import Role, plugins
 
 URL = "https://gitops-controller.dev/schema/gitops.schema.json"
 """Its identifier; nothing is fetched from there."""
+_SECRET = {"$ref": "#/$defs/Secret"}
+_NAMES_INSIDE = ("properties", "$defs", "patternProperties")
 
 
 def schema() -> str:
-    """The schema as JSON text, the same on every machine."""
+    """The schema as JSON text, the same on every machine with the same plugins."""
     tree = _tidy(FleetFile.model_json_schema())
+    checks = _checks()
+    for shape in (tree["$defs"]["Application"], tree["$defs"]["Discover"]):
+        _describe(shape["properties"], "renderer", _choice(Role.RENDERER))
+        _describe(shape["properties"], "checks", checks)
+    _describe(tree["properties"], "checks", checks)
+    notifiers = {"type": "object", "additionalProperties": _choice(Role.NOTIFIER)}
+    _describe(tree["properties"], "notifiers", notifiers)
     tree = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": URL, **tree}
     tree["title"] = "GitOps fleet file"
     tree["patternProperties"] = {"^x-": {"description": "Ignored; a place for YAML anchors."}}
     return json.dumps(tree, indent=2, ensure_ascii=False) + "\n"
+
+
+def _describe(properties: dict[str, Any], key: str, schema: dict[str, Any]) -> None:
+    properties[key] = {"description": properties[key]["description"], **schema}
+
+
+def _choice(role: Role) -> dict[str, Any]:
+    """``NAME`` or ``{NAME: {option: value}}``."""
+    found = sorted(plugins(role).items())
+    options = {name: _options(plugin.options) for name, plugin in found}
+    inline = {"type": "object", "minProperties": 1, "maxProperties": 1}
+    return {
+        "oneOf": [
+            {"enum": list(options)},
+            {**inline, "properties": options, "additionalProperties": False},
+        ]
+    }
+
+
+def _checks() -> dict[str, Any]:
+    known = {}
+    for name, plugin in sorted(plugins(Role.CHECK).items()):
+        inline = _options(plugin.options)
+        enabled = {"type": "boolean", "description": "false switches the check off."}
+        inline["properties"] = {"enabled": enabled, **inline["properties"]}
+        known[name] = {
+            "description": inline.pop("description", ""),
+            "oneOf": [{"type": "boolean"}, inline],
+        }
+    return {"type": "object", "properties": known, "additionalProperties": False}
+
+
+def _options(options: type[Any]) -> dict[str, Any]:
+    hints, docs = typing.get_type_hints(options), _docs(options)
+    properties = {}
+    for field in dataclasses.fields(options):
+        properties[field.name] = {**_type(hints[field.name]), **docs.get(field.name, {})}
+    required = [
+        field.name
+        for field in dataclasses.fields(options)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    described = {"description": inspect.cleandoc(options.__doc__ or "").replace("\n", " ")}
+    schema: dict[str, Any] = {**described, "type": "object", "properties": properties}
+    schema["additionalProperties"] = False
+    return {**schema, "required": required} if required else schema
+
+
+def _type(kind: Any) -> dict[str, Any]:
+    arms = typing.get_args(kind) or (kind,)
+    if SecretRef in arms:
+        return _SECRET
+    try:
+        found = TypeAdapter(Duration if timedelta in arms else kind).json_schema()
+    except (PydanticSchemaGenerationError, PydanticUserError):
+        return {}  # a type only the plugin understands
+    return {} if "$defs" in found else dict(_tidy(found))
+
+
+def _docs(options: type[Any]) -> dict[str, dict[str, str]]:
+    """The texts under the fields of a dataclass."""
+    try:
+        [tree] = ast.parse(textwrap.dedent(inspect.getsource(options))).body
+    except (OSError, SyntaxError):
+        return {}
+    body = typing.cast(ast.ClassDef, tree).body
+    found = {}
+    for field, text in itertools.pairwise(body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            match text:
+                case ast.Expr(value=ast.Constant(value=str(doc))):
+                    found[field.target.id] = {"description": " ".join(doc.split())}
+    return found
 
 
 def _tidy(node: Any, *, names: bool = False) -> Any:
@@ -32,16 +127,15 @@ def _tidy(node: Any, *, names: bool = False) -> Any:
     if not isinstance(node, dict):
         return node
     tidy = {
-        key: _tidy(child, names=key in ("properties", "$defs"))
+        key: _tidy(child, names=key in _NAMES_INSIDE and not names)
         for key, child in node.items()
         if names or not (key == "title" or (key == "default" and child is None))
     }
     variants = tidy.get("anyOf")
-    if not names and isinstance(variants, list):
-        rest = [variant for variant in variants if variant != {"type": "null"}]
-        if len(rest) == 1:
-            del tidy["anyOf"]
-            tidy = {**rest[0], **tidy}
-        else:
-            tidy["anyOf"] = rest
-    return tidy
+    if names or not isinstance(variants, list):
+        return tidy
+    rest = [variant for variant in variants if variant != {"type": "null"}]
+    if len(rest) > 1:
+        return {**tidy, "anyOf": rest}
+    del tidy["anyOf"]
+    return {**rest[0], **tidy}

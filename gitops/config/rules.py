@@ -13,6 +13,7 @@ from gitops.errors import ConfigError
 from gitops.foreign import one_line
 from gitops.gate import entitled
 from gitops.model.fleet import ApplicationSpec, ApprovalPolicy, Fleet, People, SecretRef, SourceSpec
+from gitops.model.ids import PersonName
 from gitops.secrets import read_secret
 
 
@@ -114,19 +115,21 @@ def nobody_could_approve(draft: Draft, fleet: Fleet) -> None:
         policy = application.approval
         if policy.auto is not None and policy.auto.always:
             continue
-        able = _able(policy, fleet, fleet.sources.get(application.source))
-        needed = _needed(policy, fleet.sources.get(application.source))
-        if able >= needed or (policy.name, needed) in said:
+        source = fleet.sources.get(application.source)
+        authors = _authors(policy, source)
+        able, needed = len(entitled(policy, fleet.people) - authors), _needed(policy, source)
+        if able >= needed or _has_gaps(policy, fleet.people) or (policy.name, needed) in said:
             continue
         said.add((policy.name, needed))
         place = draft.named((*loc, "approval"))
-        draft.refuse_at(place, *_too_few(what, policy, able, needed))
+        count = "nobody" if not able else f"only {able} {'person' if able == 1 else 'people'}"
+        message = f"{what} needs {needed} to approve, and {count} may"
+        draft.refuse_at(place, message, _who_to_add(policy, needed, authors))
 
 
-def _able(policy: ApprovalPolicy, fleet: Fleet, source: SourceSpec | None) -> int:
-    people = entitled(policy, fleet.people)
-    authors = set(source.authors) if source and not policy.author_may_approve else set()
-    return len(people - authors)
+def _authors(policy: ApprovalPolicy, source: SourceSpec | None) -> frozenset[PersonName]:
+    named = source is not None and not policy.author_may_approve
+    return frozenset(source.authors) if source is not None and named else frozenset()
 
 
 def _needed(policy: ApprovalPolicy, source: SourceSpec | None) -> int:
@@ -135,17 +138,26 @@ def _needed(policy: ApprovalPolicy, source: SourceSpec | None) -> int:
     return max(policy.quorum, 2) if unknown else policy.quorum
 
 
-def _too_few(what: str, policy: ApprovalPolicy, able: int, needed: int) -> tuple[str, str]:
-    count = "nobody" if not able else f"only {able} {'person' if able == 1 else 'people'}"
-    message = f"{what} needs {needed} to approve, and {count} may"
+def _has_gaps(policy: ApprovalPolicy, people: People) -> bool:
+    """It names somebody unknown or an empty group: refused there, and not again as the effect."""
+    unknown = any(name not in people.persons for name in policy.people)
+    return unknown or not all(people.members(group) for group in policy.groups)
+
+
+def _who_to_add(policy: ApprovalPolicy, needed: int, authors: frozenset[PersonName]) -> str:
+    if authors:
+        return (
+            f"the source's authors ({', '.join(sorted(authors))}) do not count: add somebody else"
+        )
     if needed > policy.quorum:
-        return message, (
+        return (
             "a directory does not say who the author is, so two people have to approve: "
             "add people, or name the source's authors: [NAME]"
         )
+    lower = ", or lower its quorum" if policy.quorum > 1 else ""
     if policy.groups or policy.people:
-        return message, f'add people to approval policy "{policy.name}", or lower its quorum'
-    return message, "add people: people: {ada: {emails: [ada@example.com]}}"
+        return f'add people to approval policy "{policy.name}"{lower}'
+    return f"add people: people: {{ada: {{emails: [ada@example.com]}}}}{lower}"
 
 
 def auto_matches_no_cluster(draft: Draft, fleet: Fleet) -> None:

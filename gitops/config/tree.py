@@ -94,7 +94,7 @@ def parse(text: str, file: str, folder: Path) -> Node:
             reader.take(event)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise reader.refusal(_syntax(error), mark, _syntax_hint(error)) from None
+        raise reader.refusal(_syntax(error), mark, _syntax_hint(error, text)) from None
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(
             f"not valid YAML: {_unreadable(error)}", place=file, hint="save it as UTF-8 text"
@@ -111,11 +111,11 @@ def _syntax(error: yaml.MarkedYAMLError) -> str:
     return f"not valid YAML: {error.problem}{context}"
 
 
-def _syntax_hint(error: yaml.MarkedYAMLError) -> str:
-    if "'\\t'" in (error.problem or ""):
+def _syntax_hint(error: yaml.MarkedYAMLError, text: str) -> str:
+    mark = error.problem_mark
+    lines = text.splitlines()
+    if mark and mark.line < len(lines) and lines[mark.line][mark.column :].startswith("\t"):
         return "indent with spaces: YAML allows no tabs there"
-    if "alias" in (error.problem or ""):
-        return "an alias (*name) needs its anchor (&name) above it"
     return "look at the indentation, colons and quotes on this line and the one before"
 
 
