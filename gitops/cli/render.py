@@ -1,7 +1,8 @@
 """``gitops render``: what applications become, before any cluster is looked at.
 
 Needs no cluster, no controller and, with ``--local``, no fleet file. Nothing is written but what
-is printed. Values of Secrets are hidden unless asked for: renderings end up in terminals and tickets.
+is printed. Values of Secrets are hidden unless asked for: renderings end up in terminals and
+tickets.
 """
 
 from __future__ import annotations
@@ -109,9 +110,14 @@ def _fleet(
 def _around(folder: Path, scratch: Path, renderer: str, namespace: str) -> Fleet:
     """The folder as the one application. Its repository is the source where there is one, for an
     overlay may read a base beside it."""
+    from gitops.errors import ConfigError
     from gitops.model.fleet import ApplicationSpec, Fleet, SourceSpec
     from gitops.model.ids import ApplicationName, SourceName
+    from gitops.plugins import Role, plugins
 
+    known = plugins(Role.RENDERER)
+    if renderer and renderer not in known:
+        raise ConfigError(f"there is no renderer {renderer!r}", hint=f"known: {', '.join(known)}")
     root = next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
     source, name = SourceName(LOCAL), ApplicationName(LOCAL)
     path = folder.relative_to(root).as_posix()
