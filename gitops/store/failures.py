@@ -23,8 +23,8 @@ _SQLITE = {
     "SQLITE_CORRUPT": ("the file is damaged", "stop the controller and restore a backup"),
     "SQLITE_NOTADB": ("the file is no SQLite database", "move it away or name another one"),
 }
-_CONFLICTS = frozenset({"40001", "40P01"})
-"""PostgreSQL: serialization failure, deadlock."""
+_CONFLICTS = frozenset({"40001", "40P01", "23505"})
+"""PostgreSQL: serialization failure, deadlock, and the unique key that noticed one first."""
 
 
 def sqlstate(error: BaseException) -> str:
@@ -44,7 +44,7 @@ def mapped(place: str) -> Iterator[None]:
         yield
     except GitopsError:
         raise
-    except IntegrityError:
+    except IntegrityError:  # what no projection foresaw, or other replicas won every time
         raise StaleWrite("the store already holds something else under that name") from None
     except SQLAlchemyError as error:
         what, hint = _words(error)

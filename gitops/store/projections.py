@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
 
 from gitops.errors import StaleWrite
 from gitops.model import events as e
@@ -87,7 +87,9 @@ _APPROVED_MEMBER = select(_M.seal).where(
 _APPROVALS = select(t.verdict.c.payload).where(
     t.verdict.c.request == _OF, t.verdict.c.decision == Decision.APPROVE.value
 )
-_TOKEN = select(t.token.c.id).where(t.token.c.id == _OF)
+_TOKEN = select(t.token.c.id).where(
+    or_(t.token.c.id == _OF, t.token.c.hash == bindparam("of_hash"))
+)
 _REVOKE = update(t.token).where(t.token.c.id == _OF, t.token.c.revoked_at.is_(None))
 
 E = TypeVar("E")
@@ -407,8 +409,8 @@ def _source_looked(step: Step, event: e.SourceLooked) -> None:
 
 @_on(e.TokenCreated)
 def _token_created(step: Step, event: e.TokenCreated) -> None:
-    if step.one(_TOKEN, of=event.token):
-        _stale("a token of that id exists")
+    if step.one(_TOKEN, of=event.token, of_hash=event.hash):
+        _stale("that token exists already")
     step.run(
         insert(t.token),
         id=event.token,
