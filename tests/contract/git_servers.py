@@ -71,6 +71,7 @@ class Repo:
         self.work.mkdir()
         git("init", "-q", "--bare", "-b", "main", cwd=self.bare)
         git("config", "uploadpack.allowAnySHA1InWant", "true", cwd=self.bare)
+        git("config", "receive.denyDeleteCurrent", "ignore", cwd=self.bare)
         git("init", "-q", "-b", "main", cwd=self.work)
         git("remote", "add", "origin", str(self.bare), cwd=self.work)
 
@@ -291,7 +292,8 @@ class SshGit:
 
     def __init__(self, base: Path) -> None:
         if SSHD is None:
-            pytest.skip("sshd is missing: apt-get install openssh-server")
+            absent = pytest.fail if os.environ.get("GITOPS_TEST_REQUIRE") == "1" else pytest.skip
+            absent("sshd is missing; install it: apt-get install openssh-server")
         base.mkdir(parents=True, exist_ok=True)
         base.chmod(0o700)
         self.base = base

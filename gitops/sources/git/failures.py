@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from gitops.errors import GitopsError, SourceProblem, SourceUnavailable
+from gitops.foreign import readable
 from gitops.model.source import SourceState
 from gitops.sources.git.address import Address
 
 _SAID = 300
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _MISSING_REF = re.compile(r"couldn't find remote ref|not our ref|no such remote ref", re.I)
 _DAMAGE = re.compile(
     r"loose object \S+ .*is corrupt|object file \S+ is empty|bad object refs/"
@@ -185,8 +185,7 @@ def is_damage(stderr: str) -> bool:
 
 def clean(text: str, secrets: Iterable[str] = ()) -> str:
     """Without terminal escapes, control characters and every given secret (CVE-2024-52005)."""
-    text = _ESCAPES.sub("", text)
-    text = "".join(c if c == "\n" or (c.isprintable()) else " " for c in text)
+    text = readable(text)
     for secret in secrets:
         if secret:
             text = text.replace(secret, "…")

@@ -1,9 +1,9 @@
-"""Reads commits, trees and blobs straight from a mirror's object store.
+"""Reads commits, trees and blobs from a mirror's object store.
 
-The only module that imports GitPython, and only for its object database: that part reads files
-and starts no process. (The part that runs git is where GitPython's advisories come from;
-:mod:`.process` replaces it.) Called by :mod:`.snapshot`, :mod:`.history` and :mod:`.source`,
-from any thread.
+The only module that imports GitPython, and only for its persistent ``cat-file`` reader, started the
+hardened way. (Its pure-Python database maps pack files into our own memory, where a file cut short
+by a failing disk ends the whole controller with SIGBUS; a child that dies of it is started again.)
+Called by :mod:`.snapshot`, :mod:`.history` and :mod:`.source`, from any thread.
 
 Objects never change, so parsed trees are kept by id: a second revision costs only the trees on the
 paths that differ.
@@ -11,17 +11,18 @@ paths that differ.
 
 from __future__ import annotations
 
-import struct
 import threading
-import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import IO, Any, ClassVar, Generic, TypeVar
+from weakref import WeakKeyDictionary, finalize
 
 from gitops.errors import RenderError, SourceProblem
 from gitops.model.source import EntryKind, SourceState
+from gitops.sources.git.process import serve
 
 MAX_BLOB = 16 << 20
 """Bytes; ports.Snapshot."""
@@ -31,16 +32,8 @@ _MAX_PEEL = 8
 _TREE_ITEMS = 400_000
 """Names of parsed trees kept in memory, of all revisions together."""
 
-# What gitdb lets through when a file is cut off or overwritten.
-_BROKEN = (
-    FileNotFoundError,
-    ValueError,
-    AssertionError,
-    IndexError,
-    EOFError,
-    struct.error,
-    zlib.error,
-)
+_MAX_READERS = 16
+"""Reader processes of all mirrors together; the one started first makes room."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -117,123 +110,166 @@ class Recent(Generic[K, V]):
             self._weight -= gone
 
 
+class _Content:
+    """One object's bytes on the reader's pipe. GitPython's own class reads what nobody wanted into
+    memory when it is dropped, however large; here the reader is ended instead."""
+
+    def __init__(self, size: int, pipe: IO[bytes]) -> None:
+        self._size = size
+        self._pipe = pipe
+
+    def read(self) -> bytes:
+        data = self._pipe.read(self._size + 1)  # and the newline after it
+        if len(data) != self._size + 1:
+            raise EOFError
+        return data[:-1]
+
+
 class Objects:
-    """One mirror's objects. Thread-safe: gitdb is not, so one lock guards it."""
+    """One mirror's objects. Thread-safe."""
+
+    _readers: ClassVar[WeakKeyDictionary[Objects, None]] = WeakKeyDictionary()
+    _registry: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder / "objects"
+        self._folder = folder
         self._lock = threading.Lock()
-        self._database: Any = None
+        self._reader: Any = None
+        self._closer: finalize[[], Objects] | None = None
         self._trees: Recent[str, Tree] = Recent(_TREE_ITEMS)
         self.damaged = False
         """Something could not be read: the mirror is made anew at the next chance."""
 
     def has(self, oid: str) -> bool:
+        """Is it here as a commit (or tag) that can be read?"""
         try:
-            self._read(oid, 0)
+            self._read(oid, _MAX_COMMIT)
         except (Missing, Damaged):
             return False
+        except RenderError:
+            return True
         return True
 
     def reopen(self) -> None:
-        """Forget open files: the mirror was repacked or made anew."""
+        """Read anew: the mirror was made again."""
         with self._lock:
-            self._database = None
+            self._end_reader()
             self.damaged = False
+
+    def close(self) -> None:
+        """End the reader; it starts again when needed."""
+        with self._lock:
+            self._end_reader()
 
     def blob(self, oid: str, place: str = "") -> bytes:
         """Raises RenderError over 16 MiB or when it is no blob, Missing or Damaged."""
-        return self._typed(oid, b"blob", MAX_BLOB, place)
+        return self._typed(oid, "blob", MAX_BLOB, place)
 
     def tree(self, oid: str) -> Tree:
         """Raises RenderError for a tree git would not have written."""
         with self._lock:
             found = self._trees.get(oid)
         if found is None:
-            found = parse_tree(self._typed(oid, b"tree", _MAX_TREE), oid)
+            found = parse_tree(self._typed(oid, "tree", _MAX_TREE), oid)
             with self._lock:
                 self._trees.put(oid, found, len(found) + 1)
         return found
 
     def commit(self, oid: str) -> RawCommit:
-        return parse_commit(self._typed(oid, b"commit", _MAX_COMMIT))
+        return parse_commit(self._typed(oid, "commit", _MAX_COMMIT))
 
     def peel(self, oid: str) -> str | None:
         """The commit a ref's object stands for (tags are followed); None if it is none."""
         for _ in range(_MAX_PEEL):
-            kind, data = self._read(oid, _MAX_COMMIT)
-            if kind == b"commit":
+            kind, data = self._read(oid, MAX_BLOB)
+            if kind == "commit":
                 return oid
-            if kind != b"tag":
+            if kind != "tag":
                 return None
             oid = data.split(b"\n", 1)[0].removeprefix(b"object ").decode("ascii", "replace")
         return None
 
-    def _typed(self, oid: str, kind: bytes, limit: int, place: str = "") -> bytes:
-        found, data = self._read(oid, limit, place)
+    def _typed(self, oid: str, kind: str, limit: int, place: str = "") -> bytes:
+        try:
+            found, data = self._read(oid, limit, place)
+        except Missing:
+            # A commit may be unknown; what a commit here holds must be here as well.
+            self.damaged = self.damaged or kind != "commit"
+            raise
         if found != kind:
-            raise RenderError(f"{oid} is a {found.decode()}, not a {kind.decode()}", place=place)
+            raise RenderError(f"{oid} is a {found}, not a {kind}", place=place)
         return data
 
-    def _read(self, oid: str, limit: int, place: str = "") -> tuple[bytes, bytes]:
-        """(type, bytes); a limit of 0 reads no bytes."""
+    def _read(self, oid: str, limit: int, place: str = "") -> tuple[str, bytes]:
+        """(type, bytes)"""
         with self._lock:
-            try:
-                return self._read_locked(bytes.fromhex(oid), limit, place)
-            except KeyError:
+            for attempt in (1, 2):
+                try:
+                    return self._ask(oid, limit, place)
+                except (BrokenPipeError, EOFError) as error:
+                    # The reader is gone: ended from outside, or by what it was to read.
+                    self._end_reader()
+                    if attempt == 2:
+                        self.damaged = True
+                        raise Damaged(oid, place) from error
+        raise AssertionError("unreachable")
+
+    def _ask(self, oid: str, limit: int, place: str) -> tuple[str, bytes]:
+        try:
+            _, raw, size, content = self._started().stream_object_data(oid)
+        except ValueError as error:
+            if "missing" in str(error):
                 raise Missing(oid) from None
-            except _BROKEN:
-                self._database = None  # a repack may have removed the file under us: look again
+            raise EOFError from error  # no answer at all
+        if size > limit:
+            self._end_reader()
+            raise RenderError(f"the file has {size} bytes; {limit} is the limit", place=place)
+        return raw.decode("ascii"), content.read()  # bytes, whatever its annotation says
+
+    def _started(self) -> Any:
+        if self._reader is None:
+            if not (self._folder / "HEAD").exists():
+                raise ValueError("missing")
+            reader = _reader_class()(str(self._folder))
+            # Also ends the process when we are dropped or the interpreter exits.
+            self._closer = finalize(self, reader.clear_cache)
+            self._reader = reader
+            self._make_room()
+        return self._reader
+
+    def _make_room(self) -> None:
+        with self._registry:
+            self._readers[self] = None
+            first = next(iter(self._readers))
+            crowded = len(self._readers) > _MAX_READERS
+        if crowded and first is not self and first._lock.acquire(blocking=False):
             try:
-                return self._read_locked(bytes.fromhex(oid), limit, place)
-            except KeyError:
-                raise Missing(oid) from None
-            except _BROKEN as error:
-                self.damaged = True
-                raise Damaged(oid, place) from error
+                first._end_reader()
+            finally:
+                first._lock.release()
 
-    def _read_locked(self, binary: bytes, limit: int, place: str) -> tuple[bytes, bytes]:
-        database = self._open()
-        info = _find(database, binary)
-        if limit == 0:
-            return info.type, b""
-        if info.size > limit:
-            raise RenderError(f"the file has {info.size} bytes; {limit} is the limit", place=place)
-        stream = database.stream(binary)
-        # A small delta may stand on an enormous base, which reading would unpack.
-        base = _base_size(stream)
-        if base > 4 * max(limit, MAX_BLOB):
-            raise RenderError(
-                f"the file is stored against one of {base} bytes, over the limit", place=place
-            )
-        return info.type, stream.read()
-
-    def _open(self) -> Any:
-        if self._database is None:
-            from git.db import GitDB  # noqa: PLC0415 - 70 ms that only a fleet with git sources pays
-
-            self._database = GitDB(str(self._folder))
-        return self._database
+    def _end_reader(self) -> None:
+        if self._closer is not None:
+            self._closer()
+        self._reader = self._closer = None
+        with self._registry:
+            self._readers.pop(self, None)
 
 
-def _base_size(stream: Any) -> int:
-    from gitdb.stream import DeltaApplyReader  # noqa: PLC0415 - as above
+@cache
+def _reader_class() -> Any:
+    from git.cmd import Git  # noqa: PLC0415 - 70 ms that only a fleet with git sources pays
 
-    return stream.stream._bstream.size if isinstance(stream.stream, DeltaApplyReader) else 0
+    class Reader(Git):
+        """GitPython's reader on a process that :mod:`.process` started."""
 
+        CatFileContentStream = _Content  # type: ignore[assignment]
 
-def _find(database: Any, binary: bytes) -> Any:
-    from gitdb.exc import BadObject  # noqa: PLC0415 - as above
+        def execute(self, command: Any, *_: Any, **__: Any) -> Any:
+            folder = Path(str(self._working_dir))
+            return self.AutoInterrupt(serve(tuple(command[1:]), folder=folder), command)
 
-    try:
-        return database.info(binary)
-    except BadObject:
-        # What a fetch brought as a pack is seen only after the list of packs is read again.
-        database.update_cache(force=True)
-    try:
-        return database.info(binary)
-    except BadObject as error:
-        raise KeyError(binary) from error
+    return Reader
 
 
 _KINDS = {

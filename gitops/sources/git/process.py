@@ -154,6 +154,19 @@ def run(
         _end(process)
 
 
+def serve(argv: tuple[str, ...], *, folder: Path) -> subprocess.Popen[bytes]:
+    """Start ``git argv`` to be talked to over its pipes. It ends when they close: as we do, too."""
+    return subprocess.Popen(
+        (_git(), *argv),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=folder,
+        env=_environment(folder, Approach()),
+        start_new_session=True,
+    )
+
+
 @dataclass(slots=True)
 class _Output:
     """What a process has said so far."""

@@ -69,6 +69,10 @@ class GitSource:
         if await asyncio.to_thread(self._mirror.objects.has, revision.id):
             await asyncio.to_thread(self._mirror.keep, self._remote.access, revision.id)
 
+    async def close(self) -> None:
+        """End the process that reads objects; reading again starts a new one."""
+        await asyncio.to_thread(self._mirror.objects.close)
+
     async def _head(self) -> str:
         if is_commit(self._ref):
             await self._ensure(self._ref)
