@@ -39,6 +39,8 @@ class SealedObject:
     after: Digest | None
     """The same of the dry-run result; None: absent (delete), or unknown (predicted)."""
     predicted: bool = False
+    takes: tuple[tuple[str, str], ...] = ()
+    """(manager, field path as the server writes it) of what ``force`` was approved for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from gitops.masking import Masker
+from gitops.model.fleet import NOTHING
 from gitops.model.health import ObjectHealth
+from gitops.model.ids import TargetName
 from gitops.model.manifest import ObjectId
 from gitops.model.sealed import SealedSet
 from gitops.ports import Clock, Cluster, Digester, DrawJob, Drawn, Executed
@@ -24,20 +26,30 @@ class ManifestPlanner:
 
     version = "1"
 
-    def __init__(self, digester: Digester, masker: Masker, clock: Clock) -> None:
+    def __init__(
+        self,
+        digester: Digester,
+        masker: Masker,
+        clock: Clock,
+        fences: Mapping[TargetName, str] = NOTHING,
+    ) -> None:
+        """``fences`` names per target the namespace where the controller keeps its own state
+        (``ClusterSpec.namespace``): nothing is delivered there."""
         self._digester = digester
         self._masker = masker
         self._clock = clock
+        self._fences = fences
         self._memory = PlanMemory()
 
     async def draw(self, job: DrawJob) -> Drawn:
-        return await draw(job, self._digester, self._masker, self._memory)
+        fence = self._fences.get(job.change.lane.target, "")
+        return await draw(job, self._digester, self._masker, self._memory, fence)
 
     async def execute(self, sealed: SealedSet, cluster: Cluster) -> Executed:
-        return await execute(sealed, cluster, digester=self._digester, masker=self._masker)
+        return await execute(sealed, cluster, self._digester, self._masker)
 
     async def until_healthy(
         self, application: str, ids: Sequence[ObjectId], cluster: Cluster, seconds: float
     ) -> Mapping[ObjectId, ObjectHealth]:
-        wait = timedelta(seconds=seconds)
-        return await until_healthy(application, ids, cluster, wait, self._clock)
+        within = timedelta(seconds=seconds)
+        return await until_healthy(application, ids, cluster, within, self._clock)
