@@ -80,11 +80,11 @@ def _leave_out(draft: Draft, plain: Any, loc: Loc, attempt: int) -> None:
     draft.damaged.update({entry, loc, loc[:1]})
     depth = len(loc) if attempt == 0 else len(entry)
     for part in loc[: depth - 1]:
-        if isinstance(plain, dict) and part in plain:
-            plain = plain[part]
-        elif isinstance(plain, list):
-            return  # removing an entry would renumber those after it
-    if isinstance(plain, dict) and depth:
+        inside = isinstance(plain, dict) and part in plain
+        if not inside and not (isinstance(plain, list) and isinstance(part, int)):
+            return
+        plain = plain[part]
+    if isinstance(plain, dict) and depth:  # an entry of a list stays: others would be renumbered
         plain.pop(loc[depth - 1], None)
 
 

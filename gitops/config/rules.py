@@ -74,11 +74,6 @@ def one_identity_one_person(draft: Draft, people: People) -> None:
     bots = {bot.casefold() for bot in people.bots}
     seen: dict[str, str] = {}
     for name, person in people.persons.items():
-        loc: Loc = ("people", name)
-        for email in person.emails:
-            if "@" not in email.strip("@"):
-                message = f'"{one_line(email, 80)}" of person "{name}" is not an e-mail address'
-                draft.refuse((*loc, "emails"), message, "write it as git shows it: NAME@HOST")
         known = (*person.emails, *person.logins, *person.slack, *person.subjects)
         for identity in dict.fromkeys(identity.casefold() for identity in known):
             first = seen.setdefault(identity, name)
@@ -86,10 +81,10 @@ def one_identity_one_person(draft: Draft, people: People) -> None:
             if first != name:
                 hint = f"the other is at {draft.named(('people', first))}; one of the two is wrong"
                 message = f'"{shown}" belongs to "{first}" and to "{name}"'
-                draft.refuse_at(draft.named(loc), message, hint)
+                draft.refuse_at(draft.named(("people", name)), message, hint)
             if identity in bots:
                 message = f'"{shown}" is a person ("{name}") and a bot'
-                draft.refuse_at(draft.named(loc), message, "remove it from one of the two")
+                draft.refuse_at(draft.named(("people", name)), message, "remove it from one")
 
 
 def empty_groups(draft: Draft, people: People) -> None:

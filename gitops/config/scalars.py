@@ -94,9 +94,28 @@ def _several(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-_TEXTS = {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-OneOrMore = Annotated[list[str], BeforeValidator(_several), WithJsonSchema(_TEXTS)]
+_SEVERAL: Any = (
+    BeforeValidator(_several),
+    WithJsonSchema({"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+)
 """``a`` or ``[a, b]``."""
+_LOGIN_RULE = ("is not a login", "write the bare name, without @ and forge")
+_Email = Annotated[
+    str,
+    *_text(r"[^@\s<>]+@[^@\s<>]+", "is not an e-mail address", "as git shows it: NAME@HOST"),
+]
+_Login = Annotated[str, *_text(r"[^@:\s/]+", *_LOGIN_RULE)]
+_Slack = Annotated[
+    str, *_text(r"[A-Z0-9]+:[A-Z0-9]+", "is not a Slack id", "write TEAM:USER, such as T024:U61F")
+]
+_Subject = Annotated[
+    str, *_text(r"[^|\s]+\|\S+", "is not a sign-on identity", "write ISSUER|SUBJECT")
+]
+Texts = Annotated[list[str], *_SEVERAL]
+Emails = Annotated[list[_Email], *_SEVERAL]
+Logins = Annotated[list[_Login], *_SEVERAL]
+SlackIds = Annotated[list[_Slack], *_SEVERAL]
+Subjects = Annotated[list[_Subject], *_SEVERAL]
 
 
 def no_literal(value: object) -> object:

@@ -15,10 +15,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from gitops.config.scalars import (
     Account,
     Duration,
+    Emails,
     Env,
     Host,
     Label,
-    OneOrMore,
+    Logins,
+    SlackIds,
+    Subjects,
+    Texts,
     Word,
     no_literal,
 )
@@ -257,19 +261,19 @@ class Discover(Delivered):
 class Person(Shape):
     """One human being under every name they are known by."""
 
-    emails: OneOrMore = []
+    emails: Emails = []
     """E-mail addresses in git commits."""
-    github: OneOrMore = []
+    github: Logins = []
     """Logins at GitHub."""
-    gitlab: OneOrMore = []
+    gitlab: Logins = []
     """Logins at GitLab."""
-    bitbucket: OneOrMore = []
+    bitbucket: Logins = []
     """Account names at Bitbucket."""
-    gitea: OneOrMore = []
+    gitea: Logins = []
     """Logins at Gitea or Forgejo."""
-    slack: OneOrMore = []
+    slack: SlackIds = []
     """Slack ids as TEAM:USER."""
-    sso: OneOrMore = []
+    sso: Subjects = []
     """Single sign-on identities as issuer|subject."""
 
 
@@ -303,7 +307,7 @@ class Api(Shape):
 class FleetFile(Shape):
     """The fleet: what is watched, where it goes, and who may say yes."""
 
-    include: OneOrMore = []
+    include: Texts = []
     """More files (paths or patterns, relative to this one); their sections are merged."""
     state_dir: str | None = None
     """Folder of the controller's state; default: under $XDG_STATE_HOME/gitops-controller."""
