@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import os
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,6 +31,8 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds its token and CA (Kubernetes, "Accessing the API from within a Pod")."""
 _RECHECK = 60.0
 """Seconds between looks at a token file or an exec plugin's expiry."""
+# It logs what a failing plugin wrote to stderr, which may quote a token; we report it ourselves.
+logging.getLogger("kubernetes.aio.config.kube_config").disabled = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,7 @@ def _expect_credentials(spec: ClusterSpec, loader: Any) -> None:
     user = loader._user
     if user is None or "exec" not in user:
         return
-    if not {"token", "cert_file"} & loader.__dict__.keys():
+    if not getattr(loader, "token", None) and not getattr(loader, "cert_file", None):
         raise ClusterUnavailable(
             f"cluster {spec.name!r}: the credentials plugin of its kubeconfig gave no credentials",
             hint="run `kubectl get --raw /version` with the same context to see what it says",

@@ -129,8 +129,10 @@ def refusal(
         )
     if code >= 500:
         return _server_error(code, status, context, retry_after)
+    if code == 401:
+        status = Status()  # it only ever says "Unauthorized"
     return ClusterRefused(
-        _say(status, context, f"the API server answered {code}"),
+        _say(status, context, _OTHERWISE.get(code, f"the API server answered {code}")),
         code=code,
         hint=_HINTS.get(code, ""),
         place=context.place,
@@ -156,6 +158,10 @@ def warnings(headers: Sequence[str], context: Context) -> tuple[str, ...]:
     return tuple(said)
 
 
+_OTHERWISE = {
+    401: "the API server does not accept our credentials (401)",
+    413: "the API server finds the request too large (413)",
+}
 _HINTS = {
     400: "the request does not make sense to this API server version",
     401: "its credentials are not accepted: expired, revoked, or of another cluster",

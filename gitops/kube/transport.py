@@ -179,10 +179,11 @@ class Transport:
         if code in {200, 201, 202, 304}:
             said = tuple(headers.getall("Warning", ()))
             return Reply(code, body, said, headers.get("ETag", ""))
-        if code == 401:
-            self._standing.refused("the API server does not accept our credentials (401)")
         pause = retry_after(headers.get("Retry-After"), self._clock.now())
-        raise refusal(code, body, call.context, retry_after=pause)
+        refused = refusal(code, body, call.context, retry_after=pause)
+        if code == 401:
+            self._standing.refused(refused.message)
+        raise refused
 
     @asynccontextmanager
     async def stream(self, call: Call, *, silence: float) -> AsyncIterator[AsyncIterator[bytes]]:
