@@ -337,9 +337,8 @@ class SshGit:
             "PermitRootLogin prohibit-password\nAcceptEnv GIT_PROTOCOL\nLogLevel ERROR\n"
         )
         assert SSHD is not None
-        process = subprocess.Popen(
-            [SSHD, "-D", "-e", "-f", str(config)], stderr=(self.base / "log").open("wb")
-        )
+        with (self.base / "log").open("wb") as log:
+            process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(config)], stderr=log)
         for _ in range(200):
             if process.poll() is not None:
                 pytest.fail(f"sshd ended: {(self.base / 'log').read_text()}")

@@ -55,14 +55,6 @@ _RULES = tuple(
     _Rule(re.compile(pattern, re.I), make)
     for pattern, make in (
         (
-            r"signal 25|file size limit exceeded|exceeds maximum allowed size",
-            _problem(
-                "the repository sent more than the limit for one fetch",
-                _INVALID,
-                "raise `max_fetch` (bytes) at this source if the repository is really that big",
-            ),
-        ),
-        (
             r"no space left on device|disk quota exceeded",
             _away("no space left on this machine's disk", "free space for the state folder"),
         ),
@@ -149,7 +141,7 @@ _RULES = tuple(
         ),
         (
             (
-                r"fsck|unresolved delta|index-pack|unpack-objects|corrupt|malformed|bad object"
+                r"fsck|unresolved delta|corrupt|malformed|bad object|hash mismatch|sha1 collision"
                 r"|object format|mismatched algorithms|zlib|inflate|bad pack"
             ),
             _problem(
@@ -158,6 +150,7 @@ _RULES = tuple(
                 "run `git fsck --strict` in a clone of it",
             ),
         ),
+        (r"index-pack|unpack-objects", _away("git's pack reader was ended, by memory or disk")),
     )
 )
 
@@ -170,6 +163,16 @@ def explain(stderr: str, address: Address, secrets: Iterable[str] = ()) -> Gitop
         if rule.pattern.search(text):
             return rule.make(address.url, _said(text, rule.pattern))
     return _away("git failed")(address.url, _said(text, None))
+
+
+def over_limit(size: int, address: Address) -> GitopsError:
+    """One fetch wanted to write more than ``size`` bytes; git itself dies of it without a word."""
+    return SourceProblem(
+        f"the repository sent more than {size} bytes, the limit for one fetch",
+        state=SourceState.INVALID,
+        hint="raise `max_fetch` (bytes) at this source if the repository is really that big",
+        place=address.url,
+    )
 
 
 def is_missing_ref(stderr: str) -> bool:

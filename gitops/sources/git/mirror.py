@@ -141,7 +141,11 @@ class Mirror:
     def _raise_for(self, ended: Ended, access: Access) -> None:
         if ended.code == 0:
             return
+        packs = list((self.folder / "objects" / "pack").glob("tmp_pack_*"))
+        full = any(pack.stat().st_size >= access.max_fetch for pack in packs)
         self._clean()
+        if full:
+            raise failures.over_limit(access.max_fetch, access.address)
         if failures.is_missing_ref(ended.stderr):
             raise MissingRef
         raise failures.explain(ended.stderr, access.address)
