@@ -215,7 +215,7 @@ def _populate(info: SandboxInfo, say: Say) -> None:
     seed.wait_until_ready(info, alive, seconds=_READY_SECONDS)
     say("starting controllers, scheduler and fake nodes")
     control.ask(info.folder, "start", CONTROLLERS)
-    seed.add_nodes(info)
+    seed.furnish(info)
     seed.wait_until_usable(info, alive, seconds=_READY_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""Waits until a fresh control plane is usable and gives it its fake nodes.
+"""Waits until a fresh control plane is usable and furnishes it: fake nodes, volumes.
 
 Called by :mod:`gitops.sandbox.lifecycle`. A dozen requests over the standard library: the real
 transport must not be needed to start what tests it.
@@ -19,6 +19,8 @@ from gitops.errors import ClusterUnavailable
 from gitops.sandbox.layout import SandboxInfo
 
 NODES = ("sandbox-node-1", "sandbox-node-2")
+VOLUMES = 16
+"""Nothing provisions volumes here, so claims without a class find these."""
 Alive = Callable[[], None]
 """Raises when waiting on has become pointless (a program has exited)."""
 
@@ -62,13 +64,19 @@ def wait_until_ready(info: SandboxInfo, alive: Alive, *, seconds: float) -> None
     _until(lambda: api.ask("GET", "/readyz")[0] == 200, alive, seconds, "become ready")
 
 
-def add_nodes(info: SandboxInfo) -> None:
-    """Creates the fake nodes; one that is there already is fine."""
+def furnish(info: SandboxInfo) -> None:
+    """Creates the fake nodes and some volumes for claims; what is there already is fine."""
     api = Api(info)
     for name in NODES:
-        status, said = api.ask("POST", "/api/v1/nodes", _node(name))
-        if status not in {200, 201, 409}:
-            raise ClusterUnavailable(f"cannot create node {name}: {status} {said}")
+        _create(api, "nodes", _node(name))
+    for number in range(VOLUMES):
+        _create(api, "persistentvolumes", _volume(f"sandbox-volume-{number}"))
+
+
+def _create(api: Api, plural: str, body: dict[str, object]) -> None:
+    status, said = api.ask("POST", f"/api/v1/{plural}", body)
+    if status not in {200, 201, 409}:
+        raise ClusterUnavailable(f"cannot create one of the {plural}: {status} {said}")
 
 
 def wait_until_usable(info: SandboxInfo, alive: Alive, *, seconds: float) -> None:
@@ -107,6 +115,21 @@ def _node(name: str) -> dict[str, object]:
         "type": "kwok",
     }
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}
+
+
+def _volume(name: str) -> dict[str, object]:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": {
+            "capacity": {"storage": "100Gi"},
+            "accessModes": ["ReadWriteOnce", "ReadWriteMany", "ReadOnlyMany"],
+            # Retain: with any other policy a controller would touch the path on this machine.
+            "persistentVolumeReclaimPolicy": "Retain",
+            "hostPath": {"path": "/nonexistent/sandbox"},
+        },
+    }
 
 
 def _decoded(content: bytes) -> Any:

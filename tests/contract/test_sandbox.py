@@ -168,6 +168,19 @@ class TestWorkloads:
         api.ask("POST", path, job(**{"sandbox.gitops-controller.dev/fail": "true"}))
         eventually(lambda: _condition(api, f"{path}/x") == "Failed")
 
+    def test_a_claim_is_bound(self, api: Api, home: str) -> None:
+        path = f"/api/v1/namespaces/{home}/persistentvolumeclaims"
+        asked = {"requests": {"storage": "1Gi"}}
+        spec = {"accessModes": ["ReadWriteOnce"], "resources": asked}
+        api.ask("POST", path, {"metadata": {"name": "x"}, "spec": spec})
+        eventually(lambda: api.ask("GET", f"{path}/x")[1]["status"].get("phase") == "Bound")
+
+    def test_a_load_balancer_gets_an_address(self, api: Api, home: str) -> None:
+        path = f"/api/v1/namespaces/{home}/services"
+        spec = {"type": "LoadBalancer", "ports": [{"port": 80}]}
+        api.ask("POST", path, {"metadata": {"name": "x"}, "spec": spec})
+        eventually(lambda: bool(api.ask("GET", f"{path}/x")[1]["status"]["loadBalancer"]))
+
     def test_a_deleted_namespace_goes(self, api: Api, home: str) -> None:
         api.ask("POST", f"/apis/apps/v1/namespaces/{home}/deployments", deployment())
         api.ask("DELETE", f"/api/v1/namespaces/{home}")
