@@ -136,7 +136,8 @@ def read_text(path: Path) -> str:
     """A file as text; ConfigError when it cannot be read, is too large, or is not UTF-8."""
     try:
         if not path.is_file():
-            raise ConfigError(f"{path} does not exist", hint=_absent_hint(path))
+            what = "is not a file" if path.exists() else "does not exist"
+            raise ConfigError(f"{path} {what}", hint=_absent_hint(path))
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:

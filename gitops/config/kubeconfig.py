@@ -11,7 +11,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from gitops.config.addresses import is_loopback
 from gitops.config.files import read_text
 from gitops.config.problems import Draft, Loc, home, nearest
 from gitops.config.tree import Node, parse
@@ -90,6 +92,9 @@ def _check(draft: Draft, tree: Node, file: Path, context: Mapping[str, Any], loc
         draft.refuse(
             loc, f"{file}: insecure-skip-tls-verify lets anybody pose as the cluster", hint
         )
+    server = str(cluster.get("server", ""))
+    if server.startswith("http://") and not is_loopback(urlsplit(server).hostname or ""):
+        draft.refuse(loc, f"{file}: plain http would show everything on the way", "use https://")
     user = _by_name(tree, "users", "user").get(str(context.get("user"))) or {}
     if any(user.get(key) for key in _SECRETS):
         _private(draft, file, loc)

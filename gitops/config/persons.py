@@ -44,7 +44,7 @@ def _person(name: str, given: shape.Person) -> Person:
 def approval(draft: Draft, name: str, given: shape.Approval, loc: Loc) -> ApprovalPolicy:
     """A policy under its own name, or under the application's it is written in."""
     for index, person in enumerate(given.people):
-        draft.expect((*loc, "people", index), person, draft.names("people"), "person")
+        _person_named(draft, (*loc, "people", index), person)
     for index, group in enumerate(given.groups):
         draft.expect((*loc, "groups", index), group, draft.names("groups"), "group")
     return ApprovalPolicy(
@@ -58,6 +58,14 @@ def approval(draft: Draft, name: str, given: shape.Approval, loc: Loc) -> Approv
         expires_after=given.expires_after,
         auto=_auto(draft, given.auto, (*loc, "auto")),
     )
+
+
+def _person_named(draft: Draft, loc: Loc, name: str) -> None:
+    people, groups = draft.names("people"), draft.names("groups")
+    if name in groups and name not in people:
+        draft.refuse(loc, f'"{name}" is a group, not a person', f"write groups: [{name}]")
+    else:
+        draft.expect(loc, name, people, "person")
 
 
 def _auto(draft: Draft, given: shape.Auto | None, loc: Loc) -> AutoApprove | None:

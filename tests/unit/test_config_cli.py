@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import NamedTuple
 import pytest
 
 from gitops.cli import main
+from gitops.config import load
 from gitops.config.first import Answers, fleet_file, quoted
 from gitops.config.tree import parse
+from gitops.model.ids import ApplicationName
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "config"
 
@@ -80,6 +83,28 @@ def test_unattended_init_names_the_option_it_lacks(gitops: Gitops, tmp_path: Pat
     assert ran.code == 1
     assert "--git or --directory" in ran.err
     assert not (tmp_path / "new" / "gitops.yaml").exists()
+
+
+def test_init_asks_a_person_what_it_needs(
+    gitops: Gitops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = ["git@git.example.com:acme/shop.git", "sandbox", "apps/shop"]
+    said += ["ada", "ada@example.com", "y", "bob", "bob@example.com", "n"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(said) + "\n"))
+    ran = gitops("init", tmp_path)
+    assert ran.code == 0, ran.err
+    fleet = load(tmp_path / "gitops.yaml", {})
+    assert set(fleet.people.persons) == {"ada", "bob"}
+    assert fleet.applications[ApplicationName("shop")].path == "apps/shop"
+
+
+def test_init_without_anybody_to_ask_writes_nothing(
+    gitops: Gitops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    ran = gitops("init", tmp_path)
+    assert ran.code == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_schema_is_printed_as_json(gitops: Gitops) -> None:
