@@ -71,14 +71,14 @@ def _open_postgres(
             hint="pip install 'gitops-controller[postgres]'",
         ) from None
     database = Database(writer, reader, place, clock, shared=True)
-    with mapped(place):
-        on_postgres.refuse_unless_durable(writer, place)
     return _ready(database, on_postgres.READERS, dead)
 
 
 def _ready(database: Database, readers: int, dead: Callable[[str], bool]) -> SqlStore:
     try:
         with mapped(database.place):
+            if database.shared:
+                on_postgres.refuse_unless_durable(database.writer, database.place)
             schema.bring_up_to_date(database.writer, database.place)
     except BaseException:
         database.close()

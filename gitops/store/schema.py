@@ -22,8 +22,11 @@ _LOCK = 4_721_003_118
 
 def bring_up_to_date(engine: Engine, place: str) -> None:
     """Raises ConfigError for a database of a newer version, or one that is somebody else's."""
+    if engine.dialect.name == "postgresql":
+        # Whoever waited for the lock must see what its holder did, not an older snapshot.
+        engine = engine.execution_options(isolation_level="READ COMMITTED")
     with engine.begin() as connection:
-        if connection.dialect.name == "postgresql":
+        if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         found = _revision(connection)
         if found == t.HEAD:
