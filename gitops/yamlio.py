@@ -201,7 +201,8 @@ class _Builder:
     With ``places`` every value is wrapped in a :class:`Node`.
     """
 
-    def __init__(self, text: bytes, path: str, *, places: bool) -> None:
+    def __init__(self, text: bytes, path: str, *, places: bool, nodes: int = MAX_NODES) -> None:
+        self.limit = nodes
         self.path = path
         self.places = places
         self.total = 0
@@ -294,11 +295,11 @@ class _Builder:
                 value = self._alias(current, stack)
             else:
                 self.fail(current.start_mark, "unexpected end of document")
-            if self.nodes > MAX_NODES:
-                self.fail(current.start_mark, f"the document has more than {MAX_NODES:,} values")
+            if self.nodes > self.limit:
+                self.fail(current.start_mark, f"the document has more than {self.limit:,} values")
             if not stack:
                 self.total += self.nodes
-                if self.total > MAX_FILE_NODES:
+                if self.total > max(MAX_FILE_NODES, self.limit):
                     self.fail(current.start_mark, f"more than {MAX_FILE_NODES:,} values in a file")
                 return value, (first if first >= 0 else current.start_mark.line) + 1
             top = stack[-1]
@@ -557,7 +558,7 @@ def _json_int(text: str) -> int | float:
 # --- what callers use -------------------------------------------------------------------------
 
 
-def documents(text: bytes, path: str) -> list[Document]:
+def documents(text: bytes, path: str, *, nodes: int = MAX_NODES) -> list[Document]:
     """Every document of a YAML or JSON file that is not empty.
 
     Raises RenderError with ``path:line:column`` for bad syntax, duplicate keys, cycles, unknown
@@ -570,7 +571,7 @@ def documents(text: bytes, path: str) -> list[Document]:
         if found is not None:
             return found
     result: list[Document] = []
-    for value, line, starts in _Builder(text, path, places=False).documents():
+    for value, line, starts in _Builder(text, path, places=False, nodes=nodes).documents():
         if value is None:
             continue
         if not isinstance(value, dict):

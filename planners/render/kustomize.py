@@ -80,7 +80,7 @@ class Kustomize:
         files = await asyncio.to_thread(walk.contents)
         target = f"./{path}" if path else "."
         done, folder = await scratch.in_scratch(
-            files, lambda _: (binary, "build", target), self._services.children
+            files, (binary, "build", target), self._services.children, walk.root_file
         )
         if done.code:
             raise _failure(done.stderr, folder, walk)

@@ -126,7 +126,7 @@ def _text(value: Mapping[str, Any], field: str, origin: Origin) -> str:
         raise _refused(
             f"the document has no {field}",
             origin,
-            "if it is no Kubernetes object, leave it out with the option `exclude`",
+            "a file that is no Kubernetes object is left out by the plain renderer's `exclude`",
         )
     if not isinstance(found, str):
         raise _refused(f"{field} is no text", origin, "put it in quotes")

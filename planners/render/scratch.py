@@ -11,10 +11,10 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gitops.errors import RenderError
+from gitops.errors import ChildTimeout, RenderError
 from gitops.model.ids import Digest, combine
 from gitops.model.manifest import RenderedFile
 from gitops.plugins import Services
@@ -64,19 +64,24 @@ def check_size(files: Mapping[str, int], place: str) -> None:
 
 async def in_scratch(
     files: Mapping[str, bytes],
-    argv: Callable[[Path], Sequence[str]],
+    argv: Sequence[str],
     children: Children,
+    place: str,
     limits: Limits = LIMITS,
 ) -> tuple[Completed, str]:
     """Writes ``files``, runs the command there, removes everything.
 
-    Returns the result and the folder's name, which :func:`told` takes out of its messages.
+    Returns the result and the folder's name, which :func:`told` takes out of its messages. A
+    child's error (a limit, the deadline) is raised at ``place``.
     """
     folder = Path(tempfile.mkdtemp(prefix="render-"))
     try:
         await asyncio.to_thread(_write, folder, files)
-        command = Command(tuple(argv(folder)), folder, limits=limits)
+        command = Command(tuple(argv), folder, limits=limits)
         return await children.run(command), str(folder)
+    except (RenderError, ChildTimeout) as error:
+        error.place = error.place or place
+        raise
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
@@ -96,7 +101,7 @@ _QUOTED = re.compile(
 )
 
 
-def told(text: str, folder: str, limit: int = 600) -> str:
+def told(text: str, folder: str, limit: int = 400) -> str:
     """A tool's complaint for people: no scratch path, no quoted file content, not endless."""
     for name in (f"{folder}/", folder):
         text = text.replace(name, "")
