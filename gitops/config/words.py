@@ -56,8 +56,8 @@ def owner(loc: Loc) -> str:
     if not parts:
         return "the fleet file"
     section, rest = str(parts[0]), parts[1:]
-    if section == "discover" and rest:
-        named, inner = f"discovery {int(rest[0]) + 1}", rest[1:]
+    if section == "discover" and rest and isinstance(rest[0], int):
+        named, inner = f"discovery {rest[0] + 1}", rest[1:]
     elif section in _ENTRIES and rest:
         named, inner = f'{_ENTRIES[section]} "{one_line(str(rest[0]), 80)}"', rest[1:]
     else:

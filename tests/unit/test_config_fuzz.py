@@ -35,7 +35,7 @@ store: {url: "sqlite:////tmp/x.db"}
 api: {listen: "127.0.0.1:8080"}
 """
 FUZZ = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -139,6 +139,10 @@ def paths(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 @FUZZ
 @given(st.sampled_from(paths(yaml.safe_load(SEED))), VALUES)
+@example(("discover",), {"labels": {"labels": None}})
+@example(("people",), ["ada", {"emails": None}])
+@example(("checks",), {"yaml-lint": {"enabled": 1, "level": None}})
+@example(("include",), {"a": None})
 def test_any_value_anywhere_never_surprises(
     tmp_path: Path, where: tuple[Any, ...], value: Any
 ) -> None:
