@@ -66,9 +66,11 @@ def up(
             progress=report,
             say=lambda message: console.print(f"{message} …"),
         )
-    _announce(ctx, info)
-    if foreground:
-        _stay(info, state)
+    if not foreground:
+        _announce(ctx, info)
+        return
+    with _ending_with_us(info, state):
+        _announce(ctx, info)
 
 
 @app.command()
@@ -212,8 +214,10 @@ def _announce(ctx: typer.Context, info: SandboxInfo) -> None:
     console.print(f"  audit log: {info.audit_log}")
 
 
-def _stay(info: SandboxInfo, state: Path | None) -> None:
-    """Until ctrl-C or SIGTERM; then the sandbox goes with us."""
+@contextlib.contextmanager
+def _ending_with_us(info: SandboxInfo, state: Path | None) -> Iterator[None]:
+    """Until ctrl-C or SIGTERM; then the sandbox goes with us. Signals wait from the start on, so
+    that none arrives between the announcement and the waiting."""
     import signal
 
     from gitops.errors import Permanent
@@ -222,6 +226,7 @@ def _stay(info: SandboxInfo, state: Path | None) -> None:
     wanted = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
     try:
+        yield
         while signal.sigtimedwait(wanted, 1.0) is None:
             if lifecycle.status(info.name, state).state in {"dead", "absent"}:
                 raise Permanent(f"sandbox {info.name} was ended by somebody else")
