@@ -7,6 +7,7 @@ taken from that CRD.
 
 from __future__ import annotations
 
+import base64
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -165,11 +166,24 @@ def _final(scene: Scene, manifest: Manifest, *, namespaced: bool) -> Resolved:
         metadata["namespace"] = namespace
     metadata["labels"] = {**(metadata.get("labels") or {}), OWNER_LABEL: scene.job.application.name}
     body["metadata"] = metadata
-    scene.masker.learn(body)
+    if old.kind == "Secret" and not old.group:
+        scene.masker.learn(body)
+        _encode(body)
     sent = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
     id = ObjectId(old.group, old.kind, namespace, old.name)
     digest = scene.digester.of(sent)
     return Resolved(id, manifest.version, sent, digest, manifest.origin, versions_of(body))
+
+
+def _encode(secret: dict[str, Any]) -> None:
+    """``stringData`` becomes ``data``, as the server would make it. Left to the server, our
+    manager would own a field that is never there, and an edit of the value would go unnoticed."""
+    plain = secret.get("stringData")
+    if not isinstance(plain, dict) or not all(isinstance(v, str) for v in plain.values()):
+        return
+    del secret["stringData"]
+    coded = {name: base64.b64encode(value.encode()).decode() for name, value in plain.items()}
+    secret["data"] = {**(secret.get("data") or {}), **coded}
 
 
 def _twice(item: Resolved, first: Resolved) -> Finding:
