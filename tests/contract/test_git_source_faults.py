@@ -230,6 +230,7 @@ async def test_what_a_remote_says_reaches_nobodys_terminal(
     hook.chmod(0o755)
     git("config", "--global", "uploadpack.packObjectsHook", str(hook), cwd=repo.bare.parent)
     error = await failure(source(state, server.url(repo)))
+    assert "red" in str(error), "the words themselves are shown"
     assert "\x1b" not in str(error)
     assert "\x07" not in str(error)
 

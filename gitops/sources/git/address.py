@@ -15,7 +15,9 @@ from urllib.parse import unquote, urlsplit
 from gitops.errors import ConfigError
 
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
-_SCP = re.compile(r"(?:(?P<user>[^@/:]+)@)?(?P<host>[^@/:\[\]]+|\[[0-9A-Fa-f:.]+\]):(?P<path>.+)\Z")
+_SCP = re.compile(
+    r"(?:(?P<user>[^@/:]+)@)?(?P<host>[^@/:\[\]]+|\[[0-9A-Fa-f:.]+\]):(?P<path>[^:].*)\Z"
+)
 _NAME = re.compile(r"[A-Za-z0-9_.+~%][A-Za-z0-9_.+~%-]*\Z")
 _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//")
 
@@ -43,7 +45,7 @@ def parse_address(text: str, *, allow_local: bool) -> Address:
         raise _refused("git's `name::` transports run programs", "write https:// or ssh://")
     if text.startswith(("/", "./", "../")):
         return _local(text, allow_local=allow_local)
-    if found := _SCP.match(text):
+    if (found := _SCP.match(text)) and found["host"] not in ("file", "http", "https", "ssh"):
         host, user = found["host"], found["user"]
         _check_ssh(host.strip("[]"), user or "", found["path"])
         return Address(text, "ssh", host)

@@ -1,7 +1,7 @@
 """Pure: what git printed when it failed → what happened, for people, and what to do next.
 
 Called where a git process ended badly. The text comes partly from the remote: it is stripped of
-terminal escapes and cut, and no rule below lets it choose anything but its own wording.
+terminal escapes and cut, and what the remote says for itself (``remote:``) chooses no rule.
 """
 
 from __future__ import annotations
@@ -135,14 +135,14 @@ _RULES = tuple(
             (
                 r"early eof|rpc failed|hung up|disconnect|connection (?:reset|refused|closed)"
                 r"|could not resolve|couldn't resolve|failed to connect|couldn't connect|timed out"
-                r"|too slow|unreachable|no route to host|transferred a partial file|broken pipe"
+                r"|protocol error|too slow|unreachable|no route to host|partial file|broken pipe"
             ),
             _away("the remote does not answer, or stopped in the middle"),
         ),
         (
             (
                 r"fsck|unresolved delta|corrupt|malformed|bad object|hash mismatch|sha1 collision"
-                r"|object format|mismatched algorithms|zlib|inflate|bad pack"
+                r"|object format|mismatched algorithms|zlib|inflate"
             ),
             _problem(
                 "the repository holds objects git refuses",
@@ -158,11 +158,14 @@ _RULES = tuple(
 def explain(stderr: str, address: Address, secrets: Iterable[str] = ()) -> GitopsError:
     """The error to raise; transient when no rule says otherwise, since the last good revision
     stays either way."""
-    text = clean(stderr, secrets)
+    lines = [line.strip() for line in clean(stderr, secrets).splitlines() if line.strip()]
+    theirs = [line for line in lines if line.startswith("remote:")]
+    ours = [line for line in lines if line not in theirs]
     for rule in _RULES:
-        if rule.pattern.search(text):
-            return rule.make(address.url, _said(text, rule.pattern))
-    return _away("git failed")(address.url, _said(text, None))
+        matching = [line for line in ours if rule.pattern.search(line)]
+        if matching:
+            return rule.make(address.url, _said(matching[0], theirs))
+    return _away("git failed")(address.url, _said(ours[-1] if ours else "", theirs))
 
 
 def over_limit(size: int, address: Address) -> GitopsError:
@@ -188,16 +191,14 @@ def is_damage(stderr: str) -> bool:
 
 def clean(text: str, secrets: Iterable[str] = ()) -> str:
     """Without terminal escapes, control characters and every given secret (CVE-2024-52005)."""
-    text = readable(text)
+    text = readable(text.replace("\0", ""))
     for secret in secrets:
         if secret:
             text = text.replace(secret, "…")
     return text
 
 
-def _said(text: str, pattern: re.Pattern[str] | None) -> str:
-    """The one line worth showing: the one that matched, else the last."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    matching = [line for line in lines if pattern and pattern.search(line)]
-    line = (matching or lines or [""])[0 if matching else -1]
-    return line[:_SAID]
+def _said(ours: str, theirs: list[str]) -> str:
+    """The one line of git's that explains it, and the last of the server's own words."""
+    parts = [ours[:_SAID], *(line[:_SAID] for line in theirs[-1:])]
+    return "; ".join(part for part in parts if part)

@@ -33,7 +33,7 @@ _NEAR = 256
 _MAX_COMMITS = 20_000
 _TEXT = 256
 _SUBJECT = 500
-_MAX_CO_AUTHORS = 100
+_MAX_CO_AUTHORS = 1000
 _CO_AUTHOR = re.compile(r"^[ \t]*co-authored-by[ \t]*:[ \t]*(.*)$", re.I | re.M)
 _PERSON = re.compile(r"(?P<name>[^<]*)<(?P<mail>[^>]*)>(?: (?P<time>-?\d{1,18})\b)?")
 _LOG = ("log", "--format=%H", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff")

@@ -11,6 +11,7 @@ paths that differ.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -272,6 +273,12 @@ def _reader_class() -> Any:
     return Reader
 
 
+# Python knows codecs that compute, fail or yield lone surrogates; a commit names its own codec.
+_ENCODINGS = re.compile(
+    r"(?:iso-?8859-(?:[1-9]|1[0134-6])|latin-?1|(?:windows-|cp)125[0-8]|koi8-[ru]|euc-(?:jp|kr)"
+    r"|shift_jis|gbk|gb2312|gb18030|big5)\Z",
+    re.IGNORECASE,
+)
 _KINDS = {
     "100644": (EntryKind.BLOB, False),
     "100755": (EntryKind.BLOB, True),
@@ -314,13 +321,11 @@ def parse_commit(data: bytes) -> RawCommit:
         if not line.startswith(b" "):  # a continued line, of a signature
             key, _, value = line.partition(b" ")
             fields.setdefault(key.decode("ascii", "replace"), []).append(value)
-    encoding = fields.get("encoding", [b"utf-8"])[0].decode("ascii", "replace")
+    declared = fields.get("encoding", [b""])[0].decode("ascii", "replace")
+    encoding = declared if _ENCODINGS.match(declared) else "utf-8"
 
     def text(raw: bytes) -> str:
-        try:
-            return raw.decode(encoding, "replace").replace("\0", "�")
-        except LookupError:
-            return raw.decode("utf-8", "replace").replace("\0", "�")
+        return raw.decode(encoding, "replace").replace("\0", "�")
 
     return RawCommit(
         tree=fields.get("tree", [b""])[0].decode("ascii", "replace"),
