@@ -65,7 +65,8 @@ class RendererChoice:
     def __call__(self, spec: ApplicationSpec, snapshot: Snapshot) -> Renderer:
         if spec.renderer:
             return self._renderer(spec.renderer, spec.options)
-        for name in RENDERERS:
+        found = plugins(Role.RENDERER)
+        for name in [known for known in RENDERERS if known in found]:
             renderer = self._renderer(name, {})
             if renderer.detects(snapshot, spec.path):
                 return self._renderer(name, spec.options)

@@ -211,6 +211,8 @@ class Desk:
         """
         present = self._present(tx, request, root)
         asking = [m for m in present.members if m.state is MemberState.ASKING]
+        if decision is Decision.APPROVE:
+            asking = _not_yet_approved(present, asking, person)
         covered, refusals = self._covered(tx, asking, person, decision)
         if not covered:
             raise NotAllowed("; ".join(dict.fromkeys(refusals)))
@@ -383,6 +385,17 @@ def approvers_of(request: Request, member: Member) -> frozenset[PersonName]:
         for verdict in request.verdicts
         if verdict.decision is Decision.APPROVE and (member.change, member.seal) in verdict.covers
     )
+
+
+def _not_yet_approved(request: Request, asking: list[Member], person: PersonName) -> list[Member]:
+    """Raises NotAllowed when this person said yes to all of it: a quorum is of different people."""
+    left = [m for m in asking if person not in approvers_of(request, m)]
+    if asking and not left:
+        raise NotAllowed(
+            f"{person} has approved this already: somebody else has to",
+            hint=f"gitops show {request.id} says who may",
+        )
+    return left
 
 
 def _member(request: Request | None, change: ChangeId) -> Member | None:

@@ -73,7 +73,7 @@ async def execute(record: ChangeRecord, sealed: SealedSet, kit: Kit) -> Applied:
 async def _needless(record: ChangeRecord, sketch: Sketch, kit: Kit) -> Applied:
     """Nothing differs. After a failure or on request, health is looked at again all the same."""
     if record.change.id == kit.memory.insisted:
-        return Applied(record, ChangeState.VERIFYING, whole=True)
+        return Applied(record, ChangeState.VERIFYING, whole=True, well=ChangeState.UNCHANGED)
     now = delivered(record, sketch.parts.artifact, kit)
     await kit.ledger.append(
         ChangeClosed(record.change.id, ChangeState.UNCHANGED, "nothing differs", now)

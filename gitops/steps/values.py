@@ -54,6 +54,8 @@ class Applied:
     reason: str = ""
     whole: bool = False
     """Verify everything the application owns, not only what was written."""
+    well: ChangeState = ChangeState.HEALTHY
+    """What the change is called if all is well."""
 
 
 @dataclass(frozen=True, slots=True)

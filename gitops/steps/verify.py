@@ -38,7 +38,7 @@ async def verify(applied: Applied, kit: Kit) -> Outcome:
     if poor:
         return await _close(record, ChangeState.FAILED, _describe(poor), applied, kit)
     why = f"{len(health)} objects are healthy" if health else "nothing to wait for"
-    return await _close(record, ChangeState.HEALTHY, why, applied, kit)
+    return await _close(record, applied.well, why, applied, kit)
 
 
 async def _ids(applied: Applied, kit: Kit) -> Sequence[ObjectId]:

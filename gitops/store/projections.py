@@ -28,13 +28,18 @@ from gitops.store.upsert import upsert
 
 _UNCLAIMED = (ChangeState.OPEN, ChangeState.BLOCKED, ChangeState.ASKING)
 _CLAIMABLE = (ChangeState.OPEN, ChangeState.ASKING)
-_CLAIMED = (ChangeState.APPLYING, ChangeState.VERIFYING)
+_NEVER_APPLIED = frozenset(s for s in ChangeState if s.terminal) - {ChangeState.HEALTHY}
 _ENDS = {
-    True: frozenset({ChangeState.HEALTHY, ChangeState.FAILED, ChangeState.UNCHANGED}),
-    False: frozenset(s for s in ChangeState if s.terminal) - {ChangeState.HEALTHY},
+    ChangeState.OPEN: _NEVER_APPLIED,
+    ChangeState.BLOCKED: _NEVER_APPLIED,
+    ChangeState.ASKING: _NEVER_APPLIED,
+    ChangeState.APPLYING: frozenset({ChangeState.FAILED}),
+    ChangeState.VERIFYING: frozenset(
+        {ChangeState.HEALTHY, ChangeState.FAILED, ChangeState.SUPERSEDED}
+    ),
 }
-"""Terminal states by whether the change was claimed: what is applied is never cancelled, and what
-was not is never called healthy."""
+"""How a change may end: what is being applied is never cancelled, a rollout that hangs may make
+room for the commit that repairs it, and only what was applied and seen to the end is healthy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +182,11 @@ def _change_blocked(step: Step, event: e.ChangeBlocked) -> None:
 
 @_on(e.AutoApproved)
 def _auto_approved(step: Step, event: e.AutoApproved) -> None:
-    row = _open_change(step, event.change, _CLAIMABLE, "approved by a policy")
+    row = _open_change(step, event.change, _UNCLAIMED, "approved by a policy")
     _same_seal(row, event.seal)
-    step.run(_SET_CHANGE, of=event.change, auto_seal=event.seal, auto_policy=event.policy)
+    # Whoever approves or asks has checked again: what blocked before is gone.
+    state = ChangeState.OPEN if row.state == ChangeState.BLOCKED else ChangeState(row.state)
+    _move(step, event.change, state, auto_seal=event.seal, auto_policy=event.policy)
 
 
 @_on(e.Claimed)
@@ -231,13 +238,12 @@ def _noted(step: Step, event: e.Noted) -> None:
 def _change_closed(step: Step, event: e.ChangeClosed) -> None:
     row = _open_change(step, event.change, (*_UNCLAIMED, *_CLAIMED), "closed")
     claimed = row.state in _CLAIMED
-    if event.state not in _ENDS[claimed]:
+    if event.state not in _ENDS[ChangeState(row.state)]:
         _stale(f"a change that is {row.state} cannot end as {event.state}")
     _move(step, event.change, event.state, reason=event.reason)
     _free_lane(step, row, event)
-    if claimed:
-        ended = {"state": event.state.value, "reason": event.reason, "finished_at": step.at}
-        step.run(_SET_DELIVERY, of=event.change, **ended)
+    ended = {"state": event.state.value, "reason": event.reason, "finished_at": step.at}
+    step.run(_SET_DELIVERY, of=event.change, **ended)
     _leave_requests(step, event.change, event.reason)
 
 
@@ -310,7 +316,7 @@ def _request_opened(step: Step, event: e.RequestOpened) -> None:
 @_on(e.MemberAsked)
 def _member_asked(step: Step, event: e.MemberAsked) -> None:
     _open_request(step, event.request)
-    row = _open_change(step, event.change, _CLAIMABLE, "asked about")
+    row = _open_change(step, event.change, _UNCLAIMED, "asked about")
     _same_seal(row, event.seal)
     if row.plan != event.plan:
         _stale("the change was planned again")

@@ -5,8 +5,14 @@ from typing import Any
 
 import pytest
 
+from gitops.logs import configure
 from gitops.sandbox.layout import SandboxInfo
 from tests.e2e.rig import Rig
+
+
+@pytest.fixture(autouse=True)
+def readable_log() -> None:
+    configure(json=False, color=False)
 
 
 @pytest.fixture

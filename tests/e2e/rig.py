@@ -11,7 +11,7 @@ import contextlib
 import json
 import subprocess
 import textwrap
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -187,6 +187,13 @@ class System:
         async with asyncio.timeout(seconds):
             while not holds():
                 await asyncio.sleep(0.02)
+
+    async def until_async(
+        self, holds: Callable[[], Awaitable[object]], seconds: float = WAIT
+    ) -> None:
+        async with asyncio.timeout(seconds):
+            while not await holds():
+                await asyncio.sleep(0.05)
 
     async def nudge(self) -> None:
         """The source is looked at, and every lane is as far as it gets."""
