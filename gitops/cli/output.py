@@ -22,7 +22,7 @@ from rich.text import Text
 from gitops.cli.settings import Settings
 from gitops.foreign import one_line
 from gitops.jsonable import from_json, to_json
-from gitops.model.approval import Request
+from gitops.model.approval import Decision, Request
 from gitops.model.cluster import ClusterState, ClusterStatus
 from gitops.model.delivery import ChangeRecord, ChangeState, DeliveryRecord, LaneRecord
 from gitops.model.finding import Finding, Severity
@@ -213,8 +213,9 @@ def show_request(
             console.print("  the same plan as above")
     for verdict in request.verdicts:
         reason = f": {one_line(verdict.reason)}" if verdict.reason else ""
-        said = f"{verdict.person} said {verdict.decision.value} by {verdict.via}"
-        console.print(f"\n{one_line(said)} at {moment(verdict.at)}{reason}")
+        said = "approved" if verdict.decision is Decision.APPROVE else "denied"
+        who = one_line(f"{said} by {verdict.person} ({verdict.via})")
+        console.print(f"\n{who} {moment(verdict.at)}{reason}")
 
 
 def show_deliveries(deliveries: Sequence[DeliveryRecord], console: Console) -> None:
