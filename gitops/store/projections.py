@@ -236,8 +236,7 @@ def _noted(step: Step, event: e.Noted) -> None:
 
 @_on(e.ChangeClosed)
 def _change_closed(step: Step, event: e.ChangeClosed) -> None:
-    row = _open_change(step, event.change, (*_UNCLAIMED, *_CLAIMED), "closed")
-    claimed = row.state in _CLAIMED
+    row = _open_change(step, event.change, tuple(_ENDS), "closed")
     if event.state not in _ENDS[ChangeState(row.state)]:
         _stale(f"a change that is {row.state} cannot end as {event.state}")
     _move(step, event.change, event.state, reason=event.reason)

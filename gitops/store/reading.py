@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, select
@@ -38,8 +38,10 @@ from gitops.store import tables as t
 from gitops.store.chain import Link
 from gitops.store.codec import decode
 
-MOST = 1000
+MOST = 10_000
 """No answer lists more rows than this at once, whatever it was asked for."""
+_AT_ONCE = 5_000
+"""Ids in one statement: databases bound the number of parameters."""
 _HEX = re.compile(r"[0-9a-f]{1,64}\Z")
 Names = tuple[str, ...]
 
@@ -70,7 +72,7 @@ class SqlReading:
         return _change(row) if row else None
 
     def changes(
-        self, *, open_only: bool = True, lane: LaneId | None = None, limit: int = MOST
+        self, *, open_only: bool = True, lane: LaneId | None = None, limit: int = 1000
     ) -> Sequence[ChangeRecord]:
         """Newest first. Open changes are all told: there is at most one a lane."""
         newest = _CHANGES.order_by(t.change.c.number.desc())
@@ -128,13 +130,13 @@ class SqlReading:
 
     def _members(self, requests: Sequence[str]) -> Mapping[str, list[Member]]:
         found: dict[str, list[Member]] = defaultdict(list)
-        for row in self._all(_MEMBERS, of=requests) if requests else ():
+        for row in self._each(_MEMBERS, requests):
             found[row.request].append(_member(row))
         return found
 
     def _verdicts(self, requests: Sequence[str]) -> Mapping[str, list[Verdict]]:
         found: dict[str, list[Verdict]] = defaultdict(list)
-        for row in self._all(_VERDICTS, of=requests) if requests else ():
+        for row in self._each(_VERDICTS, requests):
             found[row.request].append(loads(Verdict, row.payload))
         return found
 
@@ -216,6 +218,10 @@ class SqlReading:
 
     def _all(self, query: Select[Any], **values: Any) -> Sequence[Row[Any]]:
         return self._connection.execute(query, values).all()
+
+    def _each(self, query: Select[Any], ids: Sequence[str]) -> Iterator[Row[Any]]:
+        for start in range(0, len(ids), _AT_ONCE):
+            yield from self._all(query, of=ids[start : start + _AT_ONCE])
 
     def _one(self, query: Select[Any], **values: Any) -> Row[Any] | None:
         return self._connection.execute(query, values).first()

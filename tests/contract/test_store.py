@@ -270,7 +270,7 @@ class TestAClaim:
 
     async def test_is_never_cancelled(self, story: Story) -> None:
         await story.claim()
-        for state in (ChangeState.SUPERSEDED, ChangeState.DENIED, ChangeState.EXPIRED):
+        for state in set(ChangeState) - {ChangeState.FAILED}:
             with pytest.raises(StaleWrite, match="cannot end"):
                 await story.say(story.closed(state))
         for event in (
@@ -281,6 +281,23 @@ class TestAClaim:
         ):
             with pytest.raises(StaleWrite):
                 await story.say(event)
+
+    async def test_that_was_carried_out_makes_room_for_the_commit_that_repairs_it(
+        self, story: Story
+    ) -> None:
+        await story.deliver(ChangeState.SUPERSEDED)
+        found = await story.store.read(lambda q: q.delivery(story.change.id))
+        assert found
+        assert (found.state, found.finished_at) == (ChangeState.SUPERSEDED, found.started_at)
+
+    async def test_of_a_block_that_is_gone_needs_the_change_asked_again(self, story: Story) -> None:
+        await story.ask()
+        await story.say(story.decided(MemberState.LEFT, ()))
+        await story.say(e.ChangeBlocked(story.change.id, "kind unknown"))
+        again = Story(story.store, story.epoch, story.change)
+        again.request = story.request + "2"  # type: ignore[assignment]
+        await again.say(again.request_opened(), again.asked())
+        await again.say(e.Answered(await again.verdict()), again.decided(), again.claimed())
 
     async def test_alone_makes_a_change_healthy(self, story: Story) -> None:
         await story.approve()
@@ -308,8 +325,7 @@ class TestAClaim:
 
 class TestRetry:
     async def retried(self, story: Story, end: ChangeState) -> Story:
-        await story.claim()
-        await story.say(story.closed(end))
+        await story.deliver(end)
         again = Story(story.store, story.epoch, change_of(lane(), generation=1))
         again.seal = story.seal
         await again.say(again.opened(), again.planned())
