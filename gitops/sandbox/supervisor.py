@@ -29,6 +29,8 @@ _PR_SET_PDEATHSIG = 1
 _GRACE = 5.0
 _RESTART_PAUSE = 1.0
 _TICK = 0.5
+_LOCK_TRIES = 50
+_LOCK_PAUSE = 0.02
 
 
 def _end_with_parent(parent: int) -> Callable[[], None]:
@@ -61,17 +63,24 @@ class Child:
         return self.process is not None and self.process.poll() is None
 
     def start(self) -> None:
+        """A program that cannot be run has exited: its log says why, as with any other."""
         self.wanted = True
         if self.running:
             return
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                preexec_fn=_end_with_parent(os.getpid()),  # noqa: PLW1509 - we have one thread
-            )
+            try:
+                self.process = subprocess.Popen(
+                    self.argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    preexec_fn=_end_with_parent(os.getpid()),  # noqa: PLW1509 - we have one thread
+                )
+            except OSError as problem:
+                log.write(f"error: cannot run {self.argv[0]}: {problem.strerror}\n".encode())
+                self.exits += 1
+                self.last_exit = 127
+                self.not_before = time.monotonic() + _RESTART_PAUSE
 
     def signal(self, number: int) -> None:
         if self.process is not None and self.running:
@@ -219,12 +228,20 @@ class Supervisor:
             self._owner = None
 
 
+def _only_one(folder: Path) -> bool:
+    """Takes the lock that says this folder is supervised; it lasts as long as the process."""
+    lock = os.open(folder / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    for _ in range(_LOCK_TRIES):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(_LOCK_PAUSE)  # whoever asks for the status holds it for an instant
+    return False
+
+
 def main(folder: Path) -> int:
-    lock = (folder / "supervisor.lock").open("a")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return 3  # somebody supervises this folder already
+    if not _only_one(folder):
+        return 3
     supervisor = Supervisor(folder)
 
     def leave(number: int, frame: FrameType | None) -> None:

@@ -16,7 +16,8 @@ import pytest
 from gitops.sandbox import lifecycle
 from gitops.sandbox.recipes import CONTROL_PLANE
 
-pytestmark = pytest.mark.e2e
+# One worker for all of these: each control plane takes its share of the machine.
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("sandboxes")]
 _GITOPS = [sys.executable, "-c", "from gitops.cli import main; main()"]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,8 +19,10 @@ from gitops.sandbox import lifecycle
 from gitops.sandbox.layout import SandboxInfo
 from gitops.sandbox.recipes import CONTROL_PLANE
 from gitops.sandbox.seed import Api
+from gitops.sandbox.tools import Toolbox
 
-pytestmark = pytest.mark.e2e
+# One worker for all of these: each control plane takes its share of the machine.
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("sandboxes")]
 _PATIENCE = 30.0
 _STARTS = """
 import sys
@@ -201,6 +204,35 @@ def test_a_taken_port_is_said_and_nothing_is_left(root: Path) -> None:
             lifecycle.start("x", root, port=port)
     assert "--port" in caught.value.hint
     assert processes_of(root / "x") == []
+
+
+def test_a_program_that_cannot_be_run_is_said_and_nothing_is_left(
+    root: Path, tmp_path: Path, tools: object
+) -> None:
+    class Broken(Toolbox):
+        def path(self, name: str) -> Path:
+            return Path("/nonexistent/etcd") if name == "etcd" else super().path(name)
+
+    with pytest.raises(Permanent, match=r"etcd ended with 127: .*cannot run /nonexistent/etcd"):
+        lifecycle.start("x", root, Broken())
+    assert processes_of(root / "x") == []
+    assert lifecycle.status("x", root).state == "dead"
+
+
+def test_asking_for_the_status_all_the_time_hinders_no_start(root: Path) -> None:
+    asking = threading.Event()
+
+    def ask() -> None:
+        while not asking.is_set():
+            lifecycle.status("x", root)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        assert lifecycle.start("x", root, owner=os.getpid()).pids
+    finally:
+        asking.set()
+        thread.join()
 
 
 def test_a_long_path_is_no_obstacle(root: Path) -> None:
