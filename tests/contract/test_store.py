@@ -20,7 +20,14 @@ from gitops.model.fleet import StoreSpec
 from gitops.model.ids import Digest, PersonName, SourceName, combine
 from gitops.model.manifest import ObjectId
 from gitops.model.source import Revision, SourceState, SourceStatus
-from gitops.store import Ambiguous, SqlStore, open_memory_store, open_store, verify_chain
+from gitops.store import (
+    Ambiguous,
+    SqlStore,
+    open_memory_store,
+    open_store,
+    reading,
+    verify_chain,
+)
 from gitops.store.tables import metadata
 from tests.contract.store_story import ADA, FOREIGN, Clock, Story, change_of, lane
 
@@ -458,6 +465,15 @@ class TestARequest:
         limited = await story.store.read(lambda q: q.requests(open_only=False, limit=1))
         assert len(limited) == 1
         assert "\x00" not in newest[0].title
+
+    async def test_is_whole_however_many_are_listed(
+        self, store: SqlStore, epoch: e.Epoch, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reading, "_AT_ONCE", 2)
+        for n in range(5):
+            await Story(store, epoch, change_of(lane(f"app-{n}"), wish=f"{n}")).ask()
+        listed = await store.read(lambda q: q.requests())
+        assert [len(one.members) for one in listed] == [1] * 5
 
 
 def _with(verdict, **changes):  # type: ignore[no-untyped-def]
