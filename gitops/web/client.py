@@ -159,6 +159,8 @@ class Api:
         query: Mapping[str, str | int | bool] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> Any:
+        if self._address.socket and not self._address.socket.exists():
+            raise self._absent()
         url = "/".join(("/api/v1", *(quote(part, safe="") for part in path)))
         try:
             with self._client.stream(method, url, params=query, json=body) as response:
