@@ -199,6 +199,6 @@ def clean(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def _said(ours: str, theirs: list[str]) -> str:
-    """The one line of git's that explains it, and the last of the server's own words."""
-    parts = [ours[:_SAID], *(line[:_SAID] for line in theirs[-1:])]
+    """The one line of git's that explains it, and the server's own first words."""
+    parts = [ours[:_SAID], *(line[: _SAID // 2] for line in theirs[:2])]
     return "; ".join(part for part in parts if part)

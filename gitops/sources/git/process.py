@@ -36,6 +36,7 @@ _STDERR_MAX = 16 << 20
 _POLL = 0.25
 
 _CONFIG: Mapping[str, str] = {
+    "advice.fetchShowForcedUpdates": "false",
     "core.hooksPath": "/dev/null",
     "core.attributesFile": "/dev/null",
     "core.fsmonitor": "false",
