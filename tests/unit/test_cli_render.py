@@ -88,8 +88,37 @@ def test_nothing_is_left_behind(folder: Path, tmp_path: Path) -> None:
     assert {p for p in tmp_path.rglob("*") if ".hypothesis" not in p.parts} == before
 
 
-WORDS = """y n no 08 012 0o7 1e3 = << ~ null 12:30:45 1_000 2020-01-01 # 0x1f .5 +1 0b1 .inf !x &x *x
-% @ ` [ { ?""".split()
+WORDS = [
+    "y",
+    "n",
+    "no",
+    "08",
+    "012",
+    "0o7",
+    "1e3",
+    "=",
+    "<<",
+    "~",
+    "null",
+    "12:30:45",
+    "1_000",
+    "2020-01-01",
+    "#",
+    "0x1f",
+    ".5",
+    "+1",
+    "0b1",
+    ".inf",
+    "!x",
+    "&x",
+    "*x",
+    "%",
+    "@",
+    "`",
+    "[",
+    "{",
+    "?",
+]
 SHAPES = ["", " a", "a ", "a\nb", "a\n", "\n", "- a", "a: b", "? a", " a\nb", "a \nb"]
 VALUES = st.recursive(
     st.none()
