@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import hashlib
 import ipaddress
+import itertools
 import os
 import signal
 import socket
@@ -517,16 +519,23 @@ async def test_many_small_fetches_are_packed_and_stay_readable(
     state: Path, server: HttpGit, repo: Repo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gitops.sources.git.mirror._LOOSE_MAX", 0)
+    # How many there are is judged by one of the 256 folders: have one file fall into it.
+    texts = (f"n: {number}\n" for number in itertools.count())
+    sampled = next(t for t in texts if blob_id(t).startswith("17"))
     made = source(state, server.url(repo))
-    last = await latest(made)
-    first = last
-    for number in range(40):
-        repo.deliver({f"f{number}.yaml": f"n: {number}\n"})
+    first = last = await latest(made)
+    for number in range(5):
+        repo.deliver({f"f{number}.yaml": sampled if number == 2 else f"other: {number}\n"})
         last = (await made.look(last)).revision
         assert (await made.snapshot(last)).entry(f"f{number}.yaml") is not None
     assert (await made.snapshot(first)).entry("f0.yaml") is None
     objects = next((state / "git").glob("*/repository.git/objects"))
     assert list(objects.glob("pack/*.pack")), "nothing was packed"
+    assert not list(objects.glob("17/*")), "what was packed is not kept twice"
+
+
+def blob_id(text: str) -> str:
+    return hashlib.sha1(f"blob {len(text)}\0{text}".encode(), usedforsecurity=False).hexdigest()
 
 
 # --- watching processes -----------------------------------------------------------------------
