@@ -113,7 +113,8 @@ class KubeSchema:
                     findings.append(self._finding(manifest, issue, files, placed))
             elif found is not None:
                 findings.append(_at(found, manifest))
-        return [*findings, *_deprecations(job.desired.manifests, own)]
+        old = {key: text for key in rules if (text := _deprecation(*key, own))}
+        return [*findings, *_deprecations(job.desired.manifests if old else (), old)]
 
     async def _rules_of(
         self, job: CheckJob, manifest: Manifest, own: Mapping[Kind, Definition]
@@ -292,15 +293,18 @@ def _at(finding: Finding, manifest: Manifest) -> Finding:
     )
 
 
-def _deprecations(
-    manifests: Sequence[Manifest], own: Mapping[Kind, Definition]
-) -> Iterator[Finding]:
+def _deprecation(kind: Kind, version: str, own: Mapping[Kind, Definition]) -> str:
     """Others are told by the server itself, as warnings of the dry-run."""
+    if kind in own:
+        return own[kind].deprecated.get(version, "")
+    return _DEPRECATED.get((kind[0], version, kind[1]), "")
+
+
+def _deprecations(
+    manifests: Sequence[Manifest], old: Mapping[tuple[Kind, str], str]
+) -> Iterator[Finding]:
     for manifest in manifests:
-        id = manifest.id
-        text = _DEPRECATED.get((id.group, manifest.version, id.kind), "")
-        if not text and (id.group, id.kind) in own:
-            text = own[id.group, id.kind].deprecated.get(manifest.version, "")
+        text = old.get(((manifest.id.group, manifest.id.kind), manifest.version))
         if text:
-            where = f"{manifest.api_version} {id.kind}: {text}"
+            where = f"{manifest.api_version} {manifest.id.kind}: {text}"
             yield _at(Finding(NAME, Severity.WARNING, where), manifest)
