@@ -23,12 +23,13 @@ from kubernetes.aio.client.rest import RESTClientObject
 from kubernetes.aio.config import ConfigException, load_kube_config
 from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 
-from gitops.errors import ClusterUnavailable, ConfigError, GitopsError
+from gitops.errors import ClusterUnavailable, ConfigError
 from gitops.model.fleet import ClusterSpec
 from gitops.ports import Clock
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds its token and CA (Kubernetes, "Accessing the API from within a Pod")."""
+_PLUGIN_SECONDS = 60.0
 _RECHECK = 60.0
 """Seconds between looks at a token file or an exec plugin's expiry."""
 # It logs what a failing plugin wrote to stderr, which may quote a token; we report it ourselves.
@@ -92,7 +93,8 @@ def kubeconfig_path(spec: ClusterSpec) -> Path:
     return Path(listed[0]) if listed else Path.home() / ".kube" / "config"
 
 
-Refresh = Callable[[], Awaitable[None]]
+Refresh = Callable[[bool], Awaitable[float]]
+"""Reads the credentials again, even good ones if told to; seconds until the next look."""
 _Loaded = tuple[Any, "Refresh | None"]
 
 
@@ -121,9 +123,15 @@ async def _from_kubeconfig(spec: ClusterSpec, path: Path) -> _Loaded:
         )
     configuration = Configuration()
     try:
-        loader = await load_kube_config(  # type: ignore[no-untyped-call]
-            str(path), spec.context or None, configuration, persist_config=False
-        )
+        async with asyncio.timeout(_PLUGIN_SECONDS):
+            loader = await load_kube_config(  # type: ignore[no-untyped-call]
+                str(path), spec.context or None, configuration, persist_config=False
+            )
+    except TimeoutError as slow:
+        raise ClusterUnavailable(
+            f"cluster {spec.name!r}: the credentials plugin of its kubeconfig does not end",
+            hint="run `kubectl get --raw /version` with the same context: does it ask something?",
+        ) from slow
     except (ConfigException, KeyError, TypeError, AttributeError, ValueError) as broken:
         raise ConfigError(
             f"cluster {spec.name!r}: {_first_line(broken)}",
@@ -132,8 +140,12 @@ async def _from_kubeconfig(spec: ClusterSpec, path: Path) -> _Loaded:
         ) from broken
     _expect_credentials(spec, loader)
 
-    async def refresh() -> None:
-        await loader.load_and_set(configuration)
+    async def refresh(force: bool) -> float:
+        if force:
+            loader.__dict__.pop("exec_plugin_expiry", None)
+        async with asyncio.timeout(_PLUGIN_SECONDS):
+            await loader.load_and_set(configuration)
+        return _next_look(loader)
 
     return configuration, refresh
 
@@ -148,6 +160,14 @@ def _expect_credentials(spec: ClusterSpec, loader: Any) -> None:
             f"cluster {spec.name!r}: the credentials plugin of its kubeconfig gave no credentials",
             hint="run `kubectl get --raw /version` with the same context to see what it says",
         )
+
+
+def _next_look(loader: Any) -> float:
+    """A plugin that names no expiry is asked again only after a 401, as kubectl does it."""
+    user = loader._user
+    if user is not None and "exec" in user and not hasattr(loader, "exec_plugin_expiry"):
+        return float("inf")
+    return _RECHECK
 
 
 def _finish(spec: ClusterSpec, configuration: Any, refresh: Refresh | None, clock: Clock) -> Access:
@@ -213,24 +233,22 @@ class _Credentials:
                 await self._look_again(self._refresh)
         try:
             settings = await self._configuration.auth_settings()
-        except GitopsError:
-            raise
         except Exception as broken:
             raise self._unreadable(broken) from broken
         value = settings.get("BearerToken", {}).get("value")
         return value.strip() if value else None
 
     def renew(self) -> None:
-        self._next = 0.0
+        self._next = float("-inf")
 
     async def _look_again(self, refresh: Refresh) -> None:
         if self._clock.monotonic() < self._next:
             return  # somebody else did while we waited for the lock
         try:
-            await refresh()
+            pause = await refresh(self._next == float("-inf"))
         except Exception as broken:
             raise self._unreadable(broken) from broken
-        self._next = self._clock.monotonic() + _RECHECK
+        self._next = self._clock.monotonic() + pause
         chain = (self._configuration.cert_file, self._configuration.key_file)
         if chain != self._chain and chain[0] and self._tls:
             self._tls.load_cert_chain(*chain)  # new connections present the new certificate

@@ -7,6 +7,7 @@ requests and the answers into values.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,8 @@ from gitops.model.manifest import ObjectId
 from gitops.ports import Clock, Cluster
 
 _APPLY = "application/apply-patch+yaml"
+_FIRST_MEETING = 10.0
+"""Seconds; a cluster behind a black hole must not keep the others waiting."""
 _DEFINES_KINDS = frozenset({"CustomResourceDefinition", "APIService"})
 
 
@@ -110,7 +113,10 @@ class KubeCluster:
         """The first identity check; trouble is kept in ``status()`` and met again at the next
         use."""
         try:
-            await self._identity.confirm()
+            async with asyncio.timeout(_FIRST_MEETING):
+                await self._identity.confirm()
+        except TimeoutError:
+            self._standing.unreachable(f"did not answer within {_FIRST_MEETING:.0f} seconds")
         except (ClusterUnavailable, ClusterRefused):
             return
 

@@ -38,6 +38,7 @@ class Pace:
         await self._wait_out_hold()
         while self._running >= self.limit:
             await self._wait_for_room()
+            await self._wait_out_hold()
         self._running += 1
         try:
             yield

@@ -28,8 +28,13 @@ class Standing:
         return self._uid
 
     def reached(self) -> None:
-        """Some answer came, whatever it said."""
+        """Some answer came that is no success."""
         if self._uid and self._status.state is ClusterState.UNREACHABLE:
+            self._become(ClusterState.READY, "")
+
+    def accepted(self) -> None:
+        """A request succeeded: our credentials are good (again)."""
+        if self._uid and self._status.state in {ClusterState.UNREACHABLE, ClusterState.REFUSED}:
             self._become(ClusterState.READY, "")
 
     def unreachable(self, message: str) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlencode
+from weakref import WeakSet
 
 import aiohttp
 import orjson
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from gitops.kube.access import Access  # the kubernetes package takes 0.6 s to import
 
 _ATTEMPTS = 5
+_FAREWELL_LOOKS = 50
 _ACCOUNT = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}/[a-z0-9][a-z0-9.-]{0,252}")
 _CONNECT = 10.0
 _IN_ONE_PIECE = 256 << 10
@@ -104,6 +106,7 @@ class Transport:
         self._standing = standing
         self._pace = Pace(clock, width)
         self._clock = clock
+        self._sockets: WeakSet[socket.socket] = WeakSet()
         # Watches hold a connection each for minutes: they must not use up the requests' pool.
         self._requests = self._session(width)
         self._watches = self._session(0)
@@ -112,15 +115,18 @@ class Transport:
         connector = aiohttp.TCPConnector(
             limit=limit,
             ssl=self._access.tls if self._access.tls is not None else True,
-            socket_factory=_socket,
+            socket_factory=self._socket,
             keepalive_timeout=50,  # below the 60 s at which load balancers hang up
         )
-        return aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
-            auto_decompress=True,
         )
+        # On a connection that broke it would send PUT and DELETE a second time by itself; what
+        # may be repeated is decided here.
+        session._retry_connection = False
+        return session
 
     async def send(self, call: Call) -> Reply:
         """The answer to a call, if it is a success or 304. Raises what
@@ -154,7 +160,6 @@ class Transport:
                 aiohttp.ClientError,
             ) as lost:
                 self._lost(call, lost)
-        self._standing.reached()
         return self._judge(call, code, body, told)
 
     async def _exchange(self, call: Call, headers: CIMultiDict[str]) -> tuple[int, bytes, Any]:
@@ -177,8 +182,10 @@ class Transport:
             raise _Throttled(refusal(code, body, call.context, retry_after=pause))
         self._pace.served()
         if code in {200, 201, 202, 304}:
+            self._standing.accepted()
             said = tuple(headers.getall("Warning", ()))
             return Reply(code, body, said, headers.get("ETag", ""))
+        self._standing.reached()
         pause = retry_after(headers.get("Retry-After"), self._clock.now())
         refused = refusal(code, body, call.context, retry_after=pause)
         if code == 401:
@@ -204,8 +211,11 @@ class Transport:
             ) as answer:
                 if answer.status != 200:
                     self._judge(call, answer.status, await _bounded(answer), answer.headers)
-                self._standing.reached()
-                yield _lines(answer)
+                self._standing.accepted()
+                try:
+                    yield _lines(answer)
+                finally:
+                    _abort(answer)
         except (OSError, TimeoutError, aiohttp.ClientError) as lost:
             self._lost(call, lost)
 
@@ -241,11 +251,26 @@ class Transport:
         raise ClusterUnavailable(message, place=call.context.place) from lost
 
     async def close(self) -> None:
-        for session in (self._requests, self._watches):
-            if isinstance(session.connector, aiohttp.TCPConnector):
-                # No TLS farewell: it would outlive the event loop that a command ends with.
-                await session.connector.close(abort_ssl=True)
-            await session.close()
+        await self._requests.close()
+        await self._watches.close()
+        # What was cut off in mid-request still says its TLS farewell in the background; a
+        # command's loop ends right after this, so give it a moment.
+        for _ in range(_FAREWELL_LOOKS):
+            await asyncio.sleep(0)
+            if all(made.fileno() == -1 for made in self._sockets):
+                return
+            await asyncio.sleep(0.01)
+
+    def _socket(self, address: Any) -> socket.socket:
+        """A peer that vanished without a word is noticed by the kernel after about a minute."""
+        family, kind, protocol = address[0], address[1], address[2]
+        made = socket.socket(family, kind, protocol)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+            if hasattr(socket, option):
+                made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+        self._sockets.add(made)
+        return made
 
 
 def impersonation(run_as: str) -> tuple[tuple[str, str], ...]:
@@ -307,6 +332,13 @@ def _url(base: str, call: Call) -> URL:
     return URL(f"{base}{call.path}{query}", encoded=True)
 
 
+def _abort(answer: aiohttp.ClientResponse) -> None:
+    """An unfinished watch is dropped without a TLS farewell, which could take half a minute."""
+    connection = answer.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+
+
 def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
     """Large bodies as a file, which aiohttp sends in pieces; it warns of anything else."""
     return io.BytesIO(body) if body is not None and len(body) > _IN_ONE_PIECE else body
@@ -337,17 +369,6 @@ async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         for line in whole:
             if line:
                 yield line
-
-
-def _socket(address: Any) -> socket.socket:
-    """A peer that vanished without a word is noticed by the kernel after about a minute."""
-    family, kind, protocol = address[0], address[1], address[2]
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, option):
-            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-    return made
 
 
 def _reason(lost: BaseException) -> str:
