@@ -6,12 +6,12 @@ Called by the verify step.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from gitops import health
+from gitops.errors import ClusterUnavailable
 from gitops.model.cluster import LiveEvent
 from gitops.model.health import Health, ObjectHealth
 from gitops.model.manifest import ObjectId
@@ -71,7 +71,8 @@ async def until_healthy(
 ) -> Mapping[ObjectId, ObjectHealth]:
     """The health of each object once all are HEALTHY or SUSPENDED, one is DEGRADED for good, or
     the time is up. At the deadline each unfinished object keeps its last health and its reason
-    says what is missing. Never raises for an unhealthy object."""
+    says what is missing. Never raises for an unhealthy object; ClusterUnavailable when the
+    connection was closed meanwhile."""
     wanted = frozenset(ids)
     wait = _Wait(application, cluster, clock, patience.total_seconds(), set(wanted))
     events = cluster.live.events()
@@ -91,10 +92,13 @@ async def until_healthy(
 
 async def _next(events: AsyncIterator[LiveEvent], seconds: float) -> LiveEvent | None:
     """The next event; None when none came in time."""
-    with contextlib.suppress(TimeoutError, StopAsyncIteration):
+    try:
         async with asyncio.timeout(seconds):
             return await anext(events)
-    return None
+    except TimeoutError:
+        return None
+    except StopAsyncIteration:
+        raise ClusterUnavailable("the connection to this cluster was closed") from None
 
 
 def _late(found: ObjectHealth, within: timedelta) -> ObjectHealth:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gitops import health, order
-from gitops.errors import ObjectMoved, Permanent
+from gitops.errors import ClusterUnavailable, ObjectMoved, Permanent
 from gitops.masking import Masker
 from gitops.model.cluster import LiveObject
 from gitops.model.delivery import AppliedObject, ObjectOutcome
@@ -129,7 +129,8 @@ async def _established(run: _Run, stage: Sequence[SealedObject]) -> None:
 async def _until_served(run: _Run, id: ObjectId) -> None:
     events = run.cluster.live.events()
     while health.assess(_body(run, id)).health is not Health.HEALTHY:
-        await anext(events)
+        if await anext(events, None) is None:
+            raise ClusterUnavailable("the connection to this cluster was closed")
 
 
 def _body(run: _Run, id: ObjectId) -> Mapping[str, Any] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -143,14 +143,16 @@ def _items(
             continue
         key = (manifest.digest, resource.namespaced)
         item = scene.lane.resolved.get(key)
-        # The same bytes in another file are the same object at another place.
-        if item is None or item.origin is not manifest.origin:
+        if item is None:
             item = _final(scene, manifest, namespaced=resource.namespaced)
+        elif item.origin != manifest.origin:
+            item = replace(item, origin=manifest.origin)
         used[key] = item
-        twice = items.setdefault(item.id, item)
-        if twice is not item:
-            findings.append(_twice(item, twice))
-        elif scene.fenced(item.id):
+        if item.id in items:
+            findings.append(_twice(item, items[item.id]))
+            continue
+        items[item.id] = item
+        if scene.fenced(item.id):
             findings.append(_fence(scene, item))
     scene.lane.resolved = used
     return items, findings

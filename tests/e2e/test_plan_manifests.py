@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 import pytest
 
-from gitops.errors import AnswerLost
+from gitops.errors import AnswerLost, ClusterUnavailable
 from gitops.kube.cluster import KubeCluster
 from gitops.model.cluster import FIELD_MANAGER, OWNER_LABEL, Resource
 from gitops.model.finding import Severity
@@ -44,8 +44,9 @@ class Watched:
 
     inner: KubeCluster
     calls: list[tuple[str, ObjectId, bool]] = field(default_factory=list)
-    before: Callable[[ObjectId], Any] | None = None
     lose: set[ObjectId] = field(default_factory=set)
+    away: int = 0
+    """Writes that meet a server that does not answer."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -58,8 +59,9 @@ class Watched:
         self, resource: Resource, id: ObjectId, body: bytes, *, dry_run: bool, **more: Any
     ) -> Any:
         self.calls.append(("apply", id, dry_run))
-        if self.before and not dry_run:
-            await self.before(id)
+        if self.away and not dry_run:
+            self.away -= 1
+            raise ClusterUnavailable("connection refused", retry_after=0.01)
         written = await self.inner.apply(resource, id, body, dry_run=dry_run, **more)
         if id in self.lose and not dry_run:
             self.lose.discard(id)
@@ -237,6 +239,19 @@ spec: {type: NodePort, selector: {app: web}, ports: [{port: 80}]}
         assert found[id].health is Health.PROGRESSING
         assert "0 of 1 replicas are available" in found[id].reason
 
+    async def test_a_rollout_that_gave_up_is_not_waited_for(self, stage: Stage) -> None:
+        hopeless = deployment("web").replace(
+            "spec:\n  replicas: 1", "spec:\n  progressDeadlineSeconds: 1\n  replicas: 1", 1
+        )
+        hopeless = hopeless.replace(
+            "      containers:", "      nodeSelector: {not: there}\n      containers:"
+        )
+        await stage.deliver(hopeless)
+        id = stage.id(DEPLOYMENT, "web")
+        found = await stage.healthy(id, seconds=600)
+        assert found[id].health is Health.DEGRADED
+        assert "ProgressDeadlineExceeded" in found[id].reason
+
 
 class TestDrift:
     async def test_an_edit_of_our_field_is_seen_and_healed(self, stage: Stage) -> None:
@@ -308,8 +323,6 @@ class TestConflicts:
         assert [(f.path, f.taken_from) for f in change.takes] == [("spec.replicas", "autoscaler")]
         image = "spec.template.spec.containers[name=web].image"
         assert image in [f.path for f in change.fields]
-        # Another manager comes between the plan and the write.
-        patch = {"metadata": {"labels": {OWNER_LABEL: "theirs"}}}
         [write] = drawn.sealed.writes
         assert write.force
         assert write.takes == (("autoscaler", ".spec.replicas"),)
@@ -318,7 +331,6 @@ class TestConflicts:
         [failed] = executed.failed
         assert "neither what was shown nor what was approved" in failed.message
         assert (await stage.get(DEPLOYMENT, "web"))["spec"]["replicas"] == 4
-        del patch
 
     async def test_force_never_covers_a_newcomer_with_the_same_value(self, stage: Stage) -> None:
         text = await self._contested(stage)
@@ -570,6 +582,7 @@ spec: {{size: 3}}
             "name: one", f"name: one, namespace: {stage.namespace}"
         )
         fenced = config_map("two").replace("name: two", "name: two, namespace: gitops-system")
+        await stage.plan(together(config_map("one", a="2"), twice, fenced))
         plan = (await stage.plan(together(config_map("one", a="2"), twice, fenced))).plan
         messages = " | ".join(found.message for found in plan.blocked_by)
         assert "is there twice: also at app.yaml:1:1" in messages
@@ -595,6 +608,24 @@ class TestTrouble:
         assert (
             await stage.plan(together(config_map("one", a="2"), config_map("two", a="1")))
         ).plan.empty
+
+    async def test_a_server_that_comes_back_in_time_is_waited_for(self, stage: Stage) -> None:
+        drawn = await stage.plan(config_map("one", a="1"))
+        watched(stage).away = 3
+        assert not (await stage.apply(drawn.sealed)).failed
+        assert await stage.get(CONFIG_MAP, "one")
+
+    async def test_one_that_stays_away_is_said_and_the_set_is_finished_later(
+        self, stage: Stage
+    ) -> None:
+        text = together(*(config_map(f"c{n}", a="1") for n in range(3)))
+        drawn = await stage.plan(text)
+        watched(stage).away = 100
+        with pytest.raises(ClusterUnavailable):
+            await stage.apply(drawn.sealed)
+        watched(stage).away = 0
+        assert not (await stage.apply(drawn.sealed)).failed
+        assert (await stage.plan(text)).plan.empty
 
     async def test_a_set_carried_out_twice_changes_nothing(self, stage: Stage) -> None:
         await stage.deliver(together(config_map("one", a="1"), config_map("out", a="1")))
