@@ -20,6 +20,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, NoReturn
 
 import orjson
@@ -152,10 +153,15 @@ def _float(digits: str, text: str) -> float | str:
 
 
 def _number(value: float) -> int | float:
-    """As Go writes it to JSON and the server reads it back: 1e3 is the integer 1000."""
-    if math.isfinite(value) and abs(value) < 1 << 63 and value == int(value):
-        return int(value)
-    return value
+    """As Go writes it to JSON and the server reads it back: 1e3 is the integer 1000.
+
+    Go writes a whole float below 1e21 as its shortest digits filled up with zeros, which from 2^53
+    on is not its exact value; the server then reads that text as an integer if it fits 64 bits.
+    """
+    if not math.isfinite(value) or abs(value) >= 1e21 or value != int(value):
+        return value
+    written = int(Decimal(repr(value)))
+    return written if -(1 << 63) <= written < 1 << 63 else value
 
 
 _STR = "tag:yaml.org,2002:str"
