@@ -57,6 +57,11 @@ class Capabilities:
     wrapper: tuple[str, ...] = ()
 
     @property
+    def few_processes(self) -> bool:
+        """The kernel counts a child's processes: in a user namespace, and never root's."""
+        return "--user" in self.wrapper and os.geteuid() != 0
+
+    @property
     def note(self) -> str:
         """One line for ``gitops doctor``; empty when nothing is missing."""
         missing = [
@@ -65,6 +70,7 @@ class Capabilities:
                 (self.no_network, "children can reach the network"),
                 (self.whole_tree, "a child that leaves its session is not ended with it"),
                 (self.dies_with_us, "children outlive a killed controller until their limits"),
+                (self.few_processes, "the number of a child's processes is not limited (root)"),
             )
             if not held
         ]
@@ -172,8 +178,8 @@ def wrapped(command: Command, may: Capabilities, *, network: bool = False) -> li
 def _limits(limits: Limits, may: Capabilities) -> str:
     """A shell line that sets soft and hard limits, then becomes the program.
 
-    The number of processes can only be limited in a user namespace of our own: elsewhere the
-    kernel counts every process of the user, and none of root's. dash calls it -p, bash -u.
+    The number of processes is limited in a user namespace of our own only: elsewhere the kernel
+    counts every process of the user. It never limits root. dash calls it -p, bash -u.
     """
     lines = [
         f"ulimit -v {limits.memory >> 10}",
@@ -183,7 +189,7 @@ def _limits(limits: Limits, may: Capabilities) -> str:
         "ulimit -c 0",
         "ulimit -n 1024",
     ]
-    if "--user" in may.wrapper:
+    if may.few_processes:
         count = limits.processes
         lines.append(f"(ulimit -u {count}) 2>/dev/null && ulimit -u {count} || ulimit -p {count}")
     return " && ".join(f"{{ {line}; }}" for line in lines) + ' && exec "$@"'
