@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import random
 import re
 import socket
 import ssl
@@ -33,7 +34,7 @@ from gitops.errors import (
     GitopsError,
 )
 from gitops.kube.answers import Context, refusal
-from gitops.kube.pace import Pace, backoff
+from gitops.kube.pace import LONGEST_HOLD, Pace, backoff
 from gitops.kube.standing import Standing
 from gitops.model.manifest import ObjectId
 from gitops.ports import Clock
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from gitops.kube.access import Access  # the kubernetes package takes 0.6 s to import
 
 _ATTEMPTS = 5
+_THROTTLED_ATTEMPTS = 60
+"""About a minute and a half of a server that says one second each time."""
 _FAREWELL_LOOKS = 50
 _ACCOUNT = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}/[a-z0-9][a-z0-9.-]{0,252}")
 _CONNECT = 10.0
@@ -131,10 +134,9 @@ class Transport:
     async def send(self, call: Call) -> Reply:
         """The answer to a call, if it is a success or 304. Raises what
         :func:`gitops.kube.answers.refusal` says, ClusterUnavailable, or AnswerLost."""
-        attempt = 0
+        attempt = throttled = 0
         renewed = False
         while True:
-            attempt += 1
             try:
                 return await self._attempt(call)
             except ClusterRefused as refused:
@@ -142,10 +144,17 @@ class Transport:
                     raise
                 renewed = True
                 self._access.renew()
-            except ClusterUnavailable as trouble:
-                if attempt >= _ATTEMPTS or not _again(call, trouble):
+            except _Throttled as told:
+                # Turned away at the door, writes included: nothing happened.
+                throttled += 1
+                if throttled >= _THROTTLED_ATTEMPTS:
                     raise
-                await asyncio.sleep(max(backoff(attempt), _held(trouble)))
+                await asyncio.sleep(_pause(told.retry_after, 1.0))
+            except ClusterUnavailable as trouble:
+                attempt += 1
+                if attempt >= _ATTEMPTS or (call.writes and not isinstance(trouble, _Unsent)):
+                    raise
+                await asyncio.sleep(max(backoff(attempt), _pause(trouble.retry_after, 0.0)))
 
     async def _attempt(self, call: Call) -> Reply:
         async with self._pace.turn():
@@ -304,7 +313,7 @@ def retry_after(header: str | None, now: float) -> float | None:
 
 
 class _Throttled(ClusterUnavailable):
-    """A 429: the request was turned away before anything happened, writes included."""
+    """A 429."""
 
     def __init__(self, error: GitopsError) -> None:
         super().__init__(
@@ -316,15 +325,10 @@ class _Unsent(ClusterUnavailable):
     """No connection came about."""
 
 
-def _again(call: Call, trouble: ClusterUnavailable) -> bool:
-    return not call.writes or isinstance(trouble, (_Throttled, _Unsent))
-
-
-def _held(trouble: ClusterUnavailable) -> float:
-    # The pace holds everybody for a 429; other answers with Retry-After concern this call alone.
-    if isinstance(trouble, _Throttled) or trouble.retry_after is None:
-        return 0.0
-    return min(30.0, trouble.retry_after)
+def _pause(retry_after: float | None, otherwise: float) -> float:
+    """At least what the server asked for; up to half more, or all return in the same instant."""
+    asked = min(LONGEST_HOLD, otherwise if retry_after is None else retry_after)
+    return asked * (1 + random.random() / 2)  # noqa: S311
 
 
 def _url(base: str, call: Call) -> URL:

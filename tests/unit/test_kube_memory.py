@@ -166,6 +166,17 @@ async def test_throttling_narrows_the_pace_and_service_widens_it_again() -> None
     assert pace.limit == 16
 
 
+async def test_a_server_that_refuses_one_after_the_other_is_left_alone_by_everybody() -> None:
+    pace = Pace(Clock())
+    for _ in range(20):  # a noisy neighbour: every other call gets through
+        pace.throttled(5.0)
+        pace.served()
+    assert pace.held_for == 0.0
+    for _ in range(8):
+        pace.throttled(5.0)
+    assert pace.held_for == 5.0
+
+
 async def test_a_cancelled_wait_loses_no_turn() -> None:
     pace = Pace(Clock(), width=1)
     entered: list[int] = []
