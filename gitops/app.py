@@ -23,13 +23,10 @@ from gitops.engine.renders import Renders
 from gitops.engine.roster import Roster
 from gitops.jsonable import to_json
 from gitops.masking import Masker
-from gitops.model.delivery import LaneId
-from gitops.model.finding import Finding
 from gitops.model.fleet import ApplicationSpec, ClusterSpec, Fleet, SourceSpec
-from gitops.model.ids import Digest
-from gitops.model.manifest import Desired
+from gitops.model.ids import Digest, TargetName
 from gitops.plugins import Role, Services, plugins
-from gitops.ports import CheckJob, Clock, Cluster, KindCatalogue, Renderer, Snapshot, Source
+from gitops.ports import Clock, Cluster, Renderer, Snapshot, Source
 from gitops.sealing import decode, encode
 from gitops.secrets import read_secret
 from gitops.steps.values import Checker
@@ -81,16 +78,10 @@ class RendererChoice:
 
 
 def checker_of(services: Services) -> Checker:
+    from planners.checks.fleet import FleetChecker
     from planners.checks.run import Checkup
 
-    checkup = Checkup(plugins(Role.CHECK), services)
-
-    async def check(
-        lane: LaneId, spec: ApplicationSpec, desired: Desired, catalogue: KindCatalogue
-    ) -> tuple[Finding, ...]:
-        return await checkup.run(CheckJob(lane, spec, desired, desired.files, catalogue))
-
-    return check
+    return FleetChecker(Checkup(plugins(Role.CHECK), services))
 
 
 def source_builder(services: Services) -> Callable[[SourceSpec], Source]:
@@ -162,7 +153,7 @@ def assemble(fleet: Fleet, clock: Clock | None = None) -> Running:
     keeper = LeaseKeeper(store.leases, ledger, this_process(), clock)
     roster = Roster(fleet, discover)
     desk = Desk(lambda: roster.fleet, roster.spec, clock)
-    parts = _parts(ledger, keeper, vault, keyring, services, clock)
+    parts = _parts(roster, ledger, keeper, vault, keyring, services, clock)
     return Running(Controller(roster, desk, parts), store.close)
 
 
@@ -180,11 +171,12 @@ def offline(fleet: Fleet, clock: Clock | None = None) -> Running:
     keeper = LeaseKeeper(store.leases, ledger, this_process(), clock, seconds=86_400)
     roster = Roster(fleet, discover)
     desk = RefusingDesk(lambda: roster.fleet, roster.spec, clock)
-    parts = _parts(ledger, keeper, _Forgetful(), keyring, services, clock)
+    parts = _parts(roster, ledger, keeper, _Forgetful(), keyring, services, clock)
     return Running(Controller(roster, desk, parts), store.close)
 
 
 def _parts(
+    roster: Roster,
     ledger: Ledger,
     keeper: LeaseKeeper,
     vault: FolderVault | _Forgetful,
@@ -194,7 +186,12 @@ def _parts(
 ) -> Parts:
     from planners.plan.planner import ManifestPlanner
 
-    planner = ManifestPlanner(keyring, Masker(keyring), clock)
+    def fence(target: TargetName) -> str:
+        spec = roster.fleet.clusters.get(target)
+        return spec.namespace if spec else ""
+
+    masker = Masker(keyring)
+    planner = ManifestPlanner(keyring, masker, clock, fence)
     return Parts(
         ledger=ledger,
         keeper=keeper,
@@ -210,6 +207,7 @@ def _parts(
         build_source=source_builder(services),
         connect=connector(clock),
         clock=clock,
+        mask=masker.text,
         reached=kill_switch(os.environ.get("GITOPS_KILL_AT", "")),
     )
 

@@ -79,6 +79,8 @@ class Parts:
     build_source: Callable[[SourceSpec], Source]
     connect: Callable[[ClusterSpec], Awaitable[Cluster]]
     clock: Clock
+    mask: Callable[[str], str]
+    """Takes every secret value met so far out of a text: for the log and other sinks."""
     reached: Reached
 
 
@@ -141,7 +143,10 @@ class Controller:
         gone = {
             name for name, spec in self.fleet.clusters.items() if fleet.clusters.get(name) != spec
         }
+        before = set(self.roster.lanes())
         self.roster.reload(fleet)
+        for lane in before - set(self.roster.lanes()):
+            self.parts.checker.forget(lane)
         for name in gone:
             await self._disconnect(name)
         await self._adjust()
@@ -203,6 +208,8 @@ class Controller:
             return
         kit.memory.newer.clear()
         outcome = await tend(kit)
+        for other in self.parts.checker.freed():
+            self.lanes.offer(other)
         if outcome is not None:
             _log.info(
                 "change",

@@ -1,4 +1,4 @@
-"""What the commands that talk to a running controller share: finding it, and reading its answers."""
+"""What the commands that talk to a running controller share: finding it, reading its answers."""
 
 from __future__ import annotations
 

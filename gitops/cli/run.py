@@ -23,8 +23,8 @@ def run(
     from gitops.web.serve import serve
 
     chosen = settings(ctx)
-    configure(json=log == "json", color=chosen.color)
     running = assemble(load(chosen.config))
+    configure(json=log == "json", color=chosen.color, mask=running.controller.parts.mask)
     try:
         asyncio.run(serve(running.controller))
     finally:

@@ -103,7 +103,11 @@ class Desk:
         record = tx.change(question.record.change.id)
         if record is None or record.state.terminal:
             return question.answered(AnswerKind.SUPERSEDED)
-        if record.seal != question.seal or record.plan != question.plan.digest:
+        if (
+            record.seal != question.seal
+            or record.plan != question.plan.digest
+            or (record.state is ChangeState.BLOCKED and not question.plan.blocked_by)
+        ):
             tx.append(ChangePlanned(record.change.id, question.plan, question.seal, question.parts))
         if question.plan.blocked_by:
             return self._block(tx, record, question)

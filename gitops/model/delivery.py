@@ -97,8 +97,8 @@ class Delivered:
 
     closure: Digest
     revision: Revision
-    artifact: Digest
-    """Keyed digest of the rendered set."""
+    seal: Digest
+    """Under which it went out, or would have if anything had differed."""
     at: float
 
 

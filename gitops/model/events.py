@@ -102,7 +102,8 @@ class AutoApproved:
 class Claimed:
     """From here on the change is applied and never cancelled. Precondition, checked in the
     transaction: the change is current and not yet claimed; ``seal`` is the one of its plan *and*
-    was approved (a member in state APPROVED under it, or AutoApproved with it, or ``needless``)."""
+    was approved: a member in state APPROVED under it, AutoApproved with it, or, for a retry,
+    people who approved this very seal before."""
 
     change: ChangeId
     seal: Digest

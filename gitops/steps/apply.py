@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gitops.engine.desk import seal_of
 from gitops.errors import StaleWrite
 from gitops.model.approval import AnswerKind
 from gitops.model.delivery import Cause, ChangeRecord, ChangeState, Delivered, Hold
@@ -31,6 +32,7 @@ async def apply(record: ChangeRecord, asked: Asked, kit: Kit) -> Applied:
         return await _report(record, asked.sketch, kit)
     if kind is not AnswerKind.APPROVED or drawn is None:
         return Applied(record, ChangeState.ASKING, reason=asked.answer.reason)
+    kit.reached("claim", record)
     try:
         await kit.ledger.append(
             Claimed(record.change.id, asked.answer.seal, asked.answer.by or ("nobody",))
@@ -74,7 +76,7 @@ async def _needless(record: ChangeRecord, sketch: Sketch, kit: Kit) -> Applied:
     """Nothing differs. After a failure or on request, health is looked at again all the same."""
     if record.change.id == kit.memory.insisted:
         return Applied(record, ChangeState.VERIFYING, whole=True, well=ChangeState.UNCHANGED)
-    now = delivered(record, sketch.parts.artifact, kit)
+    now = delivered(record, seal_of(sketch.parts), kit)
     await kit.ledger.append(
         ChangeClosed(record.change.id, ChangeState.UNCHANGED, "nothing differs", now)
     )
@@ -128,8 +130,8 @@ def _summary(executed: Executed) -> str:
     return f"{len(executed.outcomes)} writes done"
 
 
-def delivered(record: ChangeRecord, artifact: Digest, kit: Kit) -> Delivered | None:
+def delivered(record: ChangeRecord, seal: Digest, kit: Kit) -> Delivered | None:
     """The lane's new delivered state; a drift repair leaves it where it was."""
     if record.change.cause is Cause.DRIFT:
         return None
-    return Delivered(record.change.after, record.change.revision, artifact, kit.clock.now())
+    return Delivered(record.change.after, record.change.revision, seal, kit.clock.now())

@@ -13,5 +13,5 @@ async def check(record: ChangeRecord, rendered: Rendered, kit: Kit) -> Checked:
     kit.reached("check", record)
     if rendered.desired is None:
         return Checked(rendered, rendered.findings)
-    found = await kit.checker(kit.lane, kit.application, rendered.desired, kit.cluster)
+    found = await kit.checker.check(kit.lane, kit.application, rendered.desired, kit.cluster)
     return Checked(rendered, rendered.findings + found)

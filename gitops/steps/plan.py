@@ -35,7 +35,9 @@ def _remembered(record: ChangeRecord, checked: Checked, kit: Kit) -> Drawn | Non
         return None
     change, desired, drawn = kit.memory.drawn
     fits = change == record.change.id and desired == checked.rendered.desired.digest
-    return drawn if fits and drawn.plan.findings == checked.findings else None
+    # The plan's own findings come after those of the checks.
+    same = drawn.plan.findings[: len(checked.findings)] == checked.findings
+    return drawn if fits and same else None
 
 
 async def _draw(record: ChangeRecord, checked: Checked, kit: Kit) -> Drawn:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from gitops.engine.renders import Rendered
 from gitops.model.approval import Answer
@@ -15,10 +15,19 @@ from gitops.model.plan import Plan, SealParts
 from gitops.model.sealed import SealedSet
 from gitops.ports import Drawn, KindCatalogue
 
-Checker = Callable[
-    [LaneId, ApplicationSpec, Desired, KindCatalogue], Awaitable[tuple[Finding, ...]]
-]
-"""Runs every enabled check over a desired set."""
+
+class Checker(Protocol):
+    """Every enabled check, over one desired set after another."""
+
+    async def check(
+        self, lane: LaneId, spec: ApplicationSpec, desired: Desired, catalogue: KindCatalogue
+    ) -> tuple[Finding, ...]: ...
+
+    def freed(self) -> frozenset[LaneId]:
+        """Lanes that may have been blocked by what another one has given up since last asked."""
+
+    def forget(self, lane: LaneId) -> None:
+        """The lane left the fleet: what it laid claim to is free."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from gitops.model.delivery import ChangeRecord, ChangeState, Hold
 from gitops.model.events import ChangeClosed
 from gitops.model.health import Health, ObjectHealth
-from gitops.model.ids import Digest, combine
+from gitops.model.ids import combine
 from gitops.model.manifest import ObjectId
 from gitops.model.plan import Action
 from gitops.steps.apply import delivered
@@ -78,7 +78,7 @@ async def _close(
     record: ChangeRecord, state: ChangeState, why: str, applied: Applied, kit: Kit
 ) -> Outcome:
     """Whatever the health, the bytes are live: the lane's delivered state moves with them."""
-    now = delivered(record, _artifact(applied, kit), kit)
+    now = delivered(record, record.seal or combine("unsealed"), kit)
     hold = None
     if state is ChangeState.FAILED:
         hold = Hold(record.plan or combine(), record.change.after, why)
@@ -86,7 +86,3 @@ async def _close(
     if record.seal is not None:
         await kit.vault.discard(record.seal)
     return Outcome(record, state, why)
-
-
-def _artifact(applied: Applied, kit: Kit) -> Digest:
-    return kit.digester.of(kit.encode(applied.sealed)) if applied.sealed else combine()

@@ -90,7 +90,7 @@ def _unix(path: Path) -> socket.socket:
             hint="set a shorter one: api: {socket: /run/gitops/api.sock}",
         )
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if _somebody_listens(path):
+    if somebody_listens(path):
         raise ConfigError(
             f"another controller already listens on {path}",
             hint="stop it, or give this one a `state_dir` of its own",
@@ -107,7 +107,8 @@ def _unix(path: Path) -> socket.socket:
     return listener
 
 
-def _somebody_listens(path: Path) -> bool:
+def somebody_listens(path: Path) -> bool:
+    """Does a process accept connections on this Unix socket?"""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(path))

@@ -5,11 +5,10 @@ A thin object over the functions of this package: it keeps what they share betwe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from gitops.masking import Masker
-from gitops.model.fleet import NOTHING
 from gitops.model.health import ObjectHealth
 from gitops.model.ids import TargetName
 from gitops.model.manifest import ObjectId
@@ -31,18 +30,18 @@ class ManifestPlanner:
         digester: Digester,
         masker: Masker,
         clock: Clock,
-        fences: Mapping[TargetName, str] = NOTHING,
+        fence: Callable[[TargetName], str] = lambda _target: "",
     ) -> None:
-        """``fences`` names per target the namespace where the controller keeps its own state
+        """``fence`` names per target the namespace where the controller keeps its own state
         (``ClusterSpec.namespace``): nothing is delivered there."""
         self._digester = digester
         self._masker = masker
         self._clock = clock
-        self._fences = fences
+        self._fence = fence
         self._memory = PlanMemory()
 
     async def draw(self, job: DrawJob) -> Drawn:
-        fence = self._fences.get(job.change.lane.target, "")
+        fence = self._fence(job.change.lane.target)
         return await draw(job, self._digester, self._masker, self._memory, fence)
 
     async def execute(self, sealed: SealedSet, cluster: Cluster) -> Executed:

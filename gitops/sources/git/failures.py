@@ -20,7 +20,7 @@ _MISSING_REF = re.compile(r"couldn't find remote ref|not our ref|no such remote 
 _DAMAGE = re.compile(
     r"loose object \S+ .*is corrupt|object file \S+ is empty|bad object refs/"
     r"|packfile \S+ (?:cannot be accessed|is far too short|index unavailable)"
-    r"|unable to find [0-9a-f]{40}|inflate: data stream error|bad ref for|broken ref"
+    r"|unable to (?:find|read) [0-9a-f]{40}|bad ref for|broken ref"
     r"|did not send all necessary objects|invalid sha1 pointer|not a git repository",
     re.I,
 )
@@ -184,7 +184,8 @@ def is_missing_ref(stderr: str) -> bool:
 
 
 def is_damage(stderr: str) -> bool:
-    """Is it our own copy that is broken (a crash of the machine, a full disk)?"""
+    """May our own copy be broken (a crash of the machine, a full disk)? A remote that sends only
+    half of what it should can look the same: to be confirmed before anything is thrown away."""
     ours = [line for line in stderr.splitlines() if not line.startswith("remote:")]
     return any(_DAMAGE.search(line) for line in ours)
 

@@ -58,7 +58,7 @@ class Mirror:
         specs = tuple(f"+{ref}:{_own(ref)}" for ref in refs)
         with self._locked(access) as hold:
             ended = self._fetch(access, specs, stop, hold)
-            if ended.code and failures.is_damage(ended.stderr):
+            if ended.code and failures.is_damage(ended.stderr) and self._is_broken(hold):
                 self._start_over()
                 ended = self._fetch(access, specs, stop, hold)
             self._raise_for(ended, access)
@@ -169,6 +169,13 @@ class Mirror:
             self._start_over()
         self._clean()
         self._ready = True
+
+    def _is_broken(self, hold: tuple[int, ...]) -> bool:
+        """Is something missing that our own refs lead to?"""
+        if not (self.folder / "HEAD").exists():
+            return True
+        argv = ("rev-list", "--objects", "--all", "--quiet")
+        return run(argv, folder=self.folder, timeout=_LOCAL, hold=hold).code != 0
 
     def _start_over(self) -> None:
         """A new empty copy; a damaged one is put aside for whoever wants to know why."""

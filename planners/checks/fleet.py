@@ -1,0 +1,37 @@
+"""The checks of a whole fleet as the engine wants them: run them, and who is affected.
+
+Made by ``app.py``. The two other methods serve the checks that look across applications: when one
+gives something up, whoever was blocked by it must be looked at again.
+"""
+
+from __future__ import annotations
+
+from gitops.model.delivery import LaneId
+from gitops.model.finding import Finding
+from gitops.model.fleet import ApplicationSpec
+from gitops.model.manifest import Desired
+from gitops.ports import CheckJob, KindCatalogue
+from planners.checks.overlap import Overlap
+from planners.checks.run import Checkup
+
+
+class FleetChecker:
+    """Plays :class:`gitops.steps.values.Checker`."""
+
+    def __init__(self, checkup: Checkup) -> None:
+        self._checkup = checkup
+
+    async def check(
+        self, lane: LaneId, spec: ApplicationSpec, desired: Desired, catalogue: KindCatalogue
+    ) -> tuple[Finding, ...]:
+        return await self._checkup.run(CheckJob(lane, spec, desired, desired.files, catalogue))
+
+    def freed(self) -> frozenset[LaneId]:
+        return frozenset(lane for check in self._overlaps() for lane in check.freed())
+
+    def forget(self, lane: LaneId) -> None:
+        for check in self._overlaps():
+            check.forget(lane)
+
+    def _overlaps(self) -> list[Overlap]:
+        return [check for check in self._checkup.fleet_checks() if isinstance(check, Overlap)]
