@@ -34,7 +34,7 @@ from gitops.model.plan import Action
 from gitops.model.sealed import SealedObject
 from gitops.ports import Cluster, Digester
 from planners.plan.conflicts import readable
-from planners.plan.probe import conditioned
+from planners.plan.probe import conditioned, unborn
 from planners.plan.standing import Standing, arrived, missing, standing
 
 T = TypeVar("T")
@@ -132,7 +132,8 @@ class Pen:
         return SealBroken(f"not taken: {', '.join(owners)}", place=str(write.id))
 
     async def _apply(self, write: SealedObject, resource: Resource) -> AppliedObject | None:
-        body = conditioned(write.body, write.uid, write.resource_version)
+        aimed = conditioned(write.body, write.uid, write.resource_version)
+        body = aimed if write.uid else unborn(write.body)
 
         async def once() -> AppliedObject | None:
             written = await self.cluster.apply(

@@ -61,13 +61,15 @@ class Stage:
     spec: ApplicationSpec = field(init=False)
     applied: dict[ObjectId, AppliedObject] = field(default_factory=dict)
     digester: Keyed = field(default_factory=Keyed)
-    fences: Mapping[TargetName, str] = field(default_factory=dict)
+    fence: str = ""
 
     def __post_init__(self) -> None:
         name = ApplicationName(f"app-{self.namespace}")
         self.spec = ApplicationSpec(name, SourceName("s"), "", namespace=self.namespace)
         self.masker = Masker(self.digester)
-        self.planner = ManifestPlanner(self.digester, self.masker, RealClock(), self.fences)
+        self.planner = ManifestPlanner(
+            self.digester, self.masker, RealClock(), lambda _target: self.fence
+        )
 
     def policy(self, **more: Any) -> None:
         self.spec = replace(self.spec, **more)

@@ -195,6 +195,19 @@ async def test_an_existing_object_is_adopted_after_it_was_asked(rig: Rig) -> Non
     assert rig.data("old") == {"v": "from-git"}
 
 
+async def test_an_object_that_appears_after_the_question_is_not_touched(rig: Rig) -> None:
+    rig.write("app/new.yaml", config_map("new", ours="1"))
+    rig.commit()
+    async with rig.controller() as system:
+        await system.nudge()
+        asked = await system.request()
+        rig.kubectl("-n", rig.namespace, "create", "configmap", "new", "--from-literal=theirs=1")
+        await system.answer("bob", request=asked)
+        await system.quiet()
+        assert (await system.changes())[-1].state is ChangeState.FAILED
+    assert rig.data("new") == {"theirs": "1"}
+
+
 @pytest.mark.parametrize("policy", ["ask", "fail", "leave"])
 async def test_a_field_somebody_else_owns_is_handled_as_the_policy_says(
     rig: Rig, policy: str

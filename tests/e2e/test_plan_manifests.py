@@ -17,7 +17,6 @@ from gitops.model.cluster import FIELD_MANAGER, OWNER_LABEL, Resource
 from gitops.model.finding import Severity
 from gitops.model.fleet import ConflictPolicy
 from gitops.model.health import Health
-from gitops.model.ids import TargetName
 from gitops.model.manifest import ObjectId
 from gitops.model.plan import ABSENT, Action
 from gitops.sandbox.layout import SandboxInfo
@@ -577,7 +576,7 @@ spec: {{size: 3}}
     async def test_an_object_twice_and_one_in_our_own_namespace_are_refused(
         self, stage: Stage
     ) -> None:
-        stage.planner._fences = {TargetName("target"): "gitops-system"}
+        stage.fence = "gitops-system"
         twice = config_map("one", a="1").replace(
             "name: one", f"name: one, namespace: {stage.namespace}"
         )
