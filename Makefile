@@ -14,11 +14,11 @@ TESTARGS ?=
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-CONSTRAINTS := $(wildcard constraints/*.txt)
+CONSTRAINTS := constraints/build.txt constraints/dev.txt
 PIP := python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tools test unit lint demo clean install binaries image
+.PHONY: help venv tools test unit lint bench demo constraints clean install binaries image
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -28,21 +28,18 @@ venv: $(VENV)/.installed ## Make the virtual environment (again only if what it 
 
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: name one with PYTHON=…" >&2; exit 1; }
-	@echo "making $(VENV)"
+	@echo "making $(VENV): some minutes the first time"
 	@$(PYTHON) -m venv $(VENV)
-ifneq ($(wildcard constraints/dev.txt),)
-	@$(BIN)/$(PIP) --require-hashes -r constraints/dev.txt
+	@$(BIN)/$(PIP) --require-hashes -r constraints/build.txt -r constraints/dev.txt
 	@$(BIN)/$(PIP) --no-deps --no-build-isolation -e .
-else
-	@$(BIN)/$(PIP) -e '.[dev]'
-endif
 	@touch $@
 
 tools: venv ## Find or build the tools (minutes the first time, then cached)
 	@$(BIN)/gitops sandbox tools >/dev/null
 
+# The fast ones first: a slip shows within seconds. Tests that share something heavy are grouped.
 test: venv tools ## Every test, on real parts
-	@$(BIN)/python -m pytest -n auto --dist loadgroup $(TESTARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadgroup tests/unit tests $(TESTARGS)
 
 unit: venv ## The fast tests alone
 	@$(BIN)/python -m pytest -q -n auto tests/unit $(TESTARGS)
@@ -54,8 +51,23 @@ lint: venv ## Style, types, layers, the Dockerfile
 	@$(BIN)/lint-imports
 	@$(BIN)/hadolint Dockerfile
 
+bench: venv tools ## Measure speed and memory; prints numbers, judges nothing
+	@$(BIN)/python -m tests.bench
+
 demo: venv tools ## See the whole thing once, on a real control plane
 	@$(BIN)/gitops demo
+
+# Which versions are installed is decided here and nowhere else. Without the address of an index, so
+# that everybody's own is asked; the hashes say whether what it answers is the same.
+PINS := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(UVARGS)
+
+constraints: venv ## Pin what pyproject.toml asks for (UVARGS=--upgrade for the newest)
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+		| $(BIN)/$(PINS) - --output-file constraints/build.txt >/dev/null
+	@$(BIN)/$(PINS) pyproject.toml --all-extras --output-file constraints/dev.txt >/dev/null
+	@$(BIN)/$(PINS) pyproject.toml --extra postgres --constraint constraints/dev.txt \
+		--output-file constraints/runtime.txt >/dev/null
 
 clean: ## Remove what was made here; the user's tool cache stays
 	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
@@ -65,12 +77,9 @@ clean: ## Remove what was made here; the user's tool cache stays
 
 install: ## Install the released package into PREFIX, without anything for development
 	@$(PYTHON) -m venv $(PREFIX)
-ifneq ($(wildcard constraints/runtime.txt),)
-	@$(PREFIX)/bin/$(PIP) --require-hashes -r constraints/runtime.txt
-	@$(PREFIX)/bin/$(PIP) --no-deps .
-else
-	@$(PREFIX)/bin/$(PIP) '.[postgres]'
-endif
+	@$(PREFIX)/bin/$(PIP) --require-hashes -r constraints/build.txt -r constraints/runtime.txt
+	@$(PREFIX)/bin/$(PIP) --no-deps --no-build-isolation .
+	@$(PREFIX)/bin/python -m pip uninstall --quiet --yes setuptools
 
 binaries: ## Build BINARIES into DIR; needs nothing but Python
 	@$(PYTHON) -m gitops.sandbox $(DIR) $(BINARIES)
