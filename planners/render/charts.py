@@ -149,8 +149,9 @@ def unpack(archive: bytes, place: str) -> dict[str, bytes]:
                     raise RenderError(f"over {MAX_MEMBERS:,} entries in the archive", place=place)
                 if member.isdir():
                     continue
-                found[_inside(member, place)] = _content(tar, member, place)
-    except (tarfile.TarError, EOFError, ValueError) as error:
+                path = _inside(member, place)
+                found[path] = _content(tar, member, place)
+    except (tarfile.TarError, EOFError, ValueError, KeyError) as error:
         raise RenderError("the chart archive is damaged", place=place) from error
     if "Chart.yaml" not in found:
         raise RenderError("the archive is no chart: it has no Chart.yaml", place=place)
