@@ -145,11 +145,13 @@ class Controller:
         }
         before = set(self.roster.lanes())
         self.roster.reload(fleet)
-        for lane in before - set(self.roster.lanes()):
-            self.parts.checker.forget(lane)
+        self.roster.recall(await self.ledger.read(lambda reading: reading.lanes()))
         for name in gone:
             await self._disconnect(name)
         await self._adjust()
+        # Only now: what is discovered is on the roster again once its source was looked through.
+        for lane in before - set(self.roster.lanes()):
+            self.parts.checker.forget(lane)
         for lane in self.roster.lanes():
             self.lanes.offer(lane)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 from gitops.config.discover import Discovered
 from gitops.errors import ConfigError
@@ -84,8 +85,8 @@ class Roster:
             self._departed.pop(name, None)
 
     def recall(self, delivered: Iterable[LaneRecord]) -> None:
-        """After a restart: lanes of applications that nothing lists any more, but that one of the
-        discoveries once found."""
+        """After a restart or reload: lanes of applications that nothing lists any more, but that
+        one of the discoveries once found."""
         for record in delivered:
             name = record.lane.application
             if record.delivered is None or self.spec(name) is not None:
@@ -98,11 +99,27 @@ class Roster:
 
 
 def _once_found(discovery: Discovery, name: ApplicationName) -> ApplicationSpec | None:
-    """The specification a discovery would have made for this name, if it could have."""
-    pattern = re.escape(discovery.template.name).replace(re.escape("{name}"), "(.+)")
+    """The specification a discovery would have made for this name, if it could have.
+
+    Where the pattern leaves the folder open, any folder it could have been will do: had it been
+    there still, it would have been found.
+    """
+    pattern = re.escape(discovery.template.name)
+    for part in ("name", "parent"):
+        first, again = f"(?P<{part}>.+?)", f"(?P={part})"
+        pattern = pattern.replace(re.escape(f"{{{part}}}"), first, 1)
+        pattern = pattern.replace(re.escape(f"{{{part}}}"), again)
     match = re.fullmatch(pattern, name)
-    if match is None or not match.groups():
+    if match is None:
         return None
-    parent = discovery.glob.rpartition("/")[0]
-    path = f"{parent}/{match[1]}" if parent else match[1]
-    return replace(discovery.template, name=name, path=path)
+    folders = [part for part in discovery.glob.split("/") if part]
+    for place, part in ((-1, "name"), (-2, "parent")):
+        folder = match.groupdict().get(part)
+        if folder is not None and len(folders) >= -place:
+            if not fnmatchcase(folder, folders[place]):
+                return None
+            folders[place] = folder
+    spec = replace(discovery.template, name=name, path="/".join(folders))
+    if spec.approval.name != discovery.template.name:
+        return spec
+    return replace(spec, approval=replace(spec.approval, name=name))
