@@ -48,8 +48,9 @@ class Memory:
     """Last seen value of objects an open plan touches, so that status updates redraw nothing."""
     followed: bool = False
     """Whether the cluster's live view watches every kind this lane owns."""
-    drawn: tuple[ChangeId, Digest, Drawn] | None = None
-    """(change, desired digest, plan) of the last drawing, while nothing it touches moved."""
+    drawn: tuple[ChangeId, Digest, Drawn, ApplicationSpec] | None = None
+    """(change, desired digest, plan, rules it was drawn under) of the last drawing, while nothing
+    it touches moved."""
     demanded: str = ""
     """The person who asked for another try (``gitops retry``, ``gitops ask``)."""
     insisted: ChangeId | None = None

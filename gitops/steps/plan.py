@@ -33,8 +33,9 @@ async def draw_plan(record: ChangeRecord, checked: Checked, kit: Kit) -> Sketch:
 def _remembered(record: ChangeRecord, checked: Checked, kit: Kit) -> Drawn | None:
     if kit.memory.drawn is None or checked.rendered.desired is None:
         return None
-    change, desired, drawn = kit.memory.drawn
+    change, desired, drawn, rules = kit.memory.drawn
     fits = change == record.change.id and desired == checked.rendered.desired.digest
+    fits = fits and rules == kit.application
     # The plan's own findings come after those of the checks.
     same = drawn.plan.findings[: len(checked.findings)] == checked.findings
     return drawn if fits and same else None
@@ -54,7 +55,7 @@ async def _draw(record: ChangeRecord, checked: Checked, kit: Kit) -> Drawn:
             await applied_of(kit),
         )
     )
-    kit.memory.drawn = (record.change.id, desired.digest, drawn)
+    kit.memory.drawn = (record.change.id, desired.digest, drawn, kit.application)
     return drawn
 
 
