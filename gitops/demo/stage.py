@@ -1,0 +1,225 @@
+"""Where the demo is played: a folder, a control plane, a repository and a controller.
+
+Called by the ``demo`` command, which leaves the ``with`` block in whatever way: everything that
+was started is ended then, unless it was told to stay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from gitops.demo.process import ControllerProcess
+from gitops.demo.repository import Repository
+from gitops.demo.witness import Witness
+from gitops.errors import ConfigError, Permanent
+from gitops.sandbox import lifecycle
+from gitops.sandbox.layout import SandboxInfo
+from gitops.sandbox.recipes import CONTROL_PLANE, RENDERING
+from gitops.sandbox.tools import Report, Toolbox
+from gitops.web.client import Address, Api
+
+NAME = "demo"
+NAMESPACE = "shop"
+SOURCE = "shop-config"
+TOOLS = (*CONTROL_PLANE, *RENDERING, "kubectl")
+_MARK = ".gitops-demo"
+_LONGEST_FOLDER = 80
+"""Bytes; a Unix socket's path is limited to 108 by the kernel (unix(7))."""
+
+FLEET = """\
+# The fleet of `gitops demo`. `gitops config schema` describes every key.
+state_dir: state
+sources:
+  shop-config: {{git: {remote}, allow_local: true}}
+clusters:
+  sandbox: {{kubeconfig: {kubeconfig}, context: {context}}}
+discover:
+  - {{path: apps/*, namespace: shop}}
+people:
+  ada: {{emails: [ada@example.com]}}
+  grace: {{emails: [grace@example.com]}}
+"""
+
+
+def folder_for(wanted: Path | None) -> Path:
+    """A new folder, or the one that was asked for, emptied if an earlier demo left it.
+
+    Raises ConfigError for a folder that holds anything else, or a demo that still runs.
+    """
+    if wanted is None:
+        return Path(tempfile.mkdtemp(prefix="gitops-demo-"))
+    folder = wanted.absolute()
+    if (folder / _MARK).is_file():
+        _clear_earlier(folder)
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(
+            "the folder is not empty and no demo's", place=str(folder), hint="choose another --dir"
+        )
+    if len(os.fsencode(folder)) > _LONGEST_FOLDER:
+        raise ConfigError(
+            "the path is too long for a Unix socket in it",
+            place=str(folder),
+            hint="choose a shorter --dir",
+        )
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def _clear_earlier(folder: Path) -> None:
+    if lifecycle.read(NAME, folder / "sandbox") is not None or _listens(_socket(folder)):
+        raise ConfigError(
+            "a demo still runs there",
+            place=str(folder),
+            hint="\n".join(["end it first:", *ending(folder)]),
+        )
+    shutil.rmtree(folder)
+
+
+def _socket(folder: Path) -> Path:
+    return folder / "state" / "api.sock"
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
+def ending(folder: Path, program: str = "gitops") -> list[str]:
+    """The commands that end what was told to stay."""
+    return [
+        f"kill $(cat {folder}/controller.pid)",
+        f"{program} sandbox down --name {NAME} --state {folder}/sandbox",
+    ]
+
+
+def bring_tools(progress: Report) -> None:
+    """Finds or builds what is needed. Raises ToolMissing."""
+    Toolbox().ensure(TOOLS, progress)
+
+
+@dataclass
+class Stage:
+    """Everything the story needs. Parts come up one by one, as the story calls for them."""
+
+    folder: Path
+    stays: bool = False
+    """Leave the controller and the control plane running at the end."""
+    toolbox: Toolbox = field(default_factory=Toolbox)
+    sandbox: SandboxInfo = field(init=False)
+    repository: Repository = field(init=False)
+    witness: Witness = field(init=False)
+    _controller: ControllerProcess | None = None
+    _apis: list[Api] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        (self.folder / _MARK).touch()
+        (self.folder / "logs").mkdir(exist_ok=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with _undisturbed():
+            self._end(failed=kind is not None)
+
+    def _end(self, *, failed: bool) -> None:
+        for api in self._apis:
+            api.close()
+        if self.stays and not failed:
+            return
+        if self._controller is not None:
+            self._controller.end()
+        if failed:
+            self._save_logs()
+        lifecycle.stop(NAME, self.folder / "sandbox")
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "gitops.yaml"
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    def start_sandbox(self, say: lifecycle.Say) -> None:
+        self.sandbox = lifecycle.start(
+            NAME,
+            self.folder / "sandbox",
+            self.toolbox,
+            owner=None if self.stays else os.getpid(),
+            say=say,
+        )
+        self.witness = Witness(
+            self.toolbox.path("kubectl"), self.sandbox.kubeconfig, NAMESPACE, self.folder
+        )
+        self.witness.make_namespace()
+
+    def make_repository(self) -> None:
+        """The repository, and the fleet file that watches it."""
+        self.repository = Repository.create(self.folder)
+        text = FLEET.format(
+            remote=json.dumps(str(self.repository.remote)),
+            kubeconfig=json.dumps(str(self.sandbox.kubeconfig)),
+            context=self.sandbox.context,
+        )
+        self.config.write_text(text, "utf-8")
+
+    def start_controller(self) -> None:
+        self._controller = ControllerProcess(
+            self.config, self.logs / "controller.log", stays=self.stays
+        )
+        (self.folder / "controller.pid").write_text(f"{self._controller.pid}\n")
+
+    def check_alive(self) -> None:
+        """Raises Permanent when the controller has ended, with its last words."""
+        if self._controller is not None and not self._controller.running:
+            said = (self.logs / "controller.log").read_text("utf-8", "replace").strip()
+            last = (said.splitlines() or ["it said nothing"])[-1]
+            raise Permanent(f"the controller has ended: {last}")
+
+    def api(self, person: str = "") -> Api:
+        """The controller's API, as its operator or as a person with a token of their own."""
+        token = ""
+        if person:
+            token = self.api().post("tokens", body={"person": person, "days": 1})["token"]
+            self._keep(person, token)
+        api = Api(Address(_socket(self.folder), token=token))
+        self._apis.append(api)
+        return api
+
+    def _keep(self, person: str, token: str) -> None:
+        file = self.folder / f"{person}.token"
+        file.touch(mode=0o600)
+        file.write_text(f"{token}\n")
+
+    def _save_logs(self) -> None:
+        """A sandbox takes its logs with it; after a failure they are what is wanted."""
+        theirs = self.folder / "sandbox" / NAME / "logs"
+        if theirs.is_dir():
+            shutil.copytree(theirs, self.logs / "sandbox", dirs_exist_ok=True)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A second ctrl-C waits until everything has been ended."""
+    before = signal.pthread_sigmask(
+        signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    )
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
