@@ -10,8 +10,8 @@ import pytest
 
 from gitops.errors import NotAllowed
 from gitops.model.approval import MemberState, Request
-from gitops.model.delivery import ChangeState, LaneId
-from gitops.model.ids import ApplicationName, TargetName
+from gitops.model.delivery import ChangeRecord, ChangeState, LaneId
+from gitops.model.ids import ChangeId
 from gitops.model.plan import Action, Plan
 from tests.e2e.rig import BOB, Rig, System, config_map
 
@@ -251,37 +251,35 @@ async def asked(system: System) -> set[str]:
 
 
 async def asking(request: Request, system: System) -> list[LaneId]:
-    found = []
-    for member in request.members:
-        if member.state is MemberState.ASKING:
-            change = member.change
-            record = await system.controller.ledger.read(lambda r, c=change: r.change(c))
-            assert record is not None
-            found.append(record.change.lane)
-    return found
+    ids = [m.change for m in request.members if m.state is MemberState.ASKING]
+    return [(await record_of(id, system)).change.lane for id in ids]
 
 
 async def plans_of(system: System) -> list[Plan]:
     """The plans of everything that is asked about, by application."""
     request = await system.request()
-    plans = []
-    for member in request.members:
-        if member.state is MemberState.ASKING:
-            change = member.change
-            plan = await system.controller.ledger.read(lambda r, c=change: r.plan(c))
-            assert plan is not None
-            plans.append(plan)
+    ids = [m.change for m in request.members if m.state is MemberState.ASKING]
+    plans = [await plan_of(id, system) for id in ids]
     return sorted(plans, key=lambda plan: plan.application)
 
 
 async def approved(system: System) -> None:
     """Says yes to everything that is asked and sees it healthy."""
-    lanes = await asking(await system.request(), system)
+    ids = [m.change for m in (await system.request()).members if m.state is MemberState.ASKING]
     await system.answer("cyd")
     await system.quiet()
-    for lane in lanes:
-        where = LaneId(ApplicationName(lane.application), TargetName(lane.target))
-        changes = await system.controller.ledger.read(
-            lambda r, w=where: r.changes(open_only=False, lane=w)
-        )
-        assert changes[0].state is ChangeState.HEALTHY, changes[0]
+    for id in ids:
+        record = await record_of(id, system)
+        assert record.state is ChangeState.HEALTHY, record
+
+
+async def record_of(id: ChangeId, system: System) -> ChangeRecord:
+    record = await system.controller.ledger.read(lambda reading: reading.change(id))
+    assert record is not None
+    return record
+
+
+async def plan_of(id: ChangeId, system: System) -> Plan:
+    plan = await system.controller.ledger.read(lambda reading: reading.plan(id))
+    assert plan is not None
+    return plan
