@@ -69,7 +69,8 @@ def build(options: Options, services: Services) -> Helm:
     for name in ("values", "digests"):
         if not isinstance(getattr(options, name), Mapping):
             raise ConfigError(f"the Helm option {name!r} is no mapping")
-    if not all(isinstance(each, str) for each in _several(options.files)):
+    files = options.files
+    if not isinstance(files, Sequence) or not all(isinstance(each, str) for each in files):
         raise ConfigError("the Helm option 'files' is no list of paths")
     return Helm(options, services)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from gitops import yamlio
 from gitops.closures import Recorder, parent
-from gitops.errors import RenderError
+from gitops.errors import ConfigError, RenderError
 from gitops.model.ids import combine
 from gitops.model.manifest import Desired, RenderedFile
 from gitops.model.source import Entry, EntryKind
@@ -41,6 +41,11 @@ class Options:
 
 
 def build(options: Options, services: Services) -> Plain:
+    """Raises ConfigError for globs that are none."""
+    for name in ("include", "exclude"):
+        given = getattr(options, name)
+        if not isinstance(given, Sequence) or not all(isinstance(g, str) for g in given):
+            raise ConfigError(f"the option {name!r} is no list of globs")
     return Plain(options, services)
 
 

@@ -55,7 +55,7 @@ def asked(kubectl: Path, text: str, folder: Path) -> list[Any]:
     while position < len(done.stdout):
         value, position = decoder.raw_decode(done.stdout, position)
         position += len(done.stdout[position:]) - len(done.stdout[position:].lstrip())
-        found.append(value["spec"])
+        found.append(value.get("spec"))
     return found
 
 
@@ -76,7 +76,7 @@ def ours(text: str) -> list[Any] | None:
         read = yamlio.documents(text.encode(), "f.yaml")
     except RenderError:
         return None
-    return [json.loads(yamlio.canonical(each.value))["spec"] for each in read]
+    return [json.loads(yamlio.canonical(each.value)).get("spec") for each in read]
 
 
 def check(kubectl: Path, values: Sequence[str], folder: Path) -> int:
@@ -222,4 +222,42 @@ def test_made_up_documents_read_as_kubectl_reads_them(
     mine = ours(joined)
     assert mine is not None
     for text, one, other in zip(accepted, mine, asked(kubectl, joined, folder), strict=True):
+        assert same(one) == same(other), text
+
+
+FRAGMENTS = [
+    *("a: b", "b: |", "c: >-", "  text", "- x", "- - y", "k: [1, 2", "]", "}", "{a: b}", "? k"),
+    *(
+        "'q",
+        "q'",
+        '"dq',
+        'dq"',
+        "# c",
+        "x: # c",
+        ": v",
+        "&a z",
+        "*a",
+        "a: &x b",
+        "a: *x",
+        "-",
+        "...",
+    ),
+    *("a : b", "  - a: 1", "    b: 2", "key:    v  ", "\tt", "a:\tb", "it''s", "a: x#y", "a: x #y"),
+    *("<<: {z: 1}", "- a: b", "  c: d", "a: - b", "a: b: c", '"a":1', '{"a":1,b: 2}', "a: |+", ""),
+    *("@x", "a: %x", "a: ! x", "\u2028x", "a: \u0085b", "a: !!seq [1]", "a: >\n\n    x\n     y"),
+]
+LINES = st.lists(st.tuples(st.integers(1, 3), st.sampled_from(FRAGMENTS)), min_size=1, max_size=5)
+
+
+@relaxed
+@given(soups=st.lists(LINES, min_size=300, max_size=400))
+def test_heaps_of_yaml_read_as_kubectl_reads_them_or_are_refused(
+    kubectl: Path, folder: Path, soups: list[list[tuple[int, str]]]
+) -> None:
+    texts = ["\n".join("  " * depth + line for depth, line in soup) for soup in soups]
+    whole = [f"---\n{HEAD}spec:\n{text}\n" for text in texts]
+    accepted = [text for text in whole if len(ours(text) or ()) == 1]
+    mine = [each for text in accepted for each in ours(text) or ()]
+    theirs = asked(kubectl, "".join(accepted), folder) if accepted else []
+    for text, one, other in zip(accepted, mine, theirs, strict=True):
         assert same(one) == same(other), text
