@@ -12,6 +12,8 @@ from gitops.cli.settings import settings
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from gitops.gate import Electorate
+
 
 def show(
     ctx: typer.Context,
@@ -49,17 +51,26 @@ def show_request_answer(found: Any, console: Console) -> None:
         if row["plan"]
     }
     show_request(read(Request, found["request"]), plans, console)
+    told: set[str] = set()
     for row in found["members"]:
         if row["member"]["state"] != "asking" or not row["electorate"]:
             continue
         group = read(Electorate, row["electorate"])
-        may = ", ".join(group.eligible) or "nobody"
-        console.print(Text(f"\nmay approve ({group.needed} needed): {may}", style="bold"))
-        console.print(f"  {group.note}")
-        for reason in sorted(group.refusals.values()):
-            console.print(Text(f"  {reason}", style="dim"))
+        if str(group) not in told:  # one policy for many members is told once
+            told.add(str(group))
+            _show_electorate(group, console)
         if row["confirmation"]:
             console.print(Text(f"  to confirm, type: {row['confirmation']}", style="bold red"))
+
+
+def _show_electorate(group: Electorate, console: Console) -> None:
+    from rich.text import Text
+
+    may = ", ".join(group.eligible) or "nobody"
+    console.print(Text(f"\nmay approve ({group.needed} needed): {may}", style="bold"))
+    console.print(f"  {group.note}")
+    for reason in sorted(group.refusals.values()):
+        console.print(Text(f"  {reason}", style="dim"))
 
 
 def _show_change(found: Any, console: Console) -> None:
