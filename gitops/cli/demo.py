@@ -103,6 +103,7 @@ def _folder(folder: Path, *, temporary: bool) -> Iterator[Path]:
     except GitopsError:
         raise
     except BaseException:
+        print("\nended before its end; nothing of it is left running", file=sys.stderr)
         if temporary:
             shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -194,10 +195,22 @@ class _Teller:
 
         self._console.print()
         show_request_answer(found, self._console)
-        self._console.print()
+        self._console.print(f"\nchecks: {_checked(found)}\n")
 
     def approves(self, person: str) -> bool:
         if not self._asks:
             self.say(f"nobody is asked here: yes, as {person}")
             return True
-        return typer.confirm(f"   You are {person}. Apply exactly this?", err=True)
+        try:
+            return typer.confirm(f"   You are {person}. Apply exactly this?", err=True)
+        except typer.Abort:
+            raise KeyboardInterrupt from None
+
+
+def _checked(found: Any) -> str:
+    """Which checks ran on what is asked about, and how much they found."""
+    from gitops.plugins import Role, plugins
+
+    names = ", ".join(sorted(plugins(Role.CHECK)))
+    count = sum(len(row["plan"]["findings"]) for row in found["members"] if row["plan"])
+    return f"{names}: {'nothing found' if not count else f'{count} found, see above'}"
