@@ -22,7 +22,7 @@ from gitops.engine.roster import Roster
 from gitops.engine.watches import SourceWatch
 from gitops.errors import NotAllowed, StaleWrite, Transient
 from gitops.model.approval import Answer, Decision, Verdict
-from gitops.model.cluster import LiveEvent
+from gitops.model.cluster import LiveEvent, LiveEventKind
 from gitops.model.delivery import LaneId
 from gitops.model.events import HoldLifted
 from gitops.model.fleet import ClusterSpec, Fleet, SourceSpec
@@ -49,7 +49,7 @@ from gitops.ports import (
     Vault,
     Watchman,
 )
-from gitops.projection import digest, owned
+from gitops.projection import digest, mask_from_bytes, owned
 from gitops.steps.kit import Kit, Memory, Reached
 from gitops.steps.values import Checker
 from gitops.steps.watch import watch
@@ -165,15 +165,9 @@ class Controller:
                 source = self.parts.build_source(spec)
                 watch = SourceWatch(spec, source, self.ledger, self.parts.clock, self._moved)
                 self.watches[name] = watch
-                self._start(f"source {name}", self._watch(watch))
+                self._start(f"source {name}", watch.run())
             elif (snapshot := self.watches[name].snapshot) is not None:
                 await self._moved(snapshot)
-
-    async def _watch(self, watch: SourceWatch) -> None:
-        await watch.recall()
-        if watch.snapshot is not None:
-            await self._moved(watch.snapshot)
-        await watch.run()
 
     async def _expire(self) -> None:
         while True:
@@ -232,13 +226,15 @@ class Controller:
         if spec is None or target is None or lane.target not in spec.clusters:
             return None
         watch = self.watches.get(spec.source)
-        if watch is None or watch.snapshot is None:
+        snapshot = watch.snapshot if watch else None
+        if watch is None or snapshot is None:
             return None
         parts = self.parts
         return Kit(
             lane=lane,
             application=spec,
-            snapshot=watch.snapshot,
+            snapshot=snapshot,
+            newest=lambda: watch.snapshot or snapshot,
             source=watch.source,
             cluster=await self._cluster(target),
             cluster_labels=target.labels,
@@ -300,16 +296,20 @@ class Controller:
 
     def _judge(self, lane: LaneId, memory: Memory, event: LiveEvent) -> None:
         """Wakes the lane if the object is not as we left it, or an open plan touches it."""
-        id, body = event.object.id, event.object.body
+        id, digester = event.object.id, self.parts.digester
+        body = None if event.kind is LiveEventKind.DELETED else event.object.body
         memory.suspects.add(id)
-        value = digest(body, owned(body), self.parts.digester) or ""
         ours = memory.applied.get(id) if memory.applied is not None else None
-        if memory.drawn is not None and any(w.id == id for w in memory.drawn[2].sealed.writes):
-            if (memory.judged.get(id) or (ours and ours.projection)) != value:
-                memory.judged[id] = value
-                memory.drawn = None
-                self.lanes.offer(lane, after=DRIFT_SETTLES)
-        elif ours is not None and (ours.projection != value or event.kind.value == "deleted"):
+        planned = memory.touched.get(id) if memory.drawn is not None else None
+        if planned is not None and digest(body, mask_from_bytes(planned.mask), digester) not in (
+            planned.before,
+            planned.after,
+        ):
+            memory.drawn = None
+            self.lanes.offer(lane, after=DRIFT_SETTLES)
+        elif ours is not None and (
+            body is None or digest(body, owned(body), digester) != ours.projection
+        ):
             self.lanes.offer(lane, after=DRIFT_SETTLES)
 
     # --- looking without a controller running (``gitops plan``) --------------------------------

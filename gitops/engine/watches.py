@@ -60,7 +60,9 @@ class SourceWatch:
     _looking = False
 
     async def run(self) -> None:
-        """For ever; cancelled at shutdown."""
+        """For ever; cancelled at shutdown. Starts with the last good revision of an earlier run, so
+        that a remote that is away does not leave us without one."""
+        await self._recall()
         while True:
             self._nudged.clear()
             await self.look()
@@ -135,11 +137,12 @@ class SourceWatch:
             )
             await self._ledger.append(SourceLooked(self.status))
 
-    async def recall(self) -> None:
-        """At start: the last good revision of an earlier run, so that a remote that is away does
-        not leave us without one."""
+    async def _recall(self) -> None:
         for status in await self._ledger.read(lambda reading: reading.sources()):
             if status.source == self.spec.name and status.revision is not None:
                 self.status = replace(status, state=SourceState.NEW)
                 with contextlib.suppress(SourceProblem, Transient):
                     self.snapshot = await self.source.snapshot(status.revision)
+        if self.snapshot is not None:
+            self._told = True
+            await self._moved(self.snapshot)

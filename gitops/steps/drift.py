@@ -7,14 +7,18 @@ a digest of the differing values, so that the same drift is one change.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from gitops.model.cluster import LiveObject
 from gitops.model.delivery import AppliedObject
 from gitops.model.ids import Digest, combine
-from gitops.model.manifest import ObjectId
+from gitops.model.manifest import Desired, ObjectId
 from gitops.projection import digest, owned
 from gitops.steps.kit import Kit
+from gitops.yamlio import canonical
 
 
 async def applied_of(kit: Kit) -> dict[ObjectId, AppliedObject]:
@@ -33,8 +37,12 @@ async def follow(kit: Kit, ids: Iterable[ObjectId]) -> None:
     await kit.cluster.live.follow([resource for resource in found if resource is not None])
 
 
-async def drift_of(kit: Kit) -> Digest | None:
-    """Digest over the objects that are not as we left them; None when all are."""
+async def drift_of(kit: Kit, wanted: Desired | None) -> Digest | None:
+    """Digest over the objects that are not as we left them; None when all are.
+
+    Whoever edits a field also becomes its owner, so a second edit of the same field moves nothing
+    we own any more. The live values of every field ``wanted`` names are therefore part of it.
+    """
     applied = await applied_of(kit)
     if not kit.memory.followed:
         await follow(kit, applied)
@@ -43,8 +51,33 @@ async def drift_of(kit: Kit) -> Digest | None:
     drifted = kit.memory.drifted
     if not drifted:
         return None
-    parts = [part for id in sorted(drifted) for part in (str(id), drifted[id])]
+    shapes = _shapes(kit, wanted, drifted)
+    live = kit.cluster.live.owned(kit.lane.application)
+    parts = []
+    for id in sorted(drifted):
+        now = restricted(live[id].body, shapes[id]) if id in live and id in shapes else None
+        parts += [str(id), drifted[id], kit.digester.of(canonical(now))]
     return combine("drift", *parts)
+
+
+def _shapes(
+    kit: Kit, wanted: Desired | None, drifted: Collection[ObjectId]
+) -> Mapping[ObjectId, Any]:
+    """The manifests of these objects, by the identity they have on the cluster."""
+    shapes: dict[ObjectId, Any] = {}
+    for manifest in wanted.manifests if wanted else ():
+        here = replace(manifest.id, namespace=manifest.id.namespace or kit.application.namespace)
+        for id in (manifest.id, here):
+            if id in drifted:
+                shapes[id] = json.loads(manifest.body)
+    return shapes
+
+
+def restricted(live: Any, shape: Any) -> Any:
+    """The live value of every field the shape has; lists as a whole."""
+    if not isinstance(live, Mapping) or not isinstance(shape, Mapping):
+        return live
+    return {key: restricted(live[key], shape[key]) for key in shape if key in live}
 
 
 def _compare(kit: Kit, applied: dict[ObjectId, AppliedObject]) -> None:

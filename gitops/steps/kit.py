@@ -16,7 +16,7 @@ from gitops.model.delivery import AppliedObject, ChangeRecord, LaneId
 from gitops.model.fleet import ApplicationSpec
 from gitops.model.ids import ChangeId, Digest
 from gitops.model.manifest import ObjectId
-from gitops.model.sealed import SealedSet
+from gitops.model.sealed import SealedObject, SealedSet
 from gitops.ports import (
     Clock,
     Cluster,
@@ -44,8 +44,8 @@ class Memory:
     """Objects that moved since they were last compared with what we applied."""
     drifted: dict[ObjectId, str] = field(default_factory=dict)
     """Objects that are not as we left them, with a digest of how they are."""
-    judged: dict[ObjectId, str] = field(default_factory=dict)
-    """Last seen value of objects an open plan touches, so that status updates redraw nothing."""
+    touched: Mapping[ObjectId, SealedObject] = field(default_factory=dict)
+    """The writes of ``drawn``, so that an event can be held against the value that was planned."""
     followed: bool = False
     """Whether the cluster's live view watches every kind this lane owns."""
     drawn: tuple[ChangeId, Digest, Drawn, ApplicationSpec] | None = None
@@ -64,7 +64,9 @@ class Kit:
     lane: LaneId
     application: ApplicationSpec
     snapshot: Snapshot
-    """The source's newest good revision."""
+    """The source's newest good revision when the round began."""
+    newest: Callable[[], Snapshot]
+    """The same at any later moment."""
     source: Source
     cluster: Cluster
     cluster_labels: Mapping[str, str]

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 
-from gitops.model.delivery import ChangeRecord, ChangeState, Hold
+from gitops.model.delivery import Cause, ChangeRecord, ChangeState, Hold
 from gitops.model.events import ChangeClosed
 from gitops.model.health import Health, ObjectHealth
 from gitops.model.ids import combine
@@ -30,7 +30,7 @@ async def verify(applied: Applied, kit: Kit) -> Outcome:
     if applied.state is not ChangeState.VERIFYING:
         return Outcome(record, applied.state, applied.reason)
     kit.reached("verify", record)
-    health = await _until_healthy(await _ids(applied, kit), kit)
+    health = await _until_healthy(record, await _ids(applied, kit), kit)
     if health is None:
         why = "applied; a newer commit took its place before it was healthy"
         return await _close(record, ChangeState.SUPERSEDED, why, applied, kit)
@@ -50,14 +50,14 @@ async def _ids(applied: Applied, kit: Kit) -> Sequence[ObjectId]:
 
 
 async def _until_healthy(
-    ids: Sequence[ObjectId], kit: Kit
+    record: ChangeRecord, ids: Sequence[ObjectId], kit: Kit
 ) -> Mapping[ObjectId, ObjectHealth] | None:
     """None when a newer commit arrived first."""
     seconds = kit.application.verify_timeout.total_seconds()
     waiting = asyncio.ensure_future(
         kit.watchman.until_healthy(kit.lane.application, ids, kit.cluster, seconds)
     )
-    newer = asyncio.ensure_future(kit.memory.newer.wait())
+    newer = asyncio.ensure_future(_newer(record, kit))
     try:
         await asyncio.wait({waiting, newer}, return_when=asyncio.FIRST_COMPLETED)
         return waiting.result() if waiting.done() else None
@@ -66,6 +66,21 @@ async def _until_healthy(
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+
+async def _newer(record: ChangeRecord, kit: Kit) -> None:
+    """Returns when the source wants something else of this lane than what was just applied."""
+    lane = await kit.ledger.read(lambda reading: reading.lane(kit.lane))
+    live = record.change.after
+    if record.change.cause is Cause.DRIFT:
+        live = lane.delivered.closure if lane.delivered else live
+    while True:
+        await kit.memory.newer.wait()
+        kit.memory.newer.clear()
+        facts = await kit.cluster.facts()
+        rendered = await kit.renders.of(kit.application, kit.newest(), facts, gone=True)
+        if rendered.closure.digest != live:
+            return
 
 
 def _describe(poor: Mapping[ObjectId, ObjectHealth]) -> str:

@@ -90,7 +90,7 @@ async def _wish(kit: Kit, lane: LaneRecord, rendered: Rendered) -> Wish | None:
             return None
     if kit.application.drift is DriftPolicy.IGNORE or (lane.hold and lane.hold.failed):
         return None
-    drift = await drift_of(kit)
+    drift = await drift_of(kit, rendered.desired)
     if drift is None or _holds(lane.drift_hold, drift):
         return None
     return Wish(drift, Cause.DRIFT, delivered.revision)
@@ -108,7 +108,7 @@ async def _lift_outdated_holds(
         events.append(HoldLifted(kit.lane, "the source moved"))
     if lane.drift_hold and wish is not None and wish.cause is Cause.DRIFT:
         events.append(HoldLifted(kit.lane, "the drift is another one", drift=True))
-    elif lane.drift_hold and wish is None and await drift_of(kit) is None:
+    elif lane.drift_hold and wish is None and await drift_of(kit, rendered.desired) is None:
         events.append(HoldLifted(kit.lane, "the drift is gone", drift=True))
     if events:
         await kit.ledger.append(*events)

@@ -1,0 +1,187 @@
+"""kill -9 anywhere, then start again: nothing unapproved is applied, nothing approved is lost.
+
+The controller is a process of its own here and ends itself with SIGKILL when the named step begins
+(``GITOPS_KILL_AT``). What happened is judged by the API server's own audit log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gitops.web.client import Address, Api
+from gitops.web.serve import somebody_listens
+from tests.e2e.rig import Rig, config_map
+
+pytestmark = pytest.mark.e2e
+
+BEFORE_THE_ANSWER = ["render", "check", "plan", "ask"]
+AFTER_THE_ANSWER = ["claim", "claimed", "executed", "verify"]
+
+
+class Process:
+    """``gitops run`` as a person would start it."""
+
+    def __init__(self, rig: Rig, kill_at: str = "") -> None:
+        self.rig = rig
+        with (rig.folder / "controller.log").open("ab") as log:
+            self.child = subprocess.Popen(
+                [sys.executable, "-m", "gitops.cli", "--config", str(rig.save()), "run"],
+                env={**os.environ, "GITOPS_KILL_AT": kill_at},
+                stdout=log,
+                stderr=log,
+            )
+
+    @property
+    def socket(self) -> Path:
+        return self.rig.folder / "state" / "api.sock"
+
+    def api(self, token: str = "") -> Api:
+        return Api(Address(self.socket, token=token))
+
+    def until(self, holds: Callable[[Api], Any], token: str = "", seconds: float = 40) -> Any:
+        end = time.monotonic() + seconds
+        last: Exception | None = None
+        while time.monotonic() < end:
+            assert self.child.poll() is None, f"it ended early: {last}"
+            if not somebody_listens(self.socket):
+                time.sleep(0.02)
+                continue
+            try:
+                with self.api(token) as api:
+                    if found := holds(api):
+                        return found
+            except Exception as error:
+                last = error
+            time.sleep(0.05)
+        raise AssertionError(f"waited {seconds} s: {last}")
+
+    def wait_killed(self) -> None:
+        assert self.child.wait(40) == -signal.SIGKILL
+
+    def stop(self) -> None:
+        self.child.send_signal(signal.SIGTERM)
+        assert self.child.wait(20) == 0
+
+
+def request(api: Api) -> Any:
+    found = api.get("status")["requests"]
+    return found[0] if found else None
+
+
+def token(process: Process, person: str) -> str:
+    made = process.until(lambda api: api.post("tokens", body={"person": person}))
+    return str(made["token"])
+
+
+def approve(process: Process, secret: str) -> None:
+    asked = process.until(request)
+    with process.api(secret) as api:
+        body = {"root": asked["root"], "decision": "approve", "via": "cli"}
+        api.post("requests", asked["id"], "answer", body=body)
+
+
+def delivered(api: Api) -> Any:
+    states = [d["state"] for d in api.get("deliveries")["deliveries"]]
+    return states if states and states[0] == "healthy" else None
+
+
+def writes(rig: Rig) -> list[str]:
+    """Every write to the test's objects that the API server accepted, dry-runs left out."""
+    found = []
+    for line in Path(rig.sandbox.audit_log).read_text().splitlines():
+        event = json.loads(line)
+        about = event.get("objectRef") or {}
+        if about.get("namespace") != rig.namespace or about.get("resource") != "configmaps":
+            continue
+        if event["verb"] not in ("create", "patch", "update", "delete"):
+            continue
+        if event["stage"] != "ResponseComplete" or "dryRun=All" in event["requestURI"]:
+            continue
+        if event["responseStatus"]["code"] < 300 and about.get("name") != "kube-root-ca.crt":
+            found.append(f"{event['verb']} {about.get('name')} {event['responseStatus']['code']}")
+    return found
+
+
+@pytest.mark.parametrize("step", BEFORE_THE_ANSWER)
+def test_killed_before_the_question_it_is_asked_once_after_the_restart(rig: Rig, step: str) -> None:
+    rig.write("app/a.yaml", config_map("a", v="1"))
+    rig.commit()
+    Process(rig, step).wait_killed()
+    process = Process(rig)
+    secret = token(process, "bob")
+    process.until(request)
+    assert writes(rig) == []
+    approve(process, secret)
+    process.until(delivered)
+    process.stop()
+    assert rig.data("a") == {"v": "1"}
+    assert writes(rig) == ["patch a 201"]
+
+
+@pytest.mark.parametrize("step", AFTER_THE_ANSWER)
+def test_killed_after_the_answer_it_is_carried_out_once_after_the_restart(
+    rig: Rig, step: str
+) -> None:
+    rig.write("app/a.yaml", config_map("a", v="1"))
+    rig.write("app/b.yaml", config_map("b", v="1"))
+    rig.commit()
+    process = Process(rig, step)
+    secret = token(process, "bob")
+    approve(process, secret)
+    process.wait_killed()
+    process = Process(rig)
+    process.until(delivered)
+    process.stop()
+    assert rig.data("a") == {"v": "1"}
+    assert rig.data("b") == {"v": "1"}
+    assert sorted(w for w in writes(rig) if w.endswith("201")) == ["patch a 201", "patch b 201"]
+    assert sorted(set(writes(rig)) - {"patch a 201", "patch b 201"}) == []
+
+
+def test_killed_in_the_middle_of_apply_the_rest_is_applied_and_nothing_twice(rig: Rig) -> None:
+    names = [f"m{number:03}" for number in range(60)]
+    for name in names:
+        rig.write(f"app/{name}.yaml", config_map(name, v="1"))
+    rig.commit()
+    process = Process(rig)
+    secret = token(process, "bob")
+    approve(process, secret)
+    end = time.monotonic() + 20
+    while len(writes(rig)) < 5 and time.monotonic() < end:
+        time.sleep(0.005)
+    process.child.kill()
+    process.wait_killed()
+    at_the_kill = len(writes(rig))
+    process = Process(rig)
+    process.until(delivered)
+    process.stop()
+    assert at_the_kill >= 5
+    created = [w for w in writes(rig) if w.endswith("201")]
+    assert sorted(created) == [f"patch {name} 201" for name in names]
+
+
+def test_a_second_controller_waits_for_the_first_one_s_lease(rig: Rig) -> None:
+    rig.write("app/a.yaml", config_map("a", v="1"))
+    rig.commit()
+    first = Process(rig)
+    first.until(request)
+    second = subprocess.run(
+        [sys.executable, "-m", "gitops.cli", "--config", str(rig.save()), "run"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert second.returncode == 1
+    assert "another controller already listens" in second.stderr
+    first.stop()
