@@ -1,0 +1,178 @@
+"""``gitops demo`` as a user meets it: a process of its own, with or without a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gitops.demo.stage import TOOLS
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("sandboxes")]
+
+COMMAND = [sys.executable, "-m", "gitops.cli", "demo"]
+LONGEST = 240.0
+
+
+@pytest.fixture
+def place(tmp_path: Path, tools: Any) -> Path:
+    """A folder to run in, with a state folder of its own; the tools stay shared."""
+    for name in TOOLS:
+        tools.path(name)
+    return tmp_path
+
+
+def environment(place: Path) -> dict[str, str]:
+    keep = {k: v for k, v in os.environ.items() if not k.startswith("GITOPS_")}
+    return {**keep, "XDG_STATE_HOME": str(place / "xdg"), "TMPDIR": str(place), "NO_COLOR": "1"}
+
+
+def left_running(place: Path) -> list[str]:
+    """Command lines of processes that belong to what ran in that folder."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = file.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            continue
+        if str(place) in line and int(file.parent.name) != os.getpid():
+            found.append(line)
+    return found
+
+
+def run(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=place,
+        env=environment(place),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LONGEST,
+    )
+
+
+def test_unattended_it_proves_every_step_and_leaves_nothing_behind(place: Path) -> None:
+    done = run(place, "--yes", "--output", "json")
+    assert done.returncode == 0, done.stderr
+    for told in (
+        "ada is an author of this change: somebody else has to approve",
+        "still nothing is applied",
+        "spec.replicas: 2 → 3",
+        "spec.replicas: 0 → 2",
+    ):
+        assert told in done.stderr
+    assert "\x1b" not in done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["proofs"] > 10
+    assert {one["what"] for one in summary["times"] if one["seconds"] > 0} >= {
+        "push → question (3 applications)",
+        "approved → all healthy",
+        "hand edit → noticed and asked",
+    }
+    assert left_running(place) == []
+    assert not list(place.glob("gitops-demo-*"))
+
+
+def test_all_the_way_at_a_terminal_it_ends_with_its_times(place: Path) -> None:
+    code, said = at_a_terminal(place, answer=b"y\ny\ny\n")
+    assert code == 0, said
+    assert "hand edit → noticed and asked" in said.partition("Summary")[2]
+    assert "facts confirmed by the API server itself" in said
+
+
+def test_a_no_at_the_terminal_applies_nothing_and_is_told(place: Path) -> None:
+    code, said = at_a_terminal(place, answer=b"n\n")
+    assert code == 1, said
+    assert "denied, and nothing of it was applied" in said
+    assert left_running(place) == []
+
+
+def test_ctrl_c_at_the_question_ends_everything(place: Path) -> None:
+    code, said = at_a_terminal(place, answer=b"\x03")
+    assert code == 130, said
+    assert left_running(place) == []
+    assert not list(place.glob("gitops-demo-*"))
+
+
+def test_killed_outright_it_leaves_no_process_either(place: Path) -> None:
+    process, terminal = start_at_a_terminal(place)
+    until_asked(terminal)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    os.close(terminal)
+    deadline = time.monotonic() + 30
+    while left := left_running(place):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def test_a_folder_with_something_in_it_is_left_alone(place: Path) -> None:
+    mine = place / "mine"
+    mine.mkdir()
+    (mine / "letter.txt").write_text("dear grace")
+    done = run(place, "--yes", "--dir", str(mine))
+    assert done.returncode == 1
+    assert "not empty" in done.stderr
+    assert (mine / "letter.txt").read_text() == "dear grace"
+
+
+def start_at_a_terminal(place: Path) -> tuple[subprocess.Popen[bytes], int]:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        COMMAND,
+        cwd=place,
+        env={**environment(place), "TERM": "xterm"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        # ctrl-C reaches whoever the terminal controls.
+        preexec_fn=_take_terminal,  # noqa: PLW1509 - nothing else runs here
+    )
+    os.close(theirs)
+    return process, ours
+
+
+def _take_terminal() -> None:
+    import fcntl
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def until_asked(terminal: int) -> str:
+    """What was said up to the question."""
+    said = b""
+    deadline = time.monotonic() + LONGEST
+    while b"[y/N]" not in said:
+        assert time.monotonic() < deadline, said
+        if select.select([terminal], [], [], 1.0)[0]:
+            said += os.read(terminal, 65536)
+    return said.decode("utf-8", "replace")
+
+
+def at_a_terminal(place: Path, *, answer: bytes) -> tuple[int, str]:
+    process, terminal = start_at_a_terminal(place)
+    said = until_asked(terminal)
+    os.write(terminal, answer)
+    while True:
+        try:
+            part = os.read(terminal, 65536)
+        except OSError:  # the other end is closed (pty(7))
+            break
+        if not part:
+            break
+        said += part.decode("utf-8", "replace")
+    os.close(terminal)
+    return process.wait(LONGEST), said
