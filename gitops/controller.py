@@ -17,6 +17,7 @@ from gitops.engine.desk import Desk
 from gitops.engine.keeper import LeaseKeeper
 from gitops.engine.lanes import Lanes
 from gitops.engine.ledger import Ledger
+from gitops.engine.reach import keep_reaching
 from gitops.engine.renders import Renders
 from gitops.engine.roster import Roster
 from gitops.engine.watches import SourceWatch
@@ -116,6 +117,7 @@ class Controller:
             self.roster.recall(await self.ledger.read(lambda reading: reading.lanes()))
             self._start("lease", self.parts.keeper.keep())
             self._start("expiry", self._expire())
+            self._start("reach", keep_reaching(self.clusters, self.lanes))
             await self._adjust()
             self.ready.set()
             await self._until_a_task_fails()
@@ -301,16 +303,18 @@ class Controller:
         memory.suspects.add(id)
         ours = memory.applied.get(id) if memory.applied is not None else None
         planned = memory.touched.get(id) if memory.drawn is not None else None
-        if planned is not None and digest(body, mask_from_bytes(planned.mask), digester) not in (
-            planned.before,
-            planned.after,
-        ):
+        if planned is not None:
+            now = digest(body, mask_from_bytes(planned.mask), digester)
+            if now == planned.before:
+                return
             memory.drawn = None
-            self.lanes.offer(lane, after=DRIFT_SETTLES)
-        elif ours is not None and (
-            body is None or digest(body, owned(body), digester) != ours.projection
+        elif ours is None or not (
+            id in memory.drifted
+            or body is None
+            or digest(body, owned(body), digester) != ours.projection
         ):
-            self.lanes.offer(lane, after=DRIFT_SETTLES)
+            return
+        self.lanes.offer(lane, after=DRIFT_SETTLES)
 
     # --- looking without a controller running (``gitops plan``) --------------------------------
 

@@ -17,7 +17,7 @@ from gitops.model.events import ApplyFinished, ChangeClosed, Claimed, Event, Not
 from gitops.model.ids import Digest
 from gitops.model.sealed import SealedSet
 from gitops.ports import Executed, Transaction
-from gitops.steps.drift import applied_of, follow
+from gitops.steps.drift import applied_of
 from gitops.steps.kit import Kit
 from gitops.steps.values import Applied, Asked, Sketch
 
@@ -68,7 +68,6 @@ async def execute(record: ChangeRecord, sealed: SealedSet, kit: Kit) -> Applied:
     if executed.failed:
         return await _partly(record, executed, kit)
     await _conclude(executed, kit, ApplyFinished(record.change.id, _summary(executed)))
-    await follow(kit, (write.id for write in sealed.writes))
     return Applied(record, ChangeState.VERIFYING, sealed)
 
 

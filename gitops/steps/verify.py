@@ -42,11 +42,13 @@ async def verify(applied: Applied, kit: Kit) -> Outcome:
 
 
 async def _ids(applied: Applied, kit: Kit) -> Sequence[ObjectId]:
+    """What to wait for, with a watch on each of its kinds."""
     if applied.whole or applied.sealed is None:
         ids = list(await applied_of(kit))
-        await follow(kit, ids)
-        return ids
-    return [w.id for w in applied.sealed.writes if w.action is not Action.DELETE]
+    else:
+        ids = [w.id for w in applied.sealed.writes if w.action is not Action.DELETE]
+    await follow(kit, ids)
+    return ids
 
 
 async def _until_healthy(
