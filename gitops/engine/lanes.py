@@ -75,6 +75,14 @@ class Lanes:
         state = self._lanes.get(lane)
         return state.trouble if state else None
 
+    def waiting(self) -> list[tuple[LaneId, Trouble]]:
+        """Lanes that will try again by themselves, and why their last try ended early."""
+        return [
+            (lane, state.trouble)
+            for lane, state in self._lanes.items()
+            if state.task is None and state.trouble and state.trouble.retry_at is not None
+        ]
+
     def busy(self, lane: LaneId) -> bool:
         state = self._lanes.get(lane)
         return state is not None and state.task is not None
