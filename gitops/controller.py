@@ -18,7 +18,6 @@ from gitops.engine.keeper import LeaseKeeper
 from gitops.engine.lanes import Lanes
 from gitops.engine.ledger import Ledger
 from gitops.engine.reach import keep_reaching
-from gitops.engine.reach import keep_reaching
 from gitops.engine.renders import Renders
 from gitops.engine.roster import Roster
 from gitops.engine.watches import SourceWatch
@@ -118,7 +117,6 @@ class Controller:
             self.roster.recall(await self.ledger.read(lambda reading: reading.lanes()))
             self._start("lease", self.parts.keeper.keep())
             self._start("expiry", self._expire())
-            self._start("reach", keep_reaching(self.clusters, self.lanes))
             self._start("reach", keep_reaching(self.clusters, self.lanes))
             await self._adjust()
             self.ready.set()
