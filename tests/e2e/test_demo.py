@@ -105,6 +105,21 @@ def test_ctrl_c_at_the_question_ends_everything(place: Path) -> None:
     assert not list(place.glob("gitops-demo-*"))
 
 
+def test_a_step_that_cannot_be_proven_is_named_with_its_logs(place: Path) -> None:
+    process, terminal = start_at_a_terminal(place)
+    said = until_asked(terminal)
+    (file,) = place.glob("gitops-demo-*/controller.pid")
+    os.kill(int(file.read_text()), signal.SIGKILL)
+    os.write(terminal, b"y\n")
+    said += until_closed(terminal)
+    assert process.wait(LONGEST) == 1
+    assert "“Grace looks, and answers” was not proven" in said
+    assert f"the logs are in {file.parent}/logs" in said
+    assert (file.parent / "logs" / "controller.log").read_text()
+    assert list((file.parent / "logs" / "sandbox").iterdir())
+    assert left_running(place) == []
+
+
 def test_killed_outright_it_leaves_no_process_either(place: Path) -> None:
     process, terminal = start_at_a_terminal(place)
     until_asked(terminal)
@@ -166,6 +181,13 @@ def at_a_terminal(place: Path, *, answer: bytes) -> tuple[int, str]:
     process, terminal = start_at_a_terminal(place)
     said = until_asked(terminal)
     os.write(terminal, answer)
+    said += until_closed(terminal)
+    return process.wait(LONGEST), said
+
+
+def until_closed(terminal: int) -> str:
+    """What is said from here to the end."""
+    said = b""
     while True:
         try:
             part = os.read(terminal, 65536)
@@ -173,6 +195,6 @@ def at_a_terminal(place: Path, *, answer: bytes) -> tuple[int, str]:
             break
         if not part:
             break
-        said += part.decode("utf-8", "replace")
+        said += part
     os.close(terminal)
-    return process.wait(LONGEST), said
+    return said.decode("utf-8", "replace")
