@@ -7,12 +7,14 @@ and must never be logged or stored outside the vault.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
+from gitops.model.manifest import ObjectId
 from gitops.model.sealed import SealedSet
 from gitops.records import Unreadable, dumps, loads
 
-FORMAT = 1
+FORMAT = 2
 """Rises when the bytes change meaning: a set of another format is void and asked again."""
 
 
@@ -20,11 +22,19 @@ FORMAT = 1
 class _Envelope:
     format: int
     set: SealedSet
+    """Without its inventory."""
+    inventory: str
+    """One identity a line, parts between tabs: thousands of them go out with every change, and no
+    name of Kubernetes holds either character."""
 
 
 def encode(sealed: SealedSet) -> bytes:
     """Canonical JSON (ASCII, sorted keys, bytes as base64) with its format number."""
-    return dumps(_Envelope, _Envelope(FORMAT, sealed)).encode("ascii")
+    lines = "\n".join(
+        f"{id.group}\t{id.kind}\t{id.namespace}\t{id.name}" for id in sealed.inventory
+    )
+    bare = replace(sealed, inventory=())
+    return dumps(_Envelope, _Envelope(FORMAT, bare, lines)).encode("ascii")
 
 
 def decode(content: bytes) -> SealedSet:
@@ -36,4 +46,12 @@ def decode(content: bytes) -> SealedSet:
     envelope = loads(_Envelope, content)
     if envelope.format != FORMAT:
         raise Unreadable(f"a sealed set of format {envelope.format}; this version reads {FORMAT}")
-    return envelope.set
+    return replace(envelope.set, inventory=tuple(_identities(envelope.inventory)))
+
+
+def _identities(text: str) -> Iterator[ObjectId]:
+    for line in text.splitlines():
+        parts = line.split("\t")
+        if len(parts) != 4:
+            raise Unreadable("a sealed set whose inventory is damaged")
+        yield ObjectId(*parts)

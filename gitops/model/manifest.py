@@ -6,7 +6,7 @@ approval and apply parses and writes it again, which is what makes "byte for byt
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gitops.model.ids import Digest
 from gitops.model.source import Closure
@@ -24,6 +24,15 @@ class ObjectId:
     kind: str
     namespace: str
     name: str
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Looked up many times a pass, in dictionaries of every object an application has.
+        ours = hash((self.group, self.kind, self.namespace, self.name))
+        object.__setattr__(self, "_hash", ours)
+
+    def __hash__(self) -> int:
+        return self._hash
 
     def __str__(self) -> str:
         kind = f"{self.kind}.{self.group}" if self.group else self.kind
