@@ -72,7 +72,14 @@ def folder_for(wanted: Path | None) -> Path:
             place=str(folder),
             hint="choose a shorter --dir",
         )
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as problem:
+        raise ConfigError(
+            f"the folder cannot be made: {problem.strerror}",
+            place=str(folder),
+            hint="choose another --dir",
+        ) from problem
     return folder
 
 

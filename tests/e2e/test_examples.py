@@ -54,7 +54,7 @@ class Example:
 
     def ready(self, cluster: str, namespace: str, name: str) -> int:
         """Ready replicas of a Deployment we own, as the server has it; -1 if there is none."""
-        argv = [
+        argv: list[str | Path] = [
             *(self.kubectl, "--kubeconfig", self.clusters[cluster].kubeconfig),
             *("--namespace", namespace, "get", "deployments", f"--selector={OWNER_LABEL}"),
             *("--output", "json"),
