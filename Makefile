@@ -38,8 +38,10 @@ tools: venv ## Find or build the tools (minutes the first time, then cached)
 	@$(BIN)/gitops sandbox tools >/dev/null
 
 # The fast ones first: a slip shows within seconds. Tests that share something heavy are grouped.
+TESTS := tests/unit/ $(filter-out tests/unit/ tests/__pycache__/,$(wildcard tests/*/))
+
 test: venv tools ## Every test, on real parts
-	@$(BIN)/python -m pytest -n auto --dist loadgroup tests/unit tests $(TESTARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadgroup $(TESTS) $(TESTARGS)
 
 unit: venv ## The fast tests alone
 	@$(BIN)/python -m pytest -q -n auto tests/unit $(TESTARGS)

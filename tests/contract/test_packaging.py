@@ -110,6 +110,15 @@ def test_a_bare_make_names_every_target_it_documents() -> None:
     assert [line.split()[0] for line in said.splitlines()] == documented
 
 
+def test_every_step_of_the_image_is_a_target_of_the_makefile() -> None:
+    text = (_HERE / "Dockerfile").read_text().replace("\\\n", "")
+    steps = [line.removeprefix("RUN ") for line in text.splitlines() if line.startswith("RUN ")]
+    own = [step for step in steps if not step.startswith("apt-get update")]
+    assert [step.split()[:2] for step in own] == [["make", "binaries"], ["make", "install"]]
+    assert re.search(r"^USER (\S+)$", text, re.MULTILINE)[1] == "65532:65532"  # type: ignore[index]
+    assert "HEALTHCHECK" in text
+
+
 def test_a_skip_nobody_agreed_to_fails_the_run(tmp_path: Path) -> None:
     report, allowed = tmp_path / "tests.xml", tmp_path / "allowed"
     report.write_text(
