@@ -29,7 +29,7 @@ from gitops.sandbox.recipes import CONTROL_PLANE
 from tests.e2e import rig as rig_module
 from tests.e2e.rig import Rig, config_map
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("sandboxes")]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("in-cluster")]
 
 EXAMPLE = Path(__file__).parents[2] / "examples/kubernetes"
 NAMESPACE, NAME = "gitops-system", "gitops-controller"
