@@ -16,6 +16,7 @@ from typing import Any
 from gitops.clock import SystemClock
 from gitops.config.discover import discover
 from gitops.controller import Controller, Parts
+from gitops.engine.announcements import Announcer
 from gitops.engine.desk import Desk, RefusingDesk
 from gitops.engine.keeper import LeaseKeeper
 from gitops.engine.ledger import Ledger
@@ -23,10 +24,10 @@ from gitops.engine.renders import Renders
 from gitops.engine.roster import Roster
 from gitops.jsonable import to_json
 from gitops.masking import Masker
-from gitops.model.fleet import ApplicationSpec, ClusterSpec, Fleet, SourceSpec
+from gitops.model.fleet import ApplicationSpec, ClusterSpec, Fleet, NotifierSpec, SourceSpec
 from gitops.model.ids import Digest, TargetName
 from gitops.plugins import Role, Services, plugins
-from gitops.ports import Clock, Cluster, Renderer, Snapshot, Source
+from gitops.ports import Clock, Cluster, Notifier, Renderer, Snapshot, Source
 from gitops.sealing import decode, encode
 from gitops.secrets import read_secret
 from gitops.steps.values import Checker
@@ -103,6 +104,23 @@ def source_builder(services: Services) -> Callable[[SourceSpec], Source]:
     return build
 
 
+def notifiers_of(roster: Roster, services: Services) -> Callable[[], Mapping[str, Notifier]]:
+    """Built anew when the fleet file changes."""
+    built: dict[tuple[NotifierSpec, ...], Mapping[str, Notifier]] = {}
+
+    def current() -> Mapping[str, Notifier]:
+        specs = roster.fleet.notifiers
+        if specs not in built:
+            built.clear()
+            known = plugins(Role.NOTIFIER)
+            built[specs] = {
+                spec.name: known[spec.kind].build(spec.options, services) for spec in specs
+            }
+        return built[specs]
+
+    return current
+
+
 def connector(clock: Clock) -> Callable[[ClusterSpec], Awaitable[Cluster]]:
     async def connect(spec: ClusterSpec) -> Cluster:
         from gitops.kube.cluster import connect as reach
@@ -147,11 +165,11 @@ def assemble(fleet: Fleet, clock: Clock | None = None) -> Running:
     keyring = keyring_of(fleet)
     password = read_secret(fleet.store.password) if fleet.store.password else None
     store = open_store(fleet.store, fleet.state_dir, clock, password)
-    ledger = Ledger(store)
+    roster = Roster(fleet, discover)
+    ledger = Ledger(store, listening=Announcer(lambda: roster.fleet, clock).listening)
     services = services_of(fleet, keyring, clock)
     vault = FolderVault(fleet.vault.folder or fleet.state_dir / "vault", keyring)
     keeper = LeaseKeeper(store.leases, ledger, this_process(), clock)
-    roster = Roster(fleet, discover)
     desk = Desk(lambda: roster.fleet, roster.spec, clock)
     parts = _parts(roster, ledger, keeper, vault, keyring, services, clock)
     return Running(Controller(roster, desk, parts), store.close)
@@ -205,6 +223,7 @@ def _parts(
         watchman=planner,
         tools=f"planner {ManifestPlanner.version}",
         build_source=source_builder(services),
+        notifiers=notifiers_of(roster, services),
         connect=connector(clock),
         clock=clock,
         mask=masker.text,

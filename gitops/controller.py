@@ -10,9 +10,11 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
+from gitops.engine.announcements import Sender
 from gitops.engine.desk import Desk
 from gitops.engine.keeper import LeaseKeeper
 from gitops.engine.lanes import Lanes
@@ -43,6 +45,7 @@ from gitops.ports import (
     Clock,
     Cluster,
     Digester,
+    Notifier,
     Planner,
     Snapshot,
     Source,
@@ -60,6 +63,7 @@ _log = structlog.get_logger(__name__)
 DRIFT_SETTLES = 1.0
 """Seconds a drifted lane is left alone, so that one edit in several writes is one drift."""
 EXPIRY_EVERY = 5.0
+RESTART_AFTER = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,8 @@ class Parts:
     tools: str
     build_source: Callable[[SourceSpec], Source]
     connect: Callable[[ClusterSpec], Awaitable[Cluster]]
+    notifiers: Callable[[], Mapping[str, Notifier]]
+    """Those of the fleet file in force, by their name in it."""
     clock: Clock
     mask: Callable[[str], str]
     """Takes every secret value met so far out of a text: for the log and other sinks."""
@@ -99,6 +105,7 @@ class Controller:
         self._connecting: dict[TargetName, asyncio.Lock] = {}
         self._memories: dict[LaneId, Memory] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._sender = Sender(parts.ledger, parts.notifiers, parts.clock)
 
     @property
     def fleet(self) -> Fleet:
@@ -115,22 +122,27 @@ class Controller:
         await self.parts.keeper.acquire()
         try:
             self.roster.recall(await self.ledger.read(lambda reading: reading.lanes()))
-            self._start("lease", self.parts.keeper.keep())
-            self._start("expiry", self._expire())
-            self._start("reach", keep_reaching(self.clusters, self.lanes))
+            self._start("expiry", self._expire)
+            self._start("reach", lambda: keep_reaching(self.clusters, self.lanes))
+            self._start("outbox", self._sender.run)
             await self._adjust()
             self.ready.set()
-            await self._until_a_task_fails()
+            await self.parts.keeper.keep()
         finally:
             await self._stop()
 
-    def _start(self, name: str, work: Awaitable[None]) -> None:
-        self._tasks[name] = asyncio.ensure_future(work)
+    def _start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Has ``work`` done for as long as the controller lives. A defect in it is logged and it
+        is begun again: a source nobody looks at any more would be a stuck source."""
+        self._tasks[name] = asyncio.ensure_future(self._again_and_again(name, work))
 
-    async def _until_a_task_fails(self) -> None:
-        lease = self._tasks["lease"]
-        await asyncio.wait({lease})
-        lease.result()
+    async def _again_and_again(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except Exception:
+                _log.exception("task.defect", task=name)
+            await asyncio.sleep(RESTART_AFTER)
 
     async def _stop(self) -> None:
         self.ready.clear()
@@ -167,7 +179,7 @@ class Controller:
                 source = self.parts.build_source(spec)
                 watch = SourceWatch(spec, source, self.ledger, self.parts.clock, self._moved)
                 self.watches[name] = watch
-                self._start(f"source {name}", watch.run())
+                self._start(f"source {name}", watch.run)
             elif (snapshot := self.watches[name].snapshot) is not None:
                 await self._moved(snapshot)
 
@@ -265,7 +277,7 @@ class Controller:
             if spec.name not in self.clusters:
                 cluster = await self.parts.connect(spec)
                 self.clusters[spec.name] = cluster
-                self._start(f"cluster {spec.name}", self._listen(spec.name, cluster))
+                self._start(f"cluster {spec.name}", partial(self._listen, spec.name, cluster))
             return self.clusters[spec.name]
 
     async def _disconnect(self, name: TargetName) -> None:

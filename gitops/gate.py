@@ -91,7 +91,9 @@ def electorate(policy: ApprovalPolicy, authorship: Authorship, people: People) -
         else:
             refusals[name] = ruling.reason
     needed = policy.quorum if authors.known else max(policy.quorum, 2)
-    note = f"authorship is {authorship.grade.value}"
+    note = "nobody is the author"
+    if authors.persons or authorship.signatures or not authors.known:
+        note = f"authorship is {authorship.grade.value}"
     if not authors.known:
         note += f"; {authors.why}: two different people have to approve"
     return Electorate(tuple(sorted(eligible)), needed, refusals, note)

@@ -33,7 +33,6 @@ from gitops.model.events import (
     ChangePlanned,
     MemberAsked,
     MemberDecided,
-    Notice,
     RequestOpened,
 )
 from gitops.model.fleet import ApplicationSpec, DriftPolicy, Fleet
@@ -44,7 +43,6 @@ from gitops.model.ids import (
     PersonName,
     RequestId,
     combine,
-    short,
 )
 from gitops.model.plan import Plan, SealParts
 from gitops.ports import Clock, Reading, Transaction
@@ -131,7 +129,6 @@ class Desk:
         self._leave(tx, record, reason)
         if record.state is not ChangeState.BLOCKED or record.reason != reason:
             tx.append(ChangeBlocked(record.change.id, reason))
-            self._notify(tx, "blocked", record, {"reason": reason})
         return question.answered(AnswerKind.BLOCKED, reason=reason)
 
     def _only_reported(self, question: Question) -> bool:
@@ -173,7 +170,6 @@ class Desk:
         reason = ""
         if not group.possible:
             reason = gate.nobody_can(group, question.application.approval, self._fleet().people)
-        self._notify(tx, "asked", record, {"request": request_id, "moved": moved, "note": reason})
         return question.answered(AnswerKind.PENDING, request_id, reason=reason)
 
     def _request_of(self, tx: Reading, record: ChangeRecord) -> Request | None:
@@ -318,7 +314,6 @@ class Desk:
         tx.append(
             MemberDecided(request.id, member.change, MemberState.APPROVED, tuple(sorted(yes)))
         )
-        self._notify(tx, "approved", record, {"request": request.id, "by": sorted(yes)})
         return True
 
     # --- endings ------------------------------------------------------------------------------
@@ -351,24 +346,12 @@ class Desk:
         ended = ChangeState.DENIED if state is MemberState.DENIED else ChangeState.EXPIRED
         hold = Hold(member.plan, record.change.after, why)
         tx.append(ChangeClosed(record.change.id, ended, why, hold=hold))
-        self._notify(tx, ended.value, record, {"request": request, "reason": why})
 
     def _leave(self, tx: Transaction, record: ChangeRecord, why: str) -> None:
         request = self._request_of(tx, record)
         member = _member(request, record.change.id)
         if request and member and member.state is MemberState.ASKING:
             tx.append(MemberDecided(request.id, record.change.id, MemberState.LEFT, reason=why))
-
-    def _notify(
-        self, tx: Transaction, kind: str, record: ChangeRecord, payload: Mapping[str, object]
-    ) -> None:
-        for notifier in self._fleet().notifiers:
-            created = self._clock.now()
-            identity = combine(notifier.name, kind, record.change.id, str(created))
-            body = {"lane": str(record.change.lane), **payload}
-            tx.enqueue(
-                Notice(short(identity, 24), notifier.name, kind, record.change.id, body, created)
-            )
 
 
 class RefusingDesk(Desk):

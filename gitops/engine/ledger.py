@@ -5,6 +5,7 @@ A thin pairing of a store and the present lease epoch, so that no caller can for
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -18,16 +19,28 @@ T = TypeVar("T")
 class Ledger:
     """Reads and writes under one lease. ``epoch`` is set and cleared by the lease keeper."""
 
-    def __init__(self, store: Store, epoch: Epoch | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        epoch: Epoch | None = None,
+        listening: Callable[[Transaction], Transaction] = lambda tx: tx,
+    ) -> None:
+        """``listening`` gives back the transaction that ``work`` is to see: who announces events
+        hears of them there."""
         self._store = store
+        self._listening = listening
         self.epoch = epoch
+        self.written = asyncio.Event()
+        """Set by every write; for whoever carries the outbox."""
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """One durable transaction. Raises StaleWrite without a lease or when a precondition of
         an event fails, StoreUnavailable when the database is away."""
         if self.epoch is None:
             raise StaleWrite("this controller holds no lease, so it may not write")
-        return await self._store.write(work, self.epoch)
+        done = await self._store.write(lambda tx: work(self._listening(tx)), self.epoch)
+        self.written.set()
+        return done
 
     async def append(self, *events: Event) -> None:
         def work(tx: Transaction) -> None:

@@ -56,6 +56,7 @@ async def watch(kit: Kit) -> ChangeRecord | None:
         await _put_aside(kit, current, "the source is back at what is delivered already")
         return None
     if current is not None and _same(current.change, wish):
+        _insist(kit, current)
         return current
     return await _open(kit, lane, current, wish)
 
@@ -72,6 +73,11 @@ def _insisted(kit: Kit, current: ChangeRecord, rendered: Rendered) -> bool:
     return (
         current.change.id == kit.memory.insisted and current.change.after == rendered.closure.digest
     )
+
+
+def _insist(kit: Kit, record: ChangeRecord) -> None:
+    if kit.memory.demanded:
+        kit.memory.demanded, kit.memory.insisted = "", record.change.id
 
 
 def _same(change: Change, wish: Wish) -> bool:
@@ -147,8 +153,7 @@ async def _open(
         return record
 
     record = await kit.ledger.write(work)
-    if kit.memory.demanded:
-        kit.memory.demanded, kit.memory.insisted = "", record.change.id
+    _insist(kit, record)
     if current is not None:
         await _discard(kit, current)
     return record
