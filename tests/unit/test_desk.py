@@ -1,0 +1,280 @@
+"""The desk: what is asked, whose answers count, and when they no longer do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from gitops.engine.desk import Desk, Question
+from gitops.engine.ledger import Ledger
+from gitops.errors import NotAllowed
+from gitops.model.approval import Answer, AnswerKind, Decision, MemberState, Request, RequestState
+from gitops.model.delivery import Cause, ChangeRecord, ChangeState
+from gitops.model.events import ChangeOpened
+from gitops.model.finding import Finding, Severity
+from gitops.model.fleet import (
+    ApplicationSpec,
+    ApprovalPolicy,
+    AutoApprove,
+    DriftPolicy,
+    Fleet,
+    People,
+    Person,
+)
+from gitops.model.ids import ApplicationName, Digest, PersonName, SourceName, TargetName, combine
+from gitops.model.plan import Plan, SealParts
+from gitops.store import open_memory_store
+from tests.contract.store_story import Clock, change_of, lane, plan_of
+
+PEOPLE = People(
+    {
+        PersonName(n): Person(PersonName(n), (f"{n}@example.org",))
+        for n in ("ada", "bob", "cyd", "dan")
+    }
+)
+NOTHING = combine("")
+
+
+@dataclass
+class Office:
+    """A desk on a store of its own, and one application whose rules the test sets."""
+
+    ledger: Ledger
+    clock: Clock
+    spec: ApplicationSpec
+    people: People = PEOPLE
+
+    def __post_init__(self) -> None:
+        self.desk = Desk(self.fleet, self.spec_of, self.clock)
+
+    def fleet(self) -> Fleet:
+        return Fleet(Path("gitops.yaml"), Path("state"), people=self.people)
+
+    def spec_of(self, name: ApplicationName) -> ApplicationSpec | None:
+        return replace(self.spec, name=name) if name.startswith("shop") else None
+
+    def policy(self, policy: ApprovalPolicy) -> None:
+        self.spec = replace(self.spec, approval=policy)
+
+    async def open(self, name: str = "shop", cause: Cause = Cause.COMMIT) -> ChangeRecord:
+        change = change_of(lane(name), cause=cause)
+        await self.ledger.append(ChangeOpened(change))
+        record = await self.ledger.read(lambda r: r.change(change.id))
+        assert record is not None
+        return record
+
+    async def ask(self, record: ChangeRecord, text: str = "p", plan: Plan | None = None) -> Answer:
+        plan = plan or plan_of(record.change, text)
+        parts = SealParts(record.change.after, NOTHING, plan.digest, "tools", "uid", NOTHING)
+        spec = self.spec_of(record.change.lane.application)
+        assert spec is not None
+        question = Question(record, spec, plan, parts, "a title", {})
+        return await self.ledger.write(lambda tx: self.desk.ask(tx, question))
+
+    async def request(self) -> Request:
+        (found,) = await self.ledger.read(lambda r: r.requests(open_only=False))
+        return found
+
+    async def answer(
+        self,
+        person: str,
+        decision: Decision = Decision.APPROVE,
+        root: Digest | None = None,
+        confirmation: str = "",
+    ) -> Sequence[ChangeRecord]:
+        """The changes it decided."""
+        request = await self.request()
+        _, decided = await self.ledger.write(
+            lambda tx: self.desk.answer(
+                tx,
+                request=request.id,
+                root=root or request.root,
+                person=PersonName(person),
+                decision=decision,
+                reason="not now" if decision is Decision.DENY else "",
+                via="test",
+                confirmation=confirmation,
+            )
+        )
+        return decided
+
+    async def states(self) -> list[MemberState]:
+        return [member.state for member in (await self.request()).members]
+
+
+@pytest.fixture
+async def office() -> AsyncIterator[Office]:
+    clock = Clock()
+    store = open_memory_store(clock)
+    epoch = await store.leases.acquire("controller", "test", 1e6)
+    application = ApplicationSpec(ApplicationName("shop"), SourceName("config"), "app")
+    yield Office(Ledger(store, epoch), clock, replace(application, clusters=(TargetName("prod"),)))
+    store.close()
+
+
+async def test_one_question_is_one_row_however_often_it_is_asked(office: Office) -> None:
+    record = await office.open()
+    first = await office.ask(record)
+    again = await office.ask(record)
+    assert (first.kind, again.kind) == (AnswerKind.PENDING, AnswerKind.PENDING)
+    assert first.request == again.request
+    assert [record.change.id for record in await office.answer("bob")] == [record.change.id]
+    assert (await office.ask(record)).kind is AnswerKind.APPROVED
+
+
+async def test_a_quorum_is_of_different_people(office: Office) -> None:
+    office.policy(ApprovalPolicy(quorum=2))
+    record = await office.open()
+    await office.ask(record)
+    assert not await office.answer("bob")
+    with pytest.raises(NotAllowed, match="bob has approved this already"):
+        await office.answer("bob")
+    with pytest.raises(NotAllowed, match="ada is an author"):
+        await office.answer("ada")
+    assert await office.answer("cyd")
+    answer = await office.ask(record)
+    assert (answer.kind, answer.by) == (AnswerKind.APPROVED, ("bob", "cyd"))
+
+
+async def test_an_answer_dies_with_its_seal(office: Office) -> None:
+    office.policy(ApprovalPolicy(quorum=2))
+    record = await office.open()
+    await office.ask(record)
+    old = (await office.request()).root
+    await office.answer("bob")
+    await office.ask(record, "the plan moved")
+    request = await office.request()
+    assert request.root != old
+    assert request.members[0].moved
+    with pytest.raises(NotAllowed, match="changed since you looked"):
+        await office.answer("cyd", root=old)
+    assert not await office.answer("cyd"), "bob said yes to something else"
+    assert await office.answer("bob")
+
+
+async def test_a_yes_outlives_a_new_root_that_left_its_member_alone(office: Office) -> None:
+    office.policy(ApprovalPolicy(quorum=2))
+    shop, other = await office.open("shop"), await office.open("shop-b")
+    await office.ask(shop)
+    await office.answer("bob")
+    await office.ask(other)
+    decided = await office.answer("cyd")
+    assert [r.change.id for r in decided] == [shop.change.id], "bob's yes still counts for it"
+    assert sorted(await office.states()) == [MemberState.APPROVED, MemberState.ASKING]
+    assert [r.change.id for r in await office.answer("dan")] == [other.change.id]
+
+
+async def test_of_a_yes_and_a_no_the_first_to_be_recorded_stands(office: Office) -> None:
+    record = await office.open()
+    await office.ask(record)
+    await office.answer("bob", Decision.DENY)
+    with pytest.raises(NotAllowed, match="too late: bob denied it"):
+        await office.answer("cyd")
+    assert await office.states() == [MemberState.DENIED]
+    where = record.change.lane
+    held = await office.ledger.read(lambda r: r.lane(where))
+    assert held.hold is not None
+    assert "denied by bob: not now" in held.hold.why
+    assert (await office.ask(record)).kind is AnswerKind.SUPERSEDED
+
+
+async def test_an_author_may_take_the_change_back(office: Office) -> None:
+    await office.ask(await office.open())
+    assert await office.answer("ada", Decision.DENY)
+
+
+async def test_a_question_past_its_time_is_answered_by_nobody(office: Office) -> None:
+    record = await office.open()
+    await office.ask(record)
+    office.clock.time += 86_401
+    with pytest.raises(NotAllowed, match="has expired"):
+        await office.answer("bob")
+    ended = await office.ledger.write(office.desk.expire)
+    assert [r.change.id for r in ended] == [record.change.id]
+    assert (await office.request()).state is RequestState.CLOSED
+    with pytest.raises(NotAllowed, match="it expired unanswered"):
+        await office.answer("bob")
+    assert not await office.ledger.write(office.desk.expire)
+
+
+async def test_deletes_over_the_budget_want_their_number_typed(office: Office) -> None:
+    record = await office.open()
+    plan = replace(plan_of(record.change), over_budget=("everything",))
+    await office.ask(record, plan=plan)
+    for wrong in ("", "yes", "delete 1"):
+        with pytest.raises(NotAllowed, match="more than its budget"):
+            await office.answer("bob", confirmation=wrong)
+    assert await office.answer("bob", confirmation="delete 0")
+
+
+async def test_a_policy_answers_by_itself_and_is_named(office: Office) -> None:
+    office.policy(ApprovalPolicy("free", auto=AutoApprove(always=True)))
+    answer = await office.ask(await office.open())
+    assert (answer.kind, answer.by) == (AnswerKind.APPROVED, ("policy free",))
+    assert not await office.ledger.read(lambda r: r.requests(open_only=False))
+
+
+@pytest.mark.parametrize(
+    ("drift", "kind"),
+    [
+        (DriftPolicy.ASK, AnswerKind.PENDING),
+        (DriftPolicy.HEAL, AnswerKind.APPROVED),
+        (DriftPolicy.REPORT, AnswerKind.REPORTED),
+    ],
+)
+async def test_drift_is_treated_as_its_policy_says(
+    office: Office, drift: DriftPolicy, kind: AnswerKind
+) -> None:
+    office.spec = replace(office.spec, drift=drift)
+    record = await office.open(cause=Cause.DRIFT)
+    assert (await office.ask(record)).kind is kind
+
+
+async def test_healing_never_deletes_beyond_the_budget(office: Office) -> None:
+    office.spec = replace(office.spec, drift=DriftPolicy.HEAL)
+    record = await office.open(cause=Cause.DRIFT)
+    plan = replace(plan_of(record.change), over_budget=("everything",))
+    assert (await office.ask(record, plan=plan)).kind is AnswerKind.PENDING
+
+
+async def test_a_blocking_finding_withdraws_the_question(office: Office) -> None:
+    record = await office.open()
+    await office.ask(record)
+    finding = Finding("lint", Severity.ERROR, "no such field", path="app/a.yaml", line=3)
+    plan = replace(plan_of(record.change), findings=(finding, finding))
+    answer = await office.ask(record, plan=plan)
+    assert answer.kind is AnswerKind.BLOCKED
+    assert answer.reason == "app/a.yaml:3: no such field (and 1 more)"
+    with pytest.raises(NotAllowed, match="too late"):
+        await office.answer("bob")
+    id = record.change.id
+    kept = await office.ledger.read(lambda r: r.change(id))
+    assert kept is not None
+    assert kept.state is ChangeState.BLOCKED
+    office.clock.time += 1
+    assert (await office.ask(record)).kind is AnswerKind.PENDING, "mended without a new commit"
+
+
+async def test_an_empty_plan_needs_nobody(office: Office) -> None:
+    record = await office.open()
+    plan = replace(plan_of(record.change), changes=())
+    assert (await office.ask(record, plan=plan)).kind is AnswerKind.NOT_NEEDED
+
+
+async def test_what_nobody_can_approve_is_said_with_the_question(office: Office) -> None:
+    office.people = People({PersonName("ada"): PEOPLE.persons[PersonName("ada")]})
+    answer = await office.ask(await office.open())
+    assert answer.kind is AnswerKind.PENDING
+    assert answer.reason.startswith("Nobody can approve this")
+
+
+async def test_who_left_the_fleet_file_answers_nothing(office: Office) -> None:
+    await office.ask(await office.open())
+    office.people = People({name: who for name, who in PEOPLE.persons.items() if name != "bob"})
+    with pytest.raises(NotAllowed, match="bob is nobody"):
+        await office.answer("bob")
+    with pytest.raises(NotAllowed, match="bob is nobody"):
+        await office.answer("bob", Decision.DENY)
