@@ -98,11 +98,11 @@ def _git() -> Examined:
 
 
 def _tools(toolbox: Toolbox) -> Iterator[Examined]:
-    from gitops.sandbox.recipes import RENDERING, TOOLS
+    from gitops.sandbox.recipes import RENDERING, TESTING, TOOLS
 
     for name in RENDERING:
         yield _tool(toolbox, name, State.MISSING, f"needed to render {name.title()} applications")
-    for name in (name for name in TOOLS if name not in RENDERING):
+    for name in (name for name in TOOLS if name not in RENDERING + TESTING):
         yield _tool(toolbox, name, State.OPTIONAL, "only for the sandbox, the demo and tests")
 
 

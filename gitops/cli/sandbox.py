@@ -129,17 +129,19 @@ def kubeconfig(ctx: typer.Context, name: NameOption = _NAME, state: StateOption 
 def tools(
     ctx: typer.Context,
     names: Annotated[
-        list[str] | None, typer.Argument(help="Which; all when none is named.")
+        list[str] | None, typer.Argument(help="Which; all that are used when none is named.")
     ] = None,
+    tests: Annotated[bool, typer.Option(help="Those that only the tests need as well.")] = False,
 ) -> None:
     """Find the tools, building those that are missing, and print where they are."""
     from gitops.cli.output import emit, make_console
-    from gitops.sandbox.recipes import TOOLS
+    from gitops.sandbox.recipes import TESTING, TOOLS
     from gitops.sandbox.tools import Toolbox
 
+    used = [name for name in TOOLS if tests or name not in TESTING]
     box = Toolbox()
     with building(make_console(settings(ctx), stderr=True)) as report:
-        found = box.ensure(names or list(TOOLS), report)
+        found = box.ensure(names or used, report)
     if settings(ctx).json:
         emit({n: {"path": str(p), "version": box.version(n)} for n, p in found.items()})
         return

@@ -29,6 +29,7 @@ _LINKER = {
     "kwok": ("-X sigs.k8s.io/kwok/pkg/consts.Version={version}",),
     "kustomize": ("-X sigs.k8s.io/kustomize/api/provenance.version={version}",),
     "helm": ("-X helm.sh/helm/v4/internal/version.version={version}",),
+    "registry": ("-X github.com/distribution/distribution/v3/version.version={version}",),
 }
 
 
@@ -52,6 +53,7 @@ class Tool:
 
 _KUBERNETES = "k8s.io/kubernetes"
 _ETCD = "go.etcd.io/etcd/server/v3"
+_REGISTRY = "github.com/distribution/distribution/v3"
 
 
 def _kubernetes(name: str, *asks: str) -> Tool:
@@ -75,10 +77,13 @@ TOOLS: dict[str, Tool] = {
             ("version",),
         ),
         Tool("helm", "helm", "helm.sh/helm/v4/cmd/helm", "helm.sh/helm/v4", ("version",)),
+        Tool("registry", "registry", f"{_REGISTRY}/cmd/registry", _REGISTRY, ("--version",)),
     )
 }
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
 RENDERING = ("kustomize", "helm")
+TESTING = ("registry",)
+"""Only tests need these: nobody waits for them to be built who does not run the tests."""
 
 
 @cache
