@@ -134,7 +134,8 @@ def _at_rest(story: Story) -> Iterator[str]:
             f"A drift is left alone: {lane.drift_hold.why}. "
             f"To be asked again: gitops ask {story.spec.name}"
         )
-    if lane.hold is None and lane.drift_hold is None and lane.delivered is not None:
+    held = lane.hold is not None or lane.drift_hold is not None
+    if not held and lane.delivered is not None and story.trouble is None:
         yield "Nothing is waiting."
 
 
