@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
+from types import MappingProxyType
 from weakref import WeakSet
 
 from gitops.kube.held import HeldObject, revision
@@ -56,7 +57,9 @@ class Memory:
         self._subscribers: WeakSet[Subscription] = WeakSet()
 
     def owned(self, application: str) -> Mapping[ObjectId, LiveObject]:
-        return dict(self._by_application.get(application, {}))
+        """A read-only view that goes with the time: it is asked for with every event, so it must
+        not cost a copy. Whoever waits while going through it takes one."""
+        return MappingProxyType(self._by_application.setdefault(application, {}))
 
     def of_kind(self, resource: Resource) -> tuple[ObjectId, ...]:
         wanted = (resource.group, resource.kind)
@@ -70,8 +73,10 @@ class Memory:
         known = self._objects.get(told.id)
         if not rewound and not self._newer(told, known):
             return
-        self._forget(told.id)
+        if known is not None and known.application != told.application:
+            self._forget(told.id)
         if told.application:
+            # In its place: readers compare these with what they saw, in the order they are in.
             self._objects[told.id] = told
             self._by_application.setdefault(told.application, {})[told.id] = told
         elif known is None:
@@ -111,12 +116,8 @@ class Memory:
 
     def _forget(self, id: ObjectId) -> None:
         known = self._objects.pop(id, None)
-        if known is None:
-            return
-        siblings = self._by_application[known.application]
-        del siblings[id]
-        if not siblings:
-            del self._by_application[known.application]
+        if known is not None:
+            del self._by_application[known.application][id]
 
     def _tell(self, event: LiveEvent) -> None:
         for subscriber in list(self._subscribers):
