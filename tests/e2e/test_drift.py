@@ -7,6 +7,7 @@ import pytest
 from gitops.model.delivery import Cause, ChangeState
 from gitops.model.plan import Action
 from tests.e2e.rig import Rig, System, config_map
+from tests.e2e.test_delivery import deployment
 
 pytestmark = pytest.mark.e2e
 
@@ -153,3 +154,15 @@ async def test_while_a_newer_commit_is_denied_drift_returns_to_what_was_approved
         await system.approve("ada")
         assert not await system.requests(), "the denied commit stays denied"
     assert painted.data("colours") == {"sky": "blue"}
+
+
+async def test_a_scaled_workload_says_who_scaled_it(rig: Rig) -> None:
+    rig.write("app/web.yaml", deployment("web", fail="false"))
+    rig.commit()
+    async with rig.controller() as system:
+        await system.deliver()
+        rig.kubectl("-n", rig.namespace, "scale", "deployment/web", "--replicas=5")
+        plan = await system.plan()
+        (field,) = [f for c in plan.changes for f in c.fields]
+        assert (field.path, field.before, field.after) == ("spec.replicas", 5, 2)
+        assert field.taken_from == "kubectl"
