@@ -219,14 +219,20 @@ class People:
     @property
     def digest(self) -> Digest:
         """Changes whenever identity or membership does; part of every seal."""
-        parts: list[str] = []
-        for name in sorted(self.persons):
-            person = self.persons[name]
-            parts += [name, "|".join(person.emails), "|".join(person.logins)]
-            parts += ["|".join(person.slack), "|".join(person.subjects)]
-        for group in sorted(self.groups):
-            parts += [group, "|".join(sorted(self.groups[group]))]
-        return combine(*parts, *self.bots)
+        persons = (
+            combine(
+                name,
+                combine(*person.emails),
+                combine(*person.logins),
+                combine(*person.slack),
+                combine(*person.subjects),
+            )
+            for name, person in sorted(self.persons.items())
+        )
+        groups = (
+            combine(group, *sorted(members)) for group, members in sorted(self.groups.items())
+        )
+        return combine(combine(*persons), combine(*groups), combine(*sorted(self.bots)))
 
 
 @dataclass(frozen=True, slots=True)
