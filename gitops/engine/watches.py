@@ -42,6 +42,9 @@ class SourceWatch:
         self._nudged = asyncio.Event()
         self._looked = asyncio.Condition()
         self._looks = 0
+        self._looking = False
+        self._offered = ""
+        """Id of the revision the engine was last told of: only then is it dealt with."""
 
     def nudge(self) -> None:
         """Look now. Nudges while a look is under way collapse into one more."""
@@ -56,8 +59,6 @@ class SourceWatch:
             self._nudged.set()
             await self._looked.wait_for(lambda: self._looks >= wanted)
         return self.status
-
-    _looking = False
 
     async def run(self) -> None:
         """For ever; cancelled at shutdown. Starts with the last good revision of an earlier run, so
@@ -107,13 +108,16 @@ class SourceWatch:
             message = f"history was rewritten: {last.id[:12]} is no ancestor of the present head"
         elif not moved and self.status.state is SourceState.REWRITTEN:
             state, message = self.status.state, self.status.message
-        await self._now(state, found.revision, message)
-        if moved or not self._told:
-            self._told = True
-            assert self.snapshot is not None
-            await self._moved(self.snapshot)
+        try:
+            await self._now(state, found.revision, message)
+        finally:
+            await self._offer()
 
-    _told = False
+    async def _offer(self) -> None:
+        """Tells the engine of a revision it has not been told of, also when recording failed."""
+        if self.snapshot is not None and self.snapshot.revision.id != self._offered:
+            await self._moved(self.snapshot)
+            self._offered = self.snapshot.revision.id
 
     async def _now(self, state: SourceState, revision: Revision | None, message: str) -> None:
         before, now = self.status, self._clock.now()
@@ -143,6 +147,4 @@ class SourceWatch:
                 self.status = replace(status, state=SourceState.NEW)
                 with contextlib.suppress(SourceProblem, Transient):
                     self.snapshot = await self.source.snapshot(status.revision)
-        if self.snapshot is not None:
-            self._told = True
-            await self._moved(self.snapshot)
+        await self._offer()
