@@ -31,7 +31,7 @@ $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	@echo "making $(VENV): some minutes the first time"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/$(PIP) --require-hashes -r constraints/build.txt -r constraints/dev.txt
-	@$(BIN)/$(PIP) --no-deps --no-build-isolation -e .
+	@PYTHONWARNINGS=ignore $(BIN)/$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 tools: venv ## Find or build the tools (minutes the first time, then cached)
