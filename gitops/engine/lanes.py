@@ -22,7 +22,9 @@ from gitops.ports import Clock
 _log = structlog.get_logger(__name__)
 
 FIRST_WAIT = 1.0
-LONGEST_WAIT = 300.0
+LONGEST_WAIT = 60.0
+SLOW_LOOK = 60.0
+"""Seconds after an error that passes only when somebody changes something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,8 @@ class Trouble:
     message: str
     hint: str
     at: float
-    retry_at: float | None
-    """Wall clock; None when only a change of input can help."""
+    retry_at: float
+    """Wall clock; an offer comes first if anything moves."""
     attempts: int
 
 
@@ -80,7 +82,7 @@ class Lanes:
         return [
             (lane, state.trouble)
             for lane, state in self._lanes.items()
-            if state.task is None and state.trouble and state.trouble.retry_at is not None
+            if state.task is None and state.trouble
         ]
 
     def busy(self, lane: LaneId) -> bool:
@@ -144,10 +146,14 @@ class Lanes:
         self._later(lane, state, wait)
 
     def _give_up(self, lane: LaneId, state: _Lane, error: GitopsError) -> None:
+        """Trying again soon would not help, but what somebody has to change (a right, a kubeconfig)
+        need not be anything that offers the lane: so it looks again in a while, for ever."""
         state.failures += 1
         text = f"{error.place}: {error.message}" if error.place else error.message
-        state.trouble = Trouble(text, error.hint, self._clock.now(), None, state.failures)
+        now = self._clock.now()
+        state.trouble = Trouble(text, error.hint, now, now + SLOW_LOOK, state.failures)
         _log.warning("lane.stopped", lane=str(lane), problem=text)
+        self._later(lane, state, SLOW_LOOK)
 
     def _later(self, lane: LaneId, state: _Lane, wait: float) -> None:
         loop = asyncio.get_running_loop()

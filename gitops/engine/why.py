@@ -143,9 +143,8 @@ def _trouble(trouble: Trouble, now: float) -> Iterator[str]:
     yield f"The last try ended early: {trouble.message}."
     if trouble.hint:
         yield trouble.hint
-    if trouble.retry_at is not None:
-        wait = _ago(max(0.0, trouble.retry_at - now))
-        yield f"It is tried again in {wait} (attempt {trouble.attempts + 1})."
+    wait = _ago(max(0.0, trouble.retry_at - now))
+    yield f"It is tried again in {wait} (attempt {trouble.attempts + 1})."
 
 
 def _ago(seconds: float) -> str:

@@ -283,8 +283,8 @@ class Transport:
 
 
 def impersonation(run_as: str) -> tuple[tuple[str, str], ...]:
-    """Headers that make the API server judge us as a service account: its user name and the
-    groups the server gives every service account (Kubernetes, "User impersonation")."""
+    """Headers that make the API server judge us as a service account. Its groups are not named:
+    the server adds them itself, and naming them would take the right to impersonate groups."""
     if not run_as:
         return ()
     if not _ACCOUNT.fullmatch(run_as):
@@ -292,12 +292,7 @@ def impersonation(run_as: str) -> tuple[tuple[str, str], ...]:
             f"runAs {run_as!r} is no service account", hint="write it as NAMESPACE/NAME"
         )
     namespace, name = run_as.split("/")
-    return (
-        ("Impersonate-User", f"system:serviceaccount:{namespace}:{name}"),
-        ("Impersonate-Group", "system:serviceaccounts"),
-        ("Impersonate-Group", f"system:serviceaccounts:{namespace}"),
-        ("Impersonate-Group", "system:authenticated"),
-    )
+    return (("Impersonate-User", f"system:serviceaccount:{namespace}:{name}"),)
 
 
 def retry_after(header: str | None, now: float) -> float | None:

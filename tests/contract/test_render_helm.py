@@ -269,6 +269,7 @@ GOOD = ("x/Chart.yaml", tarfile.REGTYPE, b"name: x\n")
         (b"no gzip", "no gzip"),
         (bytes(21 << 20), "over 20 MiB"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "archive",
 )
 async def test_a_hostile_archive_is_refused(rig: Rig, archive: bytes, words: str) -> None:
     rig.write({"web/charts/x-1.0.0.tgz": archive})

@@ -9,7 +9,7 @@ import pytest
 
 from gitops.clock import SystemClock
 from gitops.engine import lanes as engine
-from gitops.engine.lanes import Lanes
+from gitops.engine.lanes import SLOW_LOOK, Lanes
 from gitops.errors import ClusterUnavailable, RenderError
 from gitops.model.delivery import LaneId
 from gitops.model.ids import ApplicationName, TargetName
@@ -111,7 +111,9 @@ async def test_a_server_that_names_a_time_is_not_asked_before() -> None:
     await lanes.stop()
 
 
-async def test_what_cannot_pass_waits_for_the_next_offer() -> None:
+async def test_what_passes_only_when_somebody_acts_is_looked_at_again_slowly_and_at_any_offer() -> (
+    None
+):
     broken = True
 
     async def work(_lane: LaneId) -> None:
@@ -123,8 +125,8 @@ async def test_what_cannot_pass_waits_for_the_next_offer() -> None:
     await lanes.quiet()
     trouble = lanes.trouble(SHOP)
     assert trouble is not None
-    assert (trouble.message, trouble.retry_at) == ("app: no such folder", None)
-    assert lanes.waiting() == []
+    assert trouble.message == "app: no such folder"
+    assert trouble.retry_at == trouble.at + SLOW_LOOK
     broken = False
     lanes.offer(SHOP)
     await lanes.quiet()
