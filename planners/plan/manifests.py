@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from operator import attrgetter
 
 import orjson
 
@@ -23,15 +22,15 @@ from gitops.model.plan import Action, Plan, ResourceChange
 from gitops.model.sealed import SealedObject, SealedSet
 from gitops.ports import Digester, DrawJob, Drawn
 from planners.plan.budget import lock_out, over_budget
-from planners.plan.memory import PlanMemory, Resolved
+from planners.plan.memory import PlanMemory
 from planners.plan.parallel import each
 from planners.plan.preview import Looked, look, predict
 from planners.plan.probe import Probe
 from planners.plan.prune import Departures, departures
-from planners.plan.resolve import Resolution, resolve
+from planners.plan.resolution import Resolution, Resolved
+from planners.plan.resolve import resolve
 from planners.plan.scene import Scene
-
-_IN_ORDER = attrgetter("group", "kind", "namespace", "name")
+from planners.plan.tally import IN_ORDER, Settled, Tally
 
 
 @dataclass(slots=True)
@@ -42,7 +41,9 @@ class _Sketch:
     resolution: Resolution
     owned: Mapping[ObjectId, LiveObject]
     inventory: frozenset[ObjectId] | None
-    unchanged: int = 0
+    tally: Tally
+    """As it stood when the drawing began."""
+    unchanged: int
     looked: list[Looked] = field(default_factory=list)
     settled: dict[ObjectId, AppliedObject | None] = field(default_factory=dict)
 
@@ -57,33 +58,50 @@ async def draw(
     ``fence`` is the controller's own namespace in that cluster. Raises Transient errors of the
     cluster (nothing was drawn then).
     """
-    terms = (job.application.name, job.application.namespace)
+    terms = (job.application.name, job.application.namespace, fence)
     scene = Scene(job, digester, masker, memory.lane(job.change.lane, terms), fence)
     sketch = await _survey(scene)
     probe = Probe(job.cluster, digester, masker, job.application.run_as)
     await _look_at(sketch, probe, _unsettled(sketch))
-    left = await departures(scene, probe, sketch.resolution.items, sketch.inventory, sketch.owned)
+    left = await departures(scene, probe, sketch.tally.strays, sketch.inventory, sketch.owned)
     return _finish(sketch, left)
 
 
 async def _survey(scene: Scene) -> _Sketch:
     """What is wanted, and what is there."""
-    job = scene.job
+    job, lane = scene.job, scene.lane
     resolution = await resolve(scene)
     inventory = await job.cluster.inventory.read(job.application.name)
-    await _follow(scene, resolution, inventory or frozenset())
+    await _follow(scene, resolution, lane.tally.kinds(inventory, job.applied))
     owned = job.cluster.live.owned(job.application.name)
-    scene.lane.forget_absent(owned)
-    return _Sketch(scene, resolution, owned, inventory)
+    lane.forget_absent(owned)
+    known = inventory or frozenset()
+    lane.tally.update(resolution.items, job.applied, owned, known, _rule(scene))
+    unchanged = len(resolution.items) - len(lane.tally.unsettled)
+    return _Sketch(scene, resolution, owned, inventory, lane.tally, unchanged)
 
 
-async def _follow(scene: Scene, resolution: Resolution, inventory: Iterable[ObjectId]) -> None:
+def _rule(scene: Scene) -> Settled:
+    """The manifest is the one last applied, the fields our manager owns hold what the server made
+    of it then, and the object is not on its way out."""
+
+    def settled(item: Resolved, record: AppliedObject, live: LiveObject) -> bool:
+        if record.desired != item.digest:
+            return False
+        now = scene.lane.look(live, scene.digester)
+        return now.projection == record.projection and not now.terminating
+
+    return settled
+
+
+async def _follow(
+    scene: Scene, resolution: Resolution, recorded: Iterable[tuple[str, str]]
+) -> None:
     wanted: dict[tuple[str, str], Resource] = {}
     for kind, resource in resolution.resources.items():
         if kind not in resolution.new_kinds:
             wanted.setdefault(kind[:2], resource)
-    others = {(id.group, id.kind) for id in (*inventory, *scene.job.applied)}
-    for group, name in others - wanted.keys():
+    for group, name in frozenset(recorded) - wanted.keys():
         known = await scene.job.cluster.resource(group, name)
         if known is not None:
             wanted[group, name] = known
@@ -96,21 +114,9 @@ async def _follow(scene: Scene, resolution: Resolution, inventory: Iterable[Obje
 
 
 def _unsettled(sketch: _Sketch) -> list[Resolved]:
-    """Objects that are not known to be right. The loop of a pass without change: look-ups only."""
-    lane, digester = sketch.scene.lane, sketch.scene.digester
-    applied, owned, seen = sketch.scene.job.applied, sketch.owned, lane.seen
-    left = []
-    for id, item in sketch.resolution.items.items():
-        record, live = applied.get(id), owned.get(id)
-        if record is not None and live is not None and record.desired == item.digest:
-            now = seen.get(id)
-            if now is None or now.resource_version != live.resource_version or now.uid != live.uid:
-                now = lane.look(live, digester)
-            if now.projection == record.projection and not now.terminating:
-                sketch.unchanged += 1
-                continue
-        left.append(item)
-    return left
+    """Objects that are not known to be right, in order of identity."""
+    items = sketch.resolution.items
+    return [items[id] for id in sorted(sketch.tally.unsettled, key=IN_ORDER)]
 
 
 async def _look_at(sketch: _Sketch, probe: Probe, items: list[Resolved]) -> None:
@@ -143,13 +149,13 @@ def _is_namespace(id: ObjectId) -> bool:
 
 
 def _finish(sketch: _Sketch, left: Departures) -> Drawn:
-    scene, items = sketch.scene, sketch.resolution.items
+    scene, wanted = sketch.scene, sketch.tally.order
     changes = [looked.change for looked in sketch.looked if looked.change]
     changes += left.changes
-    changes.sort(key=lambda change: _IN_ORDER(change.object))
+    changes.sort(key=lambda change: IN_ORDER(change.object))
     writes = [looked.sealed for looked in sketch.looked if looked.sealed] + left.sealed
-    writes.sort(key=lambda write: _IN_ORDER(write.id))
-    inventory = tuple(sorted((*items, *left.kept), key=_IN_ORDER))
+    writes.sort(key=lambda write: IN_ORDER(write.id))
+    inventory = tuple(sorted((*wanted, *left.kept), key=IN_ORDER)) if left.kept else wanted
     sealed = SealedSet(
         scene.job.change.lane, scene.job.application.run_as, tuple(writes), inventory
     )
@@ -161,9 +167,9 @@ def _finish(sketch: _Sketch, left: Departures) -> Drawn:
 
 def _forgotten(sketch: _Sketch, left: Departures) -> dict[ObjectId, None]:
     """Records of objects that are neither wanted nor there."""
-    applied, items, owned = sketch.scene.job.applied, sketch.resolution.items, sketch.owned
     staying = set(left.kept)
-    return {id: None for id in applied if id not in items and id not in owned and id not in staying}
+    orphans = sorted(sketch.tally.orphans - staying, key=IN_ORDER)
+    return {id: None for id in orphans if id not in sketch.owned}
 
 
 def _plan(sketch: _Sketch, left: Departures, changes: tuple[ResourceChange, ...]) -> Plan:
@@ -179,7 +185,7 @@ def _plan(sketch: _Sketch, left: Departures, changes: tuple[ResourceChange, ...]
         sketch.unchanged,
         (*job.findings, *sketch.resolution.findings, *refused, *left.findings),
         (*over_budget(changes, job.application.delete_budget, owned), *_lock_outs(sketch)),
-        _versions(sketch.resolution.items),
+        sketch.tally.versions,
     )
 
 
@@ -187,14 +193,6 @@ def _lock_outs(sketch: _Sketch) -> tuple[str, ...]:
     writes = (looked.sealed for looked in sketch.looked if looked.sealed)
     hooks = [w for w in writes if w.id.kind.endswith("WebhookConfiguration")]
     return tuple(filter(None, (lock_out(orjson.loads(write.body)) for write in hooks)))
-
-
-def _versions(items: Mapping[ObjectId, Resolved]) -> tuple[tuple[str, str], ...]:
-    found: set[tuple[str, str]] = set()
-    for item in items.values():
-        if item.versions:
-            found.update(item.versions)
-    return tuple(sorted(found))
 
 
 def _artifact(sealed: SealedSet, digester: Digester) -> Digest:

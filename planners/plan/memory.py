@@ -12,21 +12,10 @@ from gitops import projection
 from gitops.model.cluster import LiveObject, Resource
 from gitops.model.delivery import LaneId
 from gitops.model.ids import Digest
-from gitops.model.manifest import ObjectId, Origin
+from gitops.model.manifest import ObjectId
 from gitops.ports import Digester
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """A manifest as it will be sent to one target: namespace known, owner label on it."""
-
-    id: ObjectId
-    version: str
-    body: bytes
-    digest: Digest
-    """Keyed digest of ``body``."""
-    origin: Origin
-    versions: tuple[tuple[str, str], ...] = ()
+from planners.plan.resolution import LastResolution, Resolved
+from planners.plan.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +38,8 @@ class Lane:
     defined: dict[Digest, tuple[Resource, ...]] = field(default_factory=dict)
     """Kinds that a CRD manifest defines."""
     seen: dict[ObjectId, Seen] = field(default_factory=dict)
+    last: LastResolution | None = None
+    tally: Tally = field(default_factory=Tally)
 
     def look(self, live: LiveObject, digester: Digester) -> Seen:
         """The digest of our fields in ``live``, computed once per resource version."""

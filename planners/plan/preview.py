@@ -23,9 +23,9 @@ from gitops.model.plan import Action, ResourceChange
 from gitops.model.sealed import SealedObject
 from planners.plan import outlook
 from planners.plan.conflicts import Conflict, leave_out, mark, readable
-from planners.plan.memory import Resolved
 from planners.plan.outlook import Outlook
 from planners.plan.probe import Answer, Probe
+from planners.plan.resolution import Resolved
 from planners.plan.resolve import finding
 from planners.plan.scene import Scene
 

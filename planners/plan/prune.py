@@ -6,7 +6,7 @@ ours; never from an error or from something that could not be read (promise 6).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from gitops import projection
@@ -47,13 +47,14 @@ class Departures:
 async def departures(
     scene: Scene,
     probe: Probe,
-    desired: Mapping[ObjectId, object],
+    strays: Collection[ObjectId],
     inventory: frozenset[ObjectId] | None,
     owned: Mapping[ObjectId, LiveObject],
 ) -> Departures:
-    """Deletes of the plan, dry-run. Raises Transient errors of the cluster."""
+    """Deletes of the plan, dry-run. ``strays``: what the inventory or our label names and nobody
+    wants. Raises Transient errors of the cluster."""
     found = Departures()
-    left = sorted(_left(desired, inventory, owned))
+    left = sorted(_left(strays, inventory or frozenset(), owned))
     if inventory is None or not scene.job.application.prune:
         _stay(scene, found, left, owned, lost=inventory is None)
         return found
@@ -73,18 +74,17 @@ async def departures(
 
 
 def _left(
-    desired: Mapping[ObjectId, object],
-    inventory: frozenset[ObjectId] | None,
+    strays: Collection[ObjectId],
+    inventory: frozenset[ObjectId],
     owned: Mapping[ObjectId, LiveObject],
-) -> set[ObjectId]:
-    recorded = inventory or frozenset()
-    left = {id for id in recorded if id not in desired}
-    for id, live in owned.items():
-        # Controllers copy labels: an EndpointSlice carries its Service's. Only what we applied
-        # ourselves is ours.
-        if id not in desired and id not in recorded and projection.owned(live.body):
-            left.add(id)
-    return left
+) -> list[ObjectId]:
+    # Controllers copy labels: an EndpointSlice carries its Service's. Only what we applied
+    # ourselves is ours.
+    return [id for id in strays if id in inventory or _ours(owned.get(id))]
+
+
+def _ours(live: LiveObject | None) -> bool:
+    return live is not None and bool(projection.owned(live.body))
 
 
 def _stay(

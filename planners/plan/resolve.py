@@ -1,43 +1,32 @@
 """Makes manifests final for one target: scope, namespace, owner label.
 
-Called once per draw; for manifests seen in the last pass it only looks them up. The target's own
-discovery decides whether a kind has namespaces; a kind that only a CRD of the same set defines is
-taken from that CRD.
+Called once per draw; carries on from the last resolution with the manifests that are new, unless
+there was something to say about the set as a whole. The target's own discovery decides whether a
+kind has namespaces; a kind that only a CRD of the same set defines is taken from that CRD.
 """
 
 from __future__ import annotations
 
 import base64
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
+from gitops.delta import gone_and_come
 from gitops.model.cluster import OWNER_LABEL, Resource
 from gitops.model.finding import Finding, Severity
+from gitops.model.ids import Digest
 from gitops.model.manifest import Manifest, ObjectId, Origin
-from planners.plan.memory import Resolved
+from planners.plan.resolution import Kind, LastResolution, Resolution, Resolved
 from planners.plan.scene import Scene
 from planners.plan.versions import versions_of
 
 CHECK = "plan"
 """The name findings of planning carry where a check's would stand."""
-
-Kind = tuple[str, str, str]
-"""Group, kind, version."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """The final set. ``items`` has no two of one identity."""
-
-    items: Mapping[ObjectId, Resolved]
-    resources: Mapping[Kind, Resource]
-    new_kinds: frozenset[Kind]
-    """Defined by a CRD of this set only: the target does not serve them yet."""
-    findings: tuple[Finding, ...]
 
 
 def finding(
@@ -55,12 +44,76 @@ def finding(
 
 async def resolve(scene: Scene) -> Resolution:
     """Every manifest as it will be sent, or a finding that says why it cannot be."""
+    last, scene.lane.last = scene.lane.last, None
+    carried = await _carried_on(scene, last) if last else None
+    scene.lane.last = carried or await _anew(scene)
+    return scene.lane.last.resolution
+
+
+async def _anew(scene: Scene) -> LastResolution:
+    manifests = scene.job.desired.manifests
     kinds: dict[Kind, Manifest] = {}
-    for manifest in scene.job.desired.manifests:
-        kinds.setdefault((manifest.id.group, manifest.id.kind, manifest.version), manifest)
+    for manifest in manifests:
+        kinds.setdefault(_kind(manifest), manifest)
     resources, new, findings = await _kinds(scene, kinds)
     items, more = _items(scene, resources)
-    return Resolution(items, resources, frozenset(new), (*findings, *more))
+    resolution = Resolution(items, resources, frozenset(new), (*findings, *more))
+    return LastResolution(manifests, Counter(map(_kind, manifests)), resolution)
+
+
+async def _carried_on(scene: Scene, last: LastResolution) -> LastResolution | None:
+    """The last resolution with the manifests that changed since. None where more than single
+    objects are concerned: a finding then or now, a kind whose reach is another, a CRD needed."""
+    if last.resolution.findings or last.resolution.new_kinds:
+        return None
+    gone, come = gone_and_come(last.manifests, scene.job.desired.manifests)
+    kinds = last.kinds + Counter(map(_kind, come)) - Counter(map(_kind, gone))
+    resources = {kind: await scene.job.cluster.resource(*kind) for kind in kinds}
+    before = last.resolution.resources
+    reached = {kind: each for kind, each in resources.items() if each is not None}
+    if len(reached) < len(kinds) or any(before.get(k, each) != each for k, each in reached.items()):
+        return None
+    items = _exchanged(scene, last, reached, gone, come)
+    if items is None:
+        return None
+    resolution = Resolution(items, reached, frozenset(), ())
+    return LastResolution(scene.job.desired.manifests, kinds, resolution)
+
+
+def _exchanged(
+    scene: Scene,
+    last: LastResolution,
+    resources: Mapping[Kind, Resource],
+    gone: Iterable[Manifest],
+    come: Iterable[Manifest],
+) -> dict[ObjectId, Resolved] | None:
+    """None where an object is now there twice, or lies behind the fence."""
+    resolved = scene.lane.resolved
+    leaving = {}
+    for manifest in gone:
+        namespaced = last.resolution.resources[_kind(manifest)].namespaced
+        leaving[_final_id(scene, manifest, namespaced)] = (manifest.digest, namespaced)
+    items = dict(last.resolution.items)
+    arrived: set[ObjectId] = set()
+    fresh: dict[tuple[Digest, bool], Resolved] = {}
+    for manifest in come:
+        key, item = _item(scene, manifest, resources[_kind(manifest)])
+        twice = item.id in arrived or (item.id in items and item.id not in leaving)
+        if twice or scene.fenced(item.id):
+            return None
+        arrived.add(item.id)
+        # In the place of its former self, so that the two sets are compared in one order.
+        items[item.id] = fresh[key] = item
+    for id, key in leaving.items():
+        resolved.pop(key, None)
+        if id not in arrived:
+            del items[id]
+    resolved.update(fresh)
+    return items
+
+
+def _kind(manifest: Manifest) -> Kind:
+    return manifest.id.group, manifest.id.kind, manifest.version
 
 
 async def _kinds(
@@ -136,17 +189,12 @@ def _items(
 ) -> tuple[dict[ObjectId, Resolved], list[Finding]]:
     items: dict[ObjectId, Resolved] = {}
     findings: list[Finding] = []
-    used: dict[tuple[Any, bool], Resolved] = {}
+    used: dict[tuple[Digest, bool], Resolved] = {}
     for manifest in scene.job.desired.manifests:
         resource = resources.get((manifest.id.group, manifest.id.kind, manifest.version))
         if resource is None:
             continue
-        key = (manifest.digest, resource.namespaced)
-        item = scene.lane.resolved.get(key)
-        if item is None:
-            item = _final(scene, manifest, namespaced=resource.namespaced)
-        elif item.origin != manifest.origin:
-            item = replace(item, origin=manifest.origin)
+        key, item = _item(scene, manifest, resource)
         used[key] = item
         if item.id in items:
             findings.append(_twice(item, items[item.id]))
@@ -158,21 +206,38 @@ def _items(
     return items, findings
 
 
-def _final(scene: Scene, manifest: Manifest, *, namespaced: bool) -> Resolved:
-    body = orjson.loads(manifest.body)
+def _item(
+    scene: Scene, manifest: Manifest, resource: Resource
+) -> tuple[tuple[Digest, bool], Resolved]:
+    key = (manifest.digest, resource.namespaced)
+    item = scene.lane.resolved.get(key)
+    if item is None:
+        item = _final(scene, manifest, namespaced=resource.namespaced)
+    elif item.origin != manifest.origin:
+        item = replace(item, origin=manifest.origin)
+    return key, item
+
+
+def _final_id(scene: Scene, manifest: Manifest, namespaced: bool) -> ObjectId:
     old = manifest.id
     namespace = (old.namespace or scene.job.application.namespace) if namespaced else ""
+    return ObjectId(old.group, old.kind, namespace, old.name)
+
+
+def _final(scene: Scene, manifest: Manifest, *, namespaced: bool) -> Resolved:
+    body = orjson.loads(manifest.body)
+    id = _final_id(scene, manifest, namespaced)
+    namespace = id.namespace
     metadata = dict(body.get("metadata") or {})
     metadata.pop("namespace", None)
     if namespace:
         metadata["namespace"] = namespace
     metadata["labels"] = {**(metadata.get("labels") or {}), OWNER_LABEL: scene.job.application.name}
     body["metadata"] = metadata
-    if old.kind == "Secret" and not old.group:
+    if id.kind == "Secret" and not id.group:
         scene.masker.learn(body)
         _encode(body)
     sent = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
-    id = ObjectId(old.group, old.kind, namespace, old.name)
     digest = scene.digester.of(sent)
     return Resolved(id, manifest.version, sent, digest, manifest.origin, versions_of(body))
 
