@@ -49,6 +49,7 @@ def services_of(fleet: Fleet, keyring: Keyring, clock: Clock) -> Services:
         state_dir=fleet.state_dir,
         cache_dir=fleet.state_dir / "cache",
         tool=Toolbox().path,
+        cipher=keyring,
         chart_hosts=fleet.chart_hosts,
     )
 

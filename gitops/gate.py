@@ -141,13 +141,13 @@ def _grade_refusal(policy: ApprovalPolicy, grade: Grade) -> str:
     )
 
 
-def nobody_can(group: Electorate, policy: ApprovalPolicy, people: People) -> str:
+def nobody_can(group: Electorate, policy: ApprovalPolicy) -> str:
     """The sentence for a request no set of people can approve, naming who could be added."""
     have = ", ".join(group.eligible) or "nobody"
     excluded = "; ".join(sorted(group.refusals.values()))
     where = _where_to_add(policy)
     return (
-        f"Nobody can approve this: it needs {group.needed} and only {have} may. "
+        f"Nobody can approve this: it takes {group.needed} and {have} may. "
         f"{excluded or 'The fleet file names no other people'}. {where}"
     )
 

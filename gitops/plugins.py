@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from gitops.errors import ConfigError, ToolMissing
-from gitops.ports import Children, Clock, Digester
+from gitops.ports import Children, Cipher, Clock, Digester
 
 
 class Role(StrEnum):
@@ -57,6 +57,8 @@ class Services:
     """Content-addressed, bounded, safe to delete at any time."""
     tool: Callable[[str], Path] = no_tool
     """Path of a program by name (``helm``); may take a while, call it off the loop."""
+    cipher: Cipher | None = None
+    """For what is kept on disk and may hold secrets; None: nothing of the kind is kept."""
     chart_hosts: tuple[str, ...] = ()
     """Hosts a chart may be fetched from: the fleet's, never a source's own say."""
 

@@ -60,6 +60,15 @@ class Digester(Protocol):
     def of(self, data: bytes) -> Digest: ...
 
 
+class Cipher(Protocol):
+    """Keeps what may hold secrets from whoever finds the file."""
+
+    def encrypt(self, content: bytes, bound_to: bytes) -> bytes: ...
+
+    def decrypt(self, sealed: bytes, bound_to: bytes) -> bytes | None:
+        """None for anything but what :meth:`encrypt` gave for the same ``bound_to``."""
+
+
 class Vault(Protocol):
     """Approved bytes, encrypted at rest, by seal."""
 

@@ -169,7 +169,7 @@ class Desk:
         )
         reason = ""
         if not group.possible:
-            reason = gate.nobody_can(group, question.application.approval, self._fleet().people)
+            reason = gate.nobody_can(group, question.application.approval)
         return question.answered(AnswerKind.PENDING, request_id, reason=reason)
 
     def _request_of(self, tx: Reading, record: ChangeRecord) -> Request | None:

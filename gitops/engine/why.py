@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gitops.engine.lanes import Trouble
-from gitops.gate import Electorate
+from gitops.gate import Electorate, nobody_can
 from gitops.model.approval import MemberState, Request
 from gitops.model.cluster import ClusterState, ClusterStatus
 from gitops.model.delivery import Cause, ChangeRecord, ChangeState, LaneRecord
@@ -109,7 +109,7 @@ def _asking(story: Story) -> Iterator[str]:
     if group.possible:
         yield f"It needs {group.needed} of: {', '.join(group.eligible)}."
     else:
-        yield f"Nobody can approve it: {'; '.join(sorted(group.refusals.values()))}."
+        yield nobody_can(group, story.spec.approval)
     if member is not None and member.state is MemberState.ASKING:
         yield f"It expires in {_ago(member.expires_at - story.now)}."
 

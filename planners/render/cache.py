@@ -4,10 +4,8 @@ A key covers everything an output depends on (renderer and its version, the tool
 namespace, target's facts, closure), so nothing ever has to be invalidated; what was not used for
 longest goes when the folder is full. Safe to delete at any time.
 
-Rendered output may hold Secrets in clear: the folder is 0700, files are 0600, nothing else reads
-them, and each carries a keyed digest of its content, so that a file somebody changed is ignored
-rather than delivered. It is not encrypted: who can read the controller's state folder can read the
-sources it was rendered from.
+Rendered output may hold Secrets (promise 7): it is encrypted, bound to its key, so that a file that
+was changed or renamed is ignored rather than delivered.
 """
 
 from __future__ import annotations
@@ -18,48 +16,47 @@ import tempfile
 from pathlib import Path
 
 from gitops.model.ids import Digest
-from gitops.ports import Digester
+from gitops.ports import Cipher
 
 _SUFFIX = ".out"
 
 
 class RenderCache:
-    """A bounded folder of outputs. Never raises for a full or read-only disk: it only caches."""
+    """A bounded folder of outputs. Never raises for a full or read-only disk: it only caches, and
+    without a cipher not even that."""
 
-    def __init__(self, folder: Path, digester: Digester, limit: int = 512 << 20) -> None:
+    def __init__(self, folder: Path, cipher: Cipher | None, limit: int = 512 << 20) -> None:
         self._folder = folder
-        self._digester = digester
+        self._cipher = cipher
         self._limit = limit
 
     def get(self, key: Digest) -> bytes | None:
         """None when it is not there, or is not what was put."""
+        if self._cipher is None:
+            return None
         path = self._path(key)
         try:
             raw = path.read_bytes()
             os.utime(path)
         except OSError:
             return None
-        seal, _, payload = raw.partition(b"\n")
-        if seal.decode("ascii", "replace") != self._seal(key, payload):
+        payload = self._cipher.decrypt(raw, _bound(key))
+        if payload is None:
             with contextlib.suppress(OSError):
                 path.unlink()
-            return None
         return payload
 
     def put(self, key: Digest, payload: bytes) -> None:
-        if len(payload) > self._limit // 8:
+        if self._cipher is None or len(payload) > self._limit // 8:
             return
         with contextlib.suppress(OSError):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._folder.chmod(0o700)
-            self._write(self._path(key), self._seal(key, payload).encode() + b"\n" + payload)
+            self._write(self._path(key), self._cipher.encrypt(payload, _bound(key)))
             self._shrink()
 
     def _path(self, key: Digest) -> Path:
         return self._folder / f"{key}{_SUFFIX}"
-
-    def _seal(self, key: Digest, payload: bytes) -> str:
-        return self._digester.of(b"render-cache\0" + key.encode() + b"\0" + payload)
 
     def _write(self, path: Path, content: bytes) -> None:
         # mkstemp makes 0600; the rename makes it whole or absent for every other process.
@@ -87,3 +84,7 @@ class RenderCache:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
             total -= size
+
+
+def _bound(key: Digest) -> bytes:
+    return b"render-cache\0" + key.encode()

@@ -48,7 +48,7 @@ class Tool:
 
 
 def render_cache(services: Services) -> RenderCache:
-    return RenderCache(services.cache_dir / "render", services.digester)
+    return RenderCache(services.cache_dir / "render", services.cipher)
 
 
 def check_size(files: Mapping[str, int], place: str) -> None:

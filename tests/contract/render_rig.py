@@ -20,6 +20,7 @@ from gitops.model.manifest import Desired
 from gitops.plugins import Services
 from gitops.ports import Command, Completed, RenderJob
 from gitops.sources.directory import DirectorySnapshot
+from gitops.vault import Keyring
 from tests.unit.check_cases import Frozen, Keyed
 
 FACTS = ClusterFacts("uid", "v1.35.4", ("example.com/v1/Widget", "v1"))
@@ -53,6 +54,7 @@ class Rig:
             folder / "state",
             folder / "cache",
             tool=tools.path,
+            cipher=Keyring.throwaway(),
             chart_hosts=tuple(hosts),
         )
 

@@ -86,7 +86,7 @@ async def test_a_request_nobody_can_approve_says_so_at_once(rig: Rig) -> None:
 
         told = await why(system.controller, system.lane.application)
         assert told is not None
-        assert "Nobody can approve it" in " ".join(told[str(system.lane)])
+        assert "Nobody can approve this" in " ".join(told[str(system.lane)])
 
 
 async def test_an_unknown_author_makes_two_approvers_necessary(rig: Rig) -> None:

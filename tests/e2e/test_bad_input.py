@@ -242,14 +242,9 @@ def hidden(values: tuple[str, ...], text: str) -> None:
 
 
 def everything_kept(rig: Rig) -> str:
-    """Every byte below the state folder, but for what renderers printed: that lies there in clear
-    as it does in the source, and is the controller's account's alone."""
-    state = rig.folder / "state"
-    rendered = state / "cache" / "render"
-    kept = [path for path in state.rglob("*") if path.is_file() and rendered not in path.parents]
+    """Every byte below the state folder."""
+    kept = [path for path in (rig.folder / "state").rglob("*") if path.is_file()]
     assert kept
-    for path in (rendered, *rendered.rglob("*")) if rendered.exists() else ():
-        assert path.stat().st_mode & 0o077 == 0
     return "".join(path.read_bytes().decode("latin-1") for path in kept)
 
 

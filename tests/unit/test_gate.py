@@ -118,7 +118,7 @@ def test_a_higher_quorum_stands() -> None:
 def test_a_request_nobody_can_approve_says_so_and_names_who_could_be_added() -> None:
     policy = ApprovalPolicy("prod", groups=(GroupName("sre"),))
     authorship = by("bob@example.com", "cyd@example.com")
-    text = nobody_can(electorate(policy, authorship, PEOPLE), policy, PEOPLE)
+    text = nobody_can(electorate(policy, authorship, PEOPLE), policy)
     assert text.startswith("Nobody can approve this")
     assert "bob is an author" in text
     assert "group 'sre'" in text

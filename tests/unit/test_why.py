@@ -139,7 +139,7 @@ STORIES = {
     ),
     "drift-left-alone": replace(CALM, lane=replace(CALM.lane, drift_hold=HELD)),
     "given-up": replace(
-        CALM, trouble=Trouble("app: no such folder", "correct the path", NOW - 5, None, 1)
+        CALM, trouble=Trouble("app: no such folder", "correct the path", NOW - 5, NOW + 55, 1)
     ),
 }
 
