@@ -23,7 +23,7 @@ from gitops.engine.reach import keep_reaching
 from gitops.engine.renders import Renders
 from gitops.engine.roster import Roster
 from gitops.engine.watches import SourceWatch
-from gitops.errors import NotAllowed, StaleWrite, Transient
+from gitops.errors import StaleWrite, Transient, Unknown
 from gitops.model.approval import Answer, Decision, Verdict
 from gitops.model.cluster import LiveEvent, LiveEventKind
 from gitops.model.delivery import LaneId
@@ -366,11 +366,11 @@ class Controller:
     # --- what people ask for ------------------------------------------------------------------
 
     async def nudge(self, source: SourceName) -> SourceStatus:
-        """Look at a source now. Raises NotAllowed for a name that is not in the fleet file."""
+        """Look at a source now. Raises Unknown for a name that is not in the fleet file."""
         watch = self.watches.get(source)
         if watch is None:
             known = ", ".join(sorted(self.watches)) or "none"
-            raise NotAllowed(f"there is no source {source!r}", hint=f"sources: {known}")
+            raise Unknown(f"there is no source {source!r}", hint=f"sources: {known}")
         return await watch.nudge_and_wait()
 
     async def answer(
@@ -411,9 +411,7 @@ class Controller:
         spec = self.roster.spec(application)
         if spec is None:
             known = ", ".join(sorted(self.roster.specs())) or "none"
-            raise NotAllowed(
-                f"there is no application {application!r}", hint=f"applications: {known}"
-            )
+            raise Unknown(f"there is no application {application!r}", hint=f"applications: {known}")
         lanes = tuple(LaneId(application, target) for target in spec.clusters)
         for lane in lanes:
             await self.ledger.write(_lift(lane, person))

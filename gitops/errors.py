@@ -13,6 +13,8 @@
     │   ├── SealBroken               live state is neither the sealed before nor the sealed after
     │   ├── StaleWrite               the store refused a write: lease lost, change superseded
     │   ├── NotAllowed               the gate or the API refused a person
+    │   │   ├── Unknown              what they named does not exist
+    │   │   └── Outdated             what they looked at has changed or is over
     │   └── ToolMissing              a binary is missing or of the wrong version
     └── Transient                    may pass; ``retry_after`` seconds where the server said so
         ├── SourceUnavailable        the remote does not answer; the last good revision stays
@@ -138,6 +140,14 @@ class StaleWrite(Permanent):
 
 class NotAllowed(Permanent):
     """A person may not do this."""
+
+
+class Unknown(NotAllowed):
+    """There is no request, application or source of that name."""
+
+
+class Outdated(NotAllowed):
+    """Too late, or the plan changed since the person looked."""
 
 
 class ToolMissing(Permanent):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gitops import gate
-from gitops.errors import NotAllowed
+from gitops.errors import NotAllowed, Outdated, Unknown
 from gitops.model.approval import (
     Answer,
     AnswerKind,
@@ -242,13 +242,13 @@ class Desk:
     def _present(self, tx: Reading, request: RequestId, root: Digest) -> Request:
         present = tx.request(request)
         if present is None:
-            raise NotAllowed(f"there is no request {request}", hint="`gitops status` lists them")
+            raise Unknown(f"there is no request {request}", hint="`gitops status` lists them")
         if present.state is not RequestState.OPEN:
-            raise NotAllowed(
+            raise Outdated(
                 f"too late: {_how_it_ended(present)}", hint=f"`gitops show {present.id}` tells more"
             )
         if root_of(present.members) != root:
-            raise NotAllowed(
+            raise Outdated(
                 "the plan changed since you looked, so the answer was not taken",
                 hint=f"look again: gitops show {present.id}",
             )

@@ -16,7 +16,15 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from gitops import __version__
 from gitops.controller import Controller
-from gitops.errors import GitopsError, NotAllowed, Permanent, StaleWrite, Transient
+from gitops.errors import (
+    GitopsError,
+    NotAllowed,
+    Outdated,
+    Permanent,
+    StaleWrite,
+    Transient,
+    Unknown,
+)
 from gitops.jsonable import to_json
 from gitops.model.approval import Decision
 from gitops.model.events import TokenCreated, TokenRevoked
@@ -237,10 +245,12 @@ def _map_errors(app: FastAPI) -> None:
 
 
 def _code(error: GitopsError) -> int:
+    if isinstance(error, Unknown):
+        return 404
+    if isinstance(error, Outdated | StaleWrite):
+        return 409
     if isinstance(error, NotAllowed):
         return 403
-    if isinstance(error, StaleWrite):
-        return 409
     return 400 if isinstance(error, Permanent) else 503
 
 

@@ -165,21 +165,21 @@ async def test_an_answer_goes_through_the_gate(service: Service) -> None:
     path = f"/api/v1/requests/{REQUEST}/answer"
 
     stale = {**await service.body(), "root": "0" * 64}
-    told = problem(await service.loopback.post(path, json=stale, headers=bob), 403)
+    told = problem(await service.loopback.post(path, json=stale, headers=bob), 409)
     assert "changed since you looked" in told["title"]
     unreasoned = await service.body("deny")
     problem(await service.loopback.post(path, json=unreasoned, headers=bob), 403)
     gone = await service.loopback.post(
         "/api/v1/requests/nothing/answer", json=await service.body(), headers=bob
     )
-    problem(gone, 403)
+    problem(gone, 404)
     mine = await service.loopback.post(path, json=await service.body(), headers=ada)
     assert "ada is an author" in problem(mine, 403)["title"]
     good = await service.loopback.post(path, json=await service.body(), headers=bob)
     assert good.status_code == 200, good.text
     assert good.json()["verdict"]["person"] == "bob"
     late = await service.loopback.post(path, json=stale, headers=bob)
-    assert "too late: bob approved it" in problem(late, 403)["title"]
+    assert "too late: bob approved it" in problem(late, 409)["title"]
 
 
 @pytest.mark.parametrize(
@@ -223,9 +223,9 @@ async def test_what_is_not_there_is_a_404_and_what_is_not_known_says_what_is(
     problem(await service.socket.delete("/api/v1/tokens/nothing"), 409)
     bob = await service.token()
     again = await service.socket.post("/api/v1/applications/nothing/again", headers=bob)
-    assert "applications: shop" in problem(again, 403)["hint"]
+    assert "applications: shop" in problem(again, 404)["hint"]
     nudge = await service.socket.post("/api/v1/sources/nothing/nudge")
-    assert "sources: none" in problem(nudge, 403)["hint"]
+    assert "sources: none" in problem(nudge, 404)["hint"]
 
 
 async def test_a_page_has_its_limits(service: Service) -> None:
