@@ -9,13 +9,16 @@ finding is ignored, never believed half.
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gitops.jsonable import from_json, to_json
+from gitops.model.delivery import LaneId
 from gitops.model.finding import Finding
 from gitops.model.ids import combine
+from gitops.model.manifest import RenderedFile
 
 Findings = tuple[Finding, ...]
 
@@ -23,6 +26,15 @@ MEMORY = 200_000
 """Entries kept in memory before the oldest go; nearly all are the empty tuple."""
 DISK = 32 << 20
 """Bytes of one file on disk before it is begun anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilesSeen:
+    """What a lane's files came to when a check last saw them."""
+
+    files: tuple[RenderedFile, ...] = ()
+    found: Mapping[str, Findings] = field(default_factory=dict)
+    """By path; only what is not empty."""
 
 
 class FindingCache:
@@ -33,6 +45,8 @@ class FindingCache:
         self._folder = folder
         self._known: dict[Hashable, Findings] = {}
         self._read: set[str] = set()
+        self.seen: dict[LaneId, dict[str, FilesSeen]] = {}
+        """By lane and check: of the next files only those that changed are looked up."""
 
     def get(self, key: Hashable) -> Findings | None:
         return self._known.get(key)

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from gitops.model.manifest import Manifest
-from gitops.ports import CheckJob
+from gitops.ports import KindCatalogue
 
 Kind = tuple[str, str]
 """Group and kind."""
@@ -66,11 +66,15 @@ class Definition:
     """Deprecated versions and what the definition says about them."""
 
 
+def is_definition(manifest: Manifest) -> bool:
+    return manifest.id.kind == "CustomResourceDefinition"
+
+
 def defined(manifests: Sequence[Manifest]) -> dict[Kind, Definition]:
     """The kinds defined by the CustomResourceDefinitions of a set."""
     found = {}
     for manifest in manifests:
-        if manifest.id.kind == "CustomResourceDefinition":
+        if is_definition(manifest):
             definition = _read(manifest.body)
             if definition is not None:
                 found[definition.kind] = definition
@@ -104,20 +108,22 @@ def _warning(version: Mapping[str, Any]) -> str:
     return str(version.get("deprecationWarning") or "its definition calls it deprecated")
 
 
-async def namespaced(job: CheckJob, kinds: Iterable[Kind]) -> dict[Kind, bool]:
+async def namespaced(
+    catalogue: KindCatalogue | None, own: Mapping[Kind, Definition], kinds: Iterable[Kind]
+) -> dict[Kind, bool]:
     """Which of the kinds live in a namespace; a kind that nobody knows is not in the answer.
 
-    Without a target, unknown kinds are taken to be namespaced, as nearly all are.
+    ``own``: what the change itself defines. Without a target, unknown kinds are taken to be
+    namespaced, as nearly all are.
     """
-    own = defined(job.desired.manifests)
     answer: dict[Kind, bool] = {}
     for kind in kinds:
         if kind in own:
             answer[kind] = own[kind].namespaced
-        elif job.catalogue is None:
+        elif catalogue is None:
             answer[kind] = kind not in _CLUSTER_SCOPED
         else:
-            resource = await job.catalogue.resource(*kind)
+            resource = await catalogue.resource(*kind)
             if resource is not None:
                 answer[kind] = resource.namespaced
     return answer

@@ -30,8 +30,7 @@ class FleetChecker:
         return frozenset(lane for check in self._overlaps() for lane in check.freed())
 
     def forget(self, lane: LaneId) -> None:
-        for check in self._overlaps():
-            check.forget(lane)
+        self._checkup.forget(lane)
 
     def _overlaps(self) -> list[Overlap]:
         return [check for check in self._checkup.fleet_checks() if isinstance(check, Overlap)]

@@ -16,12 +16,14 @@ from typing import Any
 import orjson
 
 from gitops import yamlio
+from gitops.delta import gone_and_come
 from gitops.errors import ConfigError
+from gitops.model.delivery import LaneId
 from gitops.model.finding import Finding, Severity
 from gitops.model.manifest import Manifest, RenderedFile
 from gitops.plugins import Services
 from gitops.ports import CheckJob, KindCatalogue, Scope
-from planners.checks.definitions import Definition, Kind, defined
+from planners.checks.definitions import Definition, Kind, defined, is_definition
 from planners.checks.structural import Issue, Schema, Validator
 
 NAME = "kube-schema"
@@ -85,6 +87,19 @@ class _Rules:
         return found
 
 
+_Versioned = tuple[Kind, str]
+
+
+@dataclass(slots=True)
+class _Clean:
+    """A set in which nothing was found: of the next one, only what is new is looked at."""
+
+    manifests: tuple[Manifest, ...]
+    own: Mapping[Kind, Definition]
+    rules: dict[_Versioned, tuple[Manifest, _Rules | None]]
+    """By kind, with one object of it; None: nothing to hold it against."""
+
+
 class KubeSchema:
     """The check, as configured."""
 
@@ -95,18 +110,54 @@ class KubeSchema:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._rules: dict[tuple[str, str, str, str], _Rules] = {}
+        self._clean: dict[LaneId, _Clean] = {}
 
     async def run(self, job: CheckJob) -> Sequence[Finding]:
+        last = self._clean.pop(job.lane, None)
+        if last is not None and job.catalogue is not None and await self._still_clean(job, last):
+            self._clean[job.lane] = last
+            return []
+        return await self._look_at_all(job)
+
+    def forget(self, lane: LaneId) -> None:
+        """The application left the fleet or the target."""
+        self._clean.pop(lane, None)
+
+    async def _still_clean(self, job: CheckJob, last: _Clean) -> bool:
+        """Carries ``last`` on to this set. False where there may be something to find, or where
+        more than single objects changed: then all are looked at."""
+        gone, come = gone_and_come(last.manifests, job.desired.manifests)
+        if any(map(is_definition, (*gone, *come))):
+            return False
+        fresh = set(map(id, come))
+        for manifest in come:
+            last.rules.setdefault(_versioned(manifest), (manifest, None))
+        for key, (manifest, before) in list(last.rules.items()):
+            rules = await self._rules_of(job, manifest, last.own)
+            new = id(manifest) in fresh
+            if isinstance(rules, Finding) or (rules is not before and not new):
+                return False
+            if new and _deprecation(*key, last.own):
+                return False
+            last.rules[key] = (manifest, rules)
+        for manifest in come:
+            _, rules = last.rules[_versioned(manifest)]
+            if rules is not None and rules.issues(manifest):
+                return False
+        last.manifests = job.desired.manifests
+        return True
+
+    async def _look_at_all(self, job: CheckJob) -> Sequence[Finding]:
         own = defined(job.desired.manifests)
         files = {file.path: file for file in job.files if not file.rendered}
         findings = [_offline()] if job.catalogue is None else []
-        rules: dict[tuple[Kind, str], _Rules | Finding | None] = {}
+        rules: dict[_Versioned, tuple[Manifest, _Rules | Finding | None]] = {}
         placed = 0
         for manifest in job.desired.manifests:
-            kind = (manifest.id.group, manifest.id.kind)
-            if (kind, manifest.version) not in rules:
-                rules[kind, manifest.version] = await self._rules_of(job, manifest, own)
-            found = rules[kind, manifest.version]
+            key = _versioned(manifest)
+            if key not in rules:
+                rules[key] = manifest, await self._rules_of(job, manifest, own)
+            _, found = rules[key]
             if isinstance(found, _Rules):
                 for issue in found.issues(manifest):
                     placed += 1
@@ -114,7 +165,11 @@ class KubeSchema:
             elif found is not None:
                 findings.append(_at(found, manifest))
         old = {key: text for key in rules if (text := _deprecation(*key, own))}
-        return [*findings, *_deprecations(job.desired.manifests if old else (), old)]
+        findings += _deprecations(job.desired.manifests if old else (), old)
+        if not findings:
+            sound = {k: (m, r) for k, (m, r) in rules.items() if not isinstance(r, Finding)}
+            self._clean[job.lane] = _Clean(job.desired.manifests, own, sound)
+        return findings
 
     async def _rules_of(
         self, job: CheckJob, manifest: Manifest, own: Mapping[Kind, Definition]
@@ -198,6 +253,10 @@ def build(options: Options, services: Services) -> KubeSchema:
             hint=f"write one of: {', '.join(Severity)}",
         )
     return KubeSchema(options)
+
+
+def _versioned(manifest: Manifest) -> _Versioned:
+    return (manifest.id.group, manifest.id.kind), manifest.version
 
 
 def _take(issues: Iterator[Issue]) -> Iterator[Issue]:

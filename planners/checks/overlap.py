@@ -8,16 +8,17 @@ ever (reliability Y5); the one who came first goes on being delivered, the later
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from gitops.delta import gone_and_come
 from gitops.model.delivery import LaneId
 from gitops.model.finding import Finding, Severity
 from gitops.model.ids import TargetName
 from gitops.model.manifest import Manifest, ObjectId
 from gitops.plugins import Services
 from gitops.ports import CheckJob, Scope
-from planners.checks.definitions import namespaced
+from planners.checks.definitions import Definition, Kind, defined, is_definition, namespaced
 
 NAME = "overlap"
 VERSION = "1"
@@ -38,9 +39,13 @@ class _Seen:
 
     namespace: str = ""
     """The application's default, which the keys below were made with."""
+    manifests: tuple[Manifest, ...] = ()
     keys: dict[int, tuple[Manifest, Key]] = field(default_factory=dict)
     """By ``id()`` of the manifest, which is kept alive here: an unchanged object is recognised
     without looking into it, since renderers hand out the same value for the same bytes."""
+    unplaced: dict[int, Manifest] = field(default_factory=dict)
+    """Of kinds nobody knows yet, by ``id()``."""
+    own: Mapping[Kind, Definition] = field(default_factory=dict)
 
 
 class Overlap:
@@ -82,17 +87,31 @@ class Overlap:
         if lane in self._seen and self._seen[lane].namespace != default:
             self.forget(lane)
         seen = self._seen.setdefault(lane, _Seen(default))
-        now = {id(manifest): manifest for manifest in job.desired.manifests}
-        fresh = [now[new] for new in now.keys() - seen.keys.keys()]
-        scopes = await namespaced(job, {(m.id.group, m.id.kind) for m in fresh})
+        gone, come = gone_and_come(seen.manifests, job.desired.manifests)
+        for manifest in gone:
+            seen.unplaced.pop(id(manifest), None)
+        seen.unplaced.update({id(manifest): manifest for manifest in come})
+        if any(map(is_definition, (*gone, *come))):
+            seen.own = defined(job.desired.manifests)
+        if seen.unplaced:
+            await self._place(job, seen)
+        for manifest in gone:
+            claimed = seen.keys.pop(id(manifest), None)
+            if claimed is not None:
+                self._drop(lane, *claimed)
+        seen.manifests = job.desired.manifests
+
+    async def _place(self, job: CheckJob, seen: _Seen) -> None:
+        """Claims what can be claimed by now."""
+        fresh = list(seen.unplaced.values())
+        scopes = await namespaced(job.catalogue, seen.own, {(m.id.group, m.id.kind) for m in fresh})
         for manifest in fresh:
             kind = (manifest.id.group, manifest.id.kind)
             if kind in scopes:
-                key = (lane.target, _resolved(manifest.id, default, scopes[kind]))
+                key = (job.lane.target, _resolved(manifest.id, seen.namespace, scopes[kind]))
                 seen.keys[id(manifest)] = manifest, key
-                self._claim(lane, manifest, key)
-        for gone in seen.keys.keys() - now.keys():
-            self._drop(lane, *seen.keys.pop(gone))
+                del seen.unplaced[id(manifest)]
+                self._claim(job.lane, manifest, key)
 
     def _claim(self, lane: LaneId, manifest: Manifest, key: Key) -> None:
         claims = self._claims.setdefault(key, {})

@@ -14,17 +14,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from gitops.delta import gone_and_come
 from gitops.errors import GitopsError
 from gitops.foreign import one_line
 from gitops.jsonable import to_json
 from gitops.model.cluster import ClusterFacts
+from gitops.model.delivery import LaneId
 from gitops.model.finding import Finding, Severity
 from gitops.model.fleet import ApplicationSpec
 from gitops.model.ids import combine
 from gitops.model.manifest import RenderedFile
 from gitops.plugins import Plugin, Services
 from gitops.ports import Check, CheckJob, Scope
-from planners.checks.cache import FindingCache, Findings
+from planners.checks.cache import FilesSeen, FindingCache, Findings
 
 FINDINGS_PER_CHECK = 200
 
@@ -75,10 +77,25 @@ class Checkup:
             job = dataclasses.replace(job, facts=await target.facts())
         return await run_checks(job, self.of(job.application), self._cache)
 
+    def forget(self, lane: LaneId) -> None:
+        """The application left the fleet or the target: what is remembered of it goes."""
+        self._cache.seen.pop(lane, None)
+        for configured in self._built.values():
+            check: Any = configured.check
+            if isinstance(check, _Remembers):
+                check.forget(lane)
+
     def fleet_checks(self) -> tuple[Check, ...]:
         """Those that look across applications, as far as they were needed so far."""
         built = (configured.check for configured in self._built.values())
         return tuple(check for check in built if check.scope is Scope.FLEET)
+
+
+@runtime_checkable
+class _Remembers(Protocol):
+    """A check that keeps something per lane."""
+
+    def forget(self, lane: LaneId) -> None: ...
 
 
 @runtime_checkable
@@ -120,22 +137,44 @@ async def _of_application(job: CheckJob, configured: Configured, cache: FindingC
 
 
 async def _of_files(job: CheckJob, configured: Configured, cache: FindingCache) -> Findings:
-    """Files of one path (a template may render to several) are one unit: findings name a path."""
+    """Files of one path (a template may render to several) are one unit: findings name a path.
+    Only paths whose files are others than last time are looked at."""
     if cache.get((configured.key, "", "")) is None:
         await asyncio.to_thread(cache.recall, configured.key)
         cache.put((configured.key, "", ""), ())
-    units = _units(job.files)
+    seen = cache.seen.setdefault(job.lane, {})
+    last = seen.get(configured.key, FilesSeen())
+    gone, come = gone_and_come(last.files, job.files)
+    paths = {file.path for file in (*gone, *come)}
+    units = _units([file for file in job.files if file.path in paths])
     found = {path: cache.get((configured.key, path, oid)) for path, (oid, _) in units.items()}
     missing = [path for path, known in found.items() if known is None]
-    if missing:
-        files = [file for path in missing for file in units[path][1]]
-        findings, sound = await _asked(dataclasses.replace(job, files=files), configured)
-        if not sound:
-            findings = await _one_by_one(job, files, configured)
-        _sort_out(missing, findings, found)
-        if sound:
-            _remember(configured.key, missing, units, found, cache)
-    return tuple(finding for findings in found.values() for finding in findings or ())
+    sound = not missing or await _ask_about(missing, units, found, job, configured, cache)
+    kept = {path: each for path, each in last.found.items() if path not in paths}
+    now = {path: each for path, each in found.items() if each}
+    if sound:
+        theirs = {path: each for path, each in now.items() if path in units}
+        seen[configured.key] = FilesSeen(tuple(job.files), kept | theirs)
+    return tuple(finding for findings in (kept | now).values() for finding in findings)
+
+
+async def _ask_about(
+    missing: Sequence[str],
+    units: Mapping[str, tuple[str, list[RenderedFile]]],
+    found: dict[str, Findings | None],
+    job: CheckJob,
+    configured: Configured,
+    cache: FindingCache,
+) -> bool:
+    """Fills in what is found in these paths; False when the check failed on any."""
+    files = [file for path in missing for file in units[path][1]]
+    findings, sound = await _asked(dataclasses.replace(job, files=files), configured)
+    if not sound:
+        findings = await _one_by_one(job, files, configured)
+    _sort_out(missing, findings, found)
+    if sound:
+        _remember(configured.key, missing, units, found, cache)
+    return sound
 
 
 def _units(files: Sequence[RenderedFile]) -> dict[str, tuple[str, list[RenderedFile]]]:
