@@ -25,7 +25,7 @@ from gitops.model.source import Closure, Entry, EntryKind
 from gitops.plugins import Services
 from gitops.ports import RenderJob, Snapshot
 from planners.render import charts, pulls, scratch
-from planners.render.objects import FileMemory, Parsed, desired, parse
+from planners.render.objects import FileMemory, Parsed, assemble, desired, parse
 
 NAME = "helm"
 VERSION = "1"
@@ -318,7 +318,7 @@ class Helm:
     def _desired(self, output: _Output, inputs: _Inputs, about: str) -> Desired:
         parts, hooks = self._parsed(output.text, output.name, inputs)
         warnings = [*output.warnings, *hooks]
-        return desired(parts, inputs.closure, about, self._digest, warnings)
+        return desired(assemble(parts), inputs.closure, about, self._digest, warnings)
 
     def _parsed(self, text: bytes, chart: str, inputs: _Inputs) -> tuple[list[Parsed], list[str]]:
         parts: list[Parsed] = []

@@ -22,7 +22,7 @@ from gitops.plugins import Services
 from gitops.ports import RenderJob, Snapshot
 from gitops.yamlio import Node
 from planners.render import scratch
-from planners.render.objects import desired, flatten, parse
+from planners.render.objects import assemble, desired, flatten, parse
 
 NAME = "kustomize"
 VERSION = "1"
@@ -91,7 +91,9 @@ class Kustomize:
         documents = yamlio.documents(output, walk.root_file)
         file = RenderedFile(walk.root_file, output, scratch.oid_of(output), rendered=True)
         parsed = parse(documents, file, self._services.digester.of, places.of)
-        made = desired([parsed], closure, about, self._services.digester.of, walk.warnings)
+        made = desired(
+            assemble([parsed]), closure, about, self._services.digester.of, walk.warnings
+        )
         return _with_files(made, walk.sources())
 
 

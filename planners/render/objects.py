@@ -9,12 +9,14 @@ message.
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gitops import yamlio
+from gitops.delta import gone_and_come
 from gitops.errors import RenderError
 from gitops.model.ids import Digest
 from gitops.model.manifest import Desired, Manifest, ObjectId, Origin, RenderedFile
@@ -33,6 +35,8 @@ SERVER_FIELDS = (
 """Metadata that only the server sets. ``kubectl get -o yaml`` prints it, people commit it."""
 
 LIST_DEPTH = 8
+_FEW = 256
+"""Files that may differ before everything is put together anew."""
 
 Place = Callable[[yamlio.Document], Origin]
 
@@ -214,24 +218,67 @@ class FileMemory:
                 self._weight -= oldest.weight
 
 
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """Files put together: their manifests in order of identity."""
+
+    parts: tuple[Parsed, ...] = ()
+    keys: Sequence[str] = ()
+    manifests: Sequence[Manifest] = ()
+
+
+def assemble(parts: Sequence[Parsed], last: Assembly | None = None) -> Assembly:
+    """With ``last``, only what differs from it is sorted in or taken out."""
+    made = _exchanged(parts, last) if last else None
+    return made or _sorted(parts)
+
+
+def _sorted(parts: Sequence[Parsed]) -> Assembly:
+    pairs = [pair for part in parts for pair in zip(part.keys, part.manifests, strict=True)]
+    pairs.sort(key=_first)
+    return Assembly(tuple(parts), [key for key, _ in pairs], [each for _, each in pairs])
+
+
+def _exchanged(parts: Sequence[Parsed], last: Assembly) -> Assembly | None:
+    """None where so much changed that sorting is quicker, and where an object is there twice: the
+    order of the two is the order of their files."""
+    gone, come = gone_and_come(last.parts, parts)
+    if len(gone) + len(come) > _FEW:
+        return None
+    keys, manifests = list(last.keys), list(last.manifests)
+    for part in gone:
+        for key, manifest in zip(part.keys, part.manifests, strict=True):
+            at = bisect_left(keys, key)
+            while manifests[at] is not manifest:
+                at += 1
+            del keys[at], manifests[at]
+    for part in come:
+        for key, manifest in zip(part.keys, part.manifests, strict=True):
+            at = bisect_left(keys, key)
+            if keys[at : at + 1] == [key]:
+                return None
+            keys.insert(at, key)
+            manifests.insert(at, manifest)
+    return Assembly(tuple(parts), keys, manifests)
+
+
 def desired(
-    parts: Sequence[Parsed],
+    assembly: Assembly,
     closure: Closure,
     renderer: str,
     digest: Callable[[bytes], Digest],
     warnings: Sequence[str] = (),
 ) -> Desired:
-    """Puts files together, manifests in order of identity."""
-    pairs = [pair for part in parts for pair in zip(part.keys, part.manifests, strict=True)]
-    pairs.sort(key=_first)
-    summary = "\n".join(f"{key}\0{manifest.digest}" for key, manifest in pairs)
+    """What an application should be, as a value of its own."""
+    pairs = zip(assembly.keys, assembly.manifests, strict=True)
+    summary = "\n".join([f"{key}\0{manifest.digest}" for key, manifest in pairs])
     return Desired(
-        manifests=tuple(manifest for _, manifest in pairs),
+        manifests=tuple(assembly.manifests),
         closure=closure,
         digest=digest(summary.encode("utf-8", "surrogateescape")),
         renderer=renderer,
-        files=tuple(part.file for part in parts),
-        warnings=(*warnings, *(text for part in parts for text in part.warnings)),
+        files=tuple([part.file for part in assembly.parts]),
+        warnings=(*warnings, *[text for part in assembly.parts for text in part.warnings]),
     )
 
 

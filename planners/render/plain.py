@@ -12,21 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gitops import yamlio
-from gitops.closures import Recorder, parent
+from gitops.closures import Recorder
 from gitops.errors import ConfigError, RenderError
 from gitops.model.ids import combine
 from gitops.model.manifest import Desired, RenderedFile
 from gitops.model.source import Entry, EntryKind
 from gitops.plugins import Services
 from gitops.ports import Digester, RenderJob, Snapshot
-from planners.render.objects import FileMemory, Parsed, desired, parse
+from planners.render.folders import Folder, Folders, Walk, Walked
+from planners.render.objects import FileMemory, Parsed, assemble, desired, parse
 
 NAME = "plain"
 VERSION = "1"
-
-SUFFIXES = (".yaml", ".yml", ".json")
-KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
-MAX_FILES = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +60,7 @@ class Plain:
         )
         self._digest = services.digester.of
         self._memory = memory_of(services)
+        self._folders = Folders()
 
     def detects(self, snapshot: Snapshot, path: str) -> bool:
         found = snapshot.entry(path)
@@ -81,26 +79,20 @@ class Plain:
                 hint="correct the application's path in the fleet file",
                 place=path,
             )
-        warnings: list[str] = []
-        parts = [self._read(recorder, *each) for each in self._files(recorder, root, warnings)]
-        if not any(part.manifests for part in parts):
-            warnings.append(f"{path or '.'}: no manifest found")
+        last = self._folders.get(root.path)
+        walked = self._walk(recorder, root, last.folder if last else None)
+        assembly = assemble(walked.parts, last.assembly if last else None)
+        self._folders.put(root.path, Walked(walked, assembly))
+        warnings = walked.warnings
+        if not assembly.keys:
+            warnings = (*warnings, f"{path or '.'}: no manifest found")
         closure = recorder.closure([self._outside])
-        return desired(parts, closure, f"{NAME} {VERSION}", self._digest, warnings)
+        return desired(assembly, closure, f"{NAME} {VERSION}", self._digest, warnings)
 
-    def _files(
-        self, recorder: Recorder, root: Entry, warnings: list[str]
-    ) -> list[tuple[str, Entry]]:
-        """(path shown, blob) of every manifest file."""
+    def _walk(self, recorder: Recorder, root: Entry, last: Folder | None) -> Folder:
         if root.kind is EntryKind.BLOB:
-            return [(root.path, root)]
-        listed = list(_walk(recorder, root, warnings))
-        prefix = len(root.path) + 1 if root.path else 0
-        if self._include or self._exclude:
-            listed = [each for each in listed if self._chosen(each[0][prefix:])]
-        if len(listed) > MAX_FILES:
-            raise RenderError(f"more than {MAX_FILES:,} manifest files", place=root.path)
-        return listed
+            return Folder(root.oid, (self._read(recorder, root.path, root),))
+        return Walk(recorder, self._read, self._chosen).beneath(root, last)
 
     def _chosen(self, relative: str) -> bool:
         if self._include and not any(each.fullmatch(relative) for each in self._include):
@@ -116,72 +108,6 @@ class Plain:
         parsed = parse(yamlio.documents(text, path), file, self._digest)
         self._memory.put(blob.oid, path, parsed)
         return parsed
-
-
-def _walk(recorder: Recorder, root: Entry, warnings: list[str]) -> list[tuple[str, Entry]]:
-    """Manifest files beneath ``root`` in order of path; charts and dotfiles left out."""
-    entries = recorder.files(root.path)
-    start = len(root.path) + 1 if root.path else 0
-    charts = _charts(entries, root.path, warnings)
-    found: list[tuple[str, Entry]] = []
-    for entry in entries:
-        path = entry.path
-        if path.startswith(".", start) or "/." in path[max(start - 1, 0) :]:
-            continue
-        if charts and any(path.startswith(chart) for chart in charts):
-            continue
-        if entry.kind is EntryKind.BLOB:
-            if path.endswith(SUFFIXES) and not _kustomization(path, warnings):
-                found.append((path, entry))
-        else:
-            found += _linked(recorder, entry)
-    return found
-
-
-def _linked(recorder: Recorder, entry: Entry) -> list[tuple[str, Entry]]:
-    """A link to a manifest, or to a folder of them (links in it are not followed further)."""
-    named = entry.path.endswith(SUFFIXES)
-    if entry.kind is EntryKind.LINK and "." in entry.path.rpartition("/")[2] and not named:
-        return []
-    target = recorder.resolve(entry.path, place=entry.path)
-    if target is None:
-        return []
-    if target.kind is EntryKind.BLOB:
-        if not named:
-            return []
-        recorder.read(target)
-        return [(entry.path, target)]
-    if entry.path.startswith(f"{target.path}/") or not target.path:
-        raise RenderError(f"the link {entry.path} points to a folder it lies in", place=entry.path)
-    inner = [e for e in recorder.files(target.path) if e.kind is EntryKind.BLOB]
-    skip = len(target.path)
-    return [(entry.path + each.path[skip:], each) for each in inner if each.path.endswith(SUFFIXES)]
-
-
-def _charts(entries: Sequence[Entry], root: str, warnings: list[str]) -> tuple[str, ...]:
-    charts: list[str] = []
-    for entry in entries:
-        if not entry.path.endswith("/Chart.yaml") or parent(entry.path) == root:
-            continue
-        folder = f"{parent(entry.path)}/"
-        if any(folder.startswith(chart) for chart in charts):
-            continue
-        charts.append(folder)
-        warnings.append(
-            f"{entry.path}: a Helm chart inside a plain folder is left out; make it an "
-            "application of its own, or name `renderer: helm`"
-        )
-    return tuple(charts)
-
-
-def _kustomization(path: str, warnings: list[str]) -> bool:
-    if not path.endswith(KUSTOMIZATIONS) or path.rpartition("/")[2] not in KUSTOMIZATIONS:
-        return False
-    warnings.append(
-        f"{path}: not followed, the files around it are taken as they are; make the folder an "
-        "application of its own, or name `renderer: kustomize`"
-    )
-    return True
 
 
 def glob(pattern: str) -> re.Pattern[str]:
