@@ -7,8 +7,9 @@ and must never be logged or stored outside the vault.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from gitops.model.manifest import ObjectId
 from gitops.model.sealed import SealedSet
@@ -16,6 +17,8 @@ from gitops.records import Unreadable, dumps, loads
 
 FORMAT = 2
 """Rises when the bytes change meaning: a set of another format is void and asked again."""
+
+_PARTS: Callable[[ObjectId], tuple[str, ...]] = attrgetter("group", "kind", "namespace", "name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +33,7 @@ class _Envelope:
 
 def encode(sealed: SealedSet) -> bytes:
     """Canonical JSON (ASCII, sorted keys, bytes as base64) with its format number."""
-    lines = "\n".join(
-        f"{id.group}\t{id.kind}\t{id.namespace}\t{id.name}" for id in sealed.inventory
-    )
+    lines = "\n".join(map("\t".join, map(_PARTS, sealed.inventory)))
     bare = replace(sealed, inventory=())
     return dumps(_Envelope, _Envelope(FORMAT, bare, lines)).encode("ascii")
 

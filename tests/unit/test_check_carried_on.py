@@ -22,6 +22,7 @@ from planners.checks.run import Configured, run_checks
 from tests.unit.check_cases import Catalogue, file, job, manifests
 from tests.unit.test_check_kube_schema import COMPONENTS
 
+OPTIONS = Options(skip_kinds=("CustomResourceDefinition",))
 KNOWN = [
     Resource("", "v1", "Thing", "things", True),
     Resource("", "v1", "Secret", "secrets", False),
@@ -63,8 +64,9 @@ class World:
     """Two applications whose files come, change and go."""
 
     def __init__(self, seed: int, texts: Sequence[str] = TEXTS) -> None:
-        self.texts = texts
         self.dice = random.Random(seed)
+        # A few in each world, so that in some of them nothing is wrong for a while.
+        self.texts = self.dice.sample(texts, k=self.dice.randrange(3, 7))
         self.files: dict[str, dict[str, tuple[RenderedFile, tuple[Manifest, ...]]]] = {
             "one": {},
             "two": {},
@@ -81,7 +83,7 @@ class World:
                     if files:
                         del files[self.dice.choice(sorted(files))]
             case _:
-                path = f"{self.dice.choice('pqrstu')}.yaml"
+                path = f"{self.dice.choice('pqrs')}.yaml"
                 text = self.dice.choice(self.texts)
                 shown = (file(text, path), manifests(text, path))
                 self.files[self.dice.choice(("one", "two"))][path] = shown
@@ -102,7 +104,7 @@ class World:
 SEEDS = st.tuples(st.integers(0, 2**32), st.integers(1, 15))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(SEEDS)
 def test_the_schema_and_the_file_checks_find_the_same_carried_on_as_anew(
     told: tuple[int, int],
@@ -112,21 +114,21 @@ def test_the_schema_and_the_file_checks_find_the_same_carried_on_as_anew(
 
 async def _same(seed: int, rounds: int) -> None:
     world = World(seed)
-    kept: list[Check] = [KubeSchema(Options()), Remarks()]
+    kept: list[Check] = [KubeSchema(OPTIONS), Remarks()]
     cache = FindingCache()
     for _ in range(rounds):
         world.move()
         if world.dice.random() < 0.2:
             world.known = [kind for kind in KNOWN if world.dice.random() < 0.8]
         asked = world.job("one")
-        new: list[Check] = [KubeSchema(Options()), Remarks()]
+        new: list[Check] = [KubeSchema(OPTIONS), Remarks()]
         for check, fresh in zip(kept, new, strict=True):
             carried = await run_checks(asked, [Configured(check, check.name)], cache)
             anew = await run_checks(asked, [Configured(fresh, fresh.name)], FindingCache())
             assert carried == anew
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(SEEDS)
 def test_every_object_with_two_owners_is_found_and_no_other(told: tuple[int, int]) -> None:
     asyncio.run(_contested(*told))
