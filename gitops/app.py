@@ -242,6 +242,9 @@ class _Forgetful:
 
     async def discard(self, seal: Digest) -> None: ...
 
+    async def held(self) -> tuple[Digest, ...]:
+        return ()
+
 
 def kill_switch(at: str) -> Callable[[str, object], None]:
     """Ends this process as ``kill -9`` would when the named step begins, once: set by the crash

@@ -24,9 +24,9 @@ from gitops.engine.renders import Renders
 from gitops.engine.roster import Roster
 from gitops.engine.watches import SourceWatch
 from gitops.errors import StaleWrite, Transient, Unknown
-from gitops.model.approval import Answer, Decision, Verdict
+from gitops.model.approval import Answer, Decision, MemberState, Verdict
 from gitops.model.cluster import LiveEvent, LiveEventKind
-from gitops.model.delivery import LaneId
+from gitops.model.delivery import ChangeRecord, LaneId
 from gitops.model.events import HoldLifted
 from gitops.model.fleet import ClusterSpec, Fleet, SourceSpec
 from gitops.model.ids import (
@@ -36,6 +36,7 @@ from gitops.model.ids import (
     RequestId,
     SourceName,
     TargetName,
+    combine,
 )
 from gitops.model.sealed import SealedSet
 from gitops.model.source import SourceStatus
@@ -122,6 +123,7 @@ class Controller:
         await self.parts.keeper.acquire()
         try:
             self.roster.recall(await self.ledger.read(lambda reading: reading.lanes()))
+            await self._sweep()
             self._start("expiry", self._expire)
             self._start("reach", lambda: keep_reaching(self.clusters, self.lanes))
             self._start("outbox", self._sender.run)
@@ -130,6 +132,14 @@ class Controller:
             await self.parts.keeper.keep()
         finally:
             await self._stop()
+
+    async def _sweep(self) -> None:
+        """Bytes in the vault whose change has ended: a crash came between its end and theirs."""
+        open_ = await self.ledger.read(lambda reading: reading.changes())
+        seals = {record.seal for record in open_}
+        for seal in await self.parts.vault.held():
+            if seal not in seals:
+                await self.parts.vault.discard(seal)
 
     def _start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Has ``work`` done for as long as the controller lives. A defect in it is logged and it
@@ -192,9 +202,19 @@ class Controller:
     async def expire(self) -> None:
         """Ends questions past their time; costs a read when there are none."""
         now = self.parts.clock.now()
-        requests = await self.ledger.read(lambda reading: reading.requests(open_only=True))
-        if any(m.expires_at <= now for r in requests for m in r.members):
-            await self.ledger.write(self.desk.expire)
+        requests = await self.ledger.read(
+            lambda reading: reading.requests(open_only=True, limit=10_000)
+        )
+        asking = (m for r in requests for m in r.members if m.state is MemberState.ASKING)
+        if any(member.expires_at <= now for member in asking):
+            for record in await self.ledger.write(self.desk.expire):
+                await self._over(record)
+
+    async def _over(self, record: ChangeRecord) -> None:
+        """A change that ended outside its lane: its bytes go, its lane looks at the present."""
+        if record.seal is not None:
+            await self.parts.vault.discard(record.seal)
+        self.lanes.offer(record.change.lane)
 
     # --- what moves lanes ---------------------------------------------------------------------
 
@@ -213,10 +233,11 @@ class Controller:
         return self._memories.setdefault(lane, Memory())
 
     async def _work(self, lane: LaneId) -> None:
+        # Before anything is awaited: what moves from here on is noticed by the wait for health.
+        self.memory(lane).newer.clear()
         kit = await self._kit(lane)
         if kit is None:
             return
-        kit.memory.newer.clear()
         outcome = await tend(kit)
         for other in self.parts.checker.freed():
             self.lanes.offer(other)
@@ -253,6 +274,7 @@ class Controller:
             cluster=await self._cluster(target),
             cluster_labels=target.labels,
             policy=policy_digest(spec, self.fleet.people),
+            present_policy=lambda: self._policy(lane),
             tools=parts.tools,
             renders=parts.renders,
             checker=parts.checker,
@@ -268,6 +290,10 @@ class Controller:
             memory=self.memory(lane),
             reached=parts.reached,
         )
+
+    def _policy(self, lane: LaneId) -> Digest:
+        spec = self.roster.spec(lane.application)
+        return policy_digest(spec, self.fleet.people) if spec else combine("gone")
 
     # --- clusters -----------------------------------------------------------------------------
 
@@ -287,9 +313,8 @@ class Controller:
         cluster = self.clusters.pop(name, None)
         if cluster is not None:
             await cluster.close()
-        for lane, memory in self._memories.items():
-            if lane.target == name:
-                memory.followed = False
+        for lane in [lane for lane in self._memories if lane.target == name]:
+            del self._memories[lane]
 
     async def _listen(self, target: TargetName, cluster: Cluster) -> None:
         async for event in cluster.live.events():
@@ -386,7 +411,7 @@ class Controller:
     ) -> Verdict:
         """One person's answer, through the gate. Raises NotAllowed in words for the person."""
 
-        def work(tx: Transaction) -> tuple[Verdict, tuple[LaneId, ...]]:
+        def work(tx: Transaction) -> tuple[Verdict, tuple[ChangeRecord, ...]]:
             verdict, decided = self.desk.answer(
                 tx,
                 request=request,
@@ -397,11 +422,14 @@ class Controller:
                 via=via,
                 confirmation=confirmation,
             )
-            return verdict, tuple(record.change.lane for record in decided)
+            return verdict, decided
 
-        verdict, lanes = await self.ledger.write(work)
-        for lane in lanes:
-            self.lanes.offer(lane)
+        verdict, decided = await self.ledger.write(work)
+        for record in decided:
+            if decision is Decision.DENY:
+                await self._over(record)
+            else:
+                self.lanes.offer(record.change.lane)
         return verdict
 
     async def again(self, application: ApplicationName, person: PersonName) -> tuple[LaneId, ...]:
@@ -426,7 +454,7 @@ class Controller:
 def _lift(lane: LaneId, person: PersonName) -> Callable[[Transaction], None]:
     def work(tx: Transaction) -> None:
         record = tx.lane(lane)
-        if record.hold is not None:
+        if record.hold is not None and not record.hold.failed:
             tx.append(HoldLifted(lane, person))
         if record.drift_hold is not None:
             tx.append(HoldLifted(lane, person, drift=True))

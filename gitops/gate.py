@@ -116,7 +116,7 @@ def may_answer(
         return Ruling(False, f"{person} is not among those policy {policy.name!r} names")
     if decision is Decision.DENY:
         return Ruling(True, f"{person} is entitled by policy {policy.name!r}")
-    if authorship.signatures and authorship.grade.rank < policy.minimum_grade.rank:
+    if _below(policy, authorship):
         return Ruling(False, _grade_refusal(policy, authorship.grade))
     authors = authors_of(authorship, people)
     if person in authors.persons and not policy.author_may_approve:
@@ -132,6 +132,14 @@ def entitled(policy: ApprovalPolicy, people: People) -> frozenset[PersonName]:
     for group in policy.groups:
         named.update(people.members(group))
     return frozenset(named & set(people.persons))
+
+
+def _below(policy: ApprovalPolicy, authorship: Authorship) -> bool:
+    """A drift has no author and so nothing to be graded; everything else has, known or not."""
+    nobody = not (authorship.signatures or authorship.logins or authorship.people)
+    if nobody and authorship.known:
+        return False
+    return authorship.grade.rank < policy.minimum_grade.rank
 
 
 def _grade_refusal(policy: ApprovalPolicy, grade: Grade) -> str:
@@ -168,7 +176,7 @@ def auto_approves(
     auto = policy.auto
     if auto is None or plan.over_budget or (plan.takes and not auto.takes):
         return False
-    if authorship.signatures and authorship.grade.rank < policy.minimum_grade.rank:
+    if _below(policy, authorship):
         return False
     conditions = []
     if auto.always:

@@ -80,6 +80,9 @@ class Vault(Protocol):
 
     async def discard(self, seal: Digest) -> None: ...
 
+    async def held(self) -> Sequence[Digest]:
+        """Every seal something is kept for."""
+
 
 # --- sources ----------------------------------------------------------------------------------
 

@@ -181,8 +181,17 @@ class FolderVault:
         """Removes the content; fine when there is none."""
         await asyncio.to_thread(self._discard, seal)
 
-    def held(self) -> Iterator[Digest]:
-        """Every seal with a content, for the removal of those whose change is terminal."""
+    async def held(self) -> tuple[Digest, ...]:
+        """Every seal with a content, for the removal of those whose change is terminal. What
+        processes killed while writing left behind goes on the way."""
+
+        def look() -> tuple[Digest, ...]:
+            self.tidy()
+            return tuple(self._held())
+
+        return await asyncio.to_thread(look)
+
+    def _held(self) -> Iterator[Digest]:
         for shard in sorted(self._folder.glob("[0-9a-f][0-9a-f]")):
             for path in sorted(shard.iterdir()):
                 if _SEAL.match(path.name):

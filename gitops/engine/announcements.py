@@ -110,7 +110,6 @@ def _told(event: Event) -> tuple[str, ChangeId, dict[str, object]] | None:
 
 _QUIET = (
     ChangeState.UNCHANGED,
-    ChangeState.SUPERSEDED,
     # Told when the member is decided.
     ChangeState.DENIED,
     ChangeState.EXPIRED,

@@ -47,7 +47,6 @@ from gitops.model.ids import (
 from gitops.model.plan import Plan, SealParts
 from gitops.ports import Clock, Reading, Transaction
 
-_STANDS = (MemberState.ASKING, MemberState.APPROVED)
 SpecOf = Callable[[ApplicationName], ApplicationSpec | None]
 
 
@@ -70,6 +69,8 @@ class Question:
     cluster_labels: Mapping[str, str]
     moved: str = ""
     """What moved since people last looked, in words."""
+    insisted: bool = False
+    """A person asked for another try of it: earlier answers to the same seal count."""
 
     @property
     def seal(self) -> Digest:
@@ -138,23 +139,38 @@ class Desk:
     def _without_asking(self, tx: Transaction, question: Question) -> tuple[str, ...]:
         """Who or what already said yes: policy, the drift policy, or people to this very seal."""
         change, policy = question.record.change, question.application.approval
-        earlier = tx.approved_seal(change.lane, question.seal)
+        earlier = self._earlier(tx, question) if question.insisted else ()
         if earlier:
             return earlier
-        # Healing puts back bytes people approved before; taking a field from somebody new or
-        # deleting beyond the budget is more than that, so it is asked all the same.
+        # Healing puts back bytes people approved before, and no more than that: what would be
+        # deleted or replaced is asked about all the same.
         heals = change.cause is Cause.DRIFT and question.application.drift is DriftPolicy.HEAL
-        if heals and not question.plan.over_budget:
+        if heals and not question.plan.deletes and not question.plan.over_budget:
             return ("drift policy heal",)
         if gate.auto_approves(policy, question.plan, question.cluster_labels, change.authorship):
             return (f"policy {policy.name}",)
         return ()
 
+    def _earlier(self, tx: Transaction, question: Question) -> tuple[str, ...]:
+        """People who approved this very seal before it failed, as far as the gate would let them
+        approve this change too; nobody unless they are enough."""
+        change, policy = question.record.change, question.application.approval
+        people = self._fleet().people
+        earlier = tuple(
+            name
+            for name in tx.approved_seal(change.lane, question.seal)
+            if gate.may_answer(
+                PersonName(name), Decision.APPROVE, policy, change.authorship, people
+            ).allowed
+        )
+        needed = gate.electorate(policy, change.authorship, people).needed
+        return earlier if len(earlier) >= needed else ()
+
     def _ask_people(self, tx: Transaction, record: ChangeRecord, question: Question) -> Answer:
         change = record.change
         request = self._request_of(tx, record)
         member = _member(request, change.id)
-        if request and member and member.seal == question.seal and member.state in _STANDS:
+        if request and member and member.seal == question.seal and self._stands(member):
             return self._standing(request, member, question)
         if request is None or request.state is not RequestState.OPEN:
             request = tx.request_for(change.occasion)
@@ -171,6 +187,12 @@ class Desk:
         if not group.possible:
             reason = gate.nobody_can(group, question.application.approval)
         return question.answered(AnswerKind.PENDING, request_id, reason=reason)
+
+    def _stands(self, member: Member) -> bool:
+        """An answer does not outlive the time the question had."""
+        if member.state is MemberState.APPROVED:
+            return member.expires_at > self._clock.now()
+        return member.state is MemberState.ASKING
 
     def _request_of(self, tx: Reading, record: ChangeRecord) -> Request | None:
         """The request the change was last asked in, closed or not: an approved member's request

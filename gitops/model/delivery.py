@@ -38,7 +38,8 @@ class Change:
     lane: LaneId
     generation: int
     after: Digest
-    """Closure digest; for drift, digest of the drifted objects' live values."""
+    """What the lane should become: digest over closure, terms of delivery (namespace, account,
+    policies) and the target's identity. For drift, over the drifted objects' live values."""
     cause: Cause
     revision: Revision
     authorship: Authorship = Authorship()
@@ -96,6 +97,7 @@ class Delivered:
     """The last state of a lane that reached its target."""
 
     closure: Digest
+    """``Change.after`` of the change that brought it there."""
     revision: Revision
     seal: Digest
     """Under which it went out, or would have if anything had differed."""

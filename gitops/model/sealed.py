@@ -52,3 +52,5 @@ class SealedSet:
     writes: tuple[SealedObject, ...]
     inventory: tuple[ObjectId, ...]
     """What the application owns in the cluster once this is applied, unchanged objects included."""
+    target: str = ""
+    """uid of the cluster it was approved for: after a crash another one may answer there."""

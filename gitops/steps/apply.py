@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gitops.closures import moved
 from gitops.engine.desk import seal_of
 from gitops.errors import StaleWrite
 from gitops.model.approval import AnswerKind
@@ -17,6 +18,7 @@ from gitops.model.events import ApplyFinished, ChangeClosed, Claimed, Event, Not
 from gitops.model.ids import Digest
 from gitops.model.sealed import SealedSet
 from gitops.ports import Executed, Transaction
+from gitops.records import Unreadable
 from gitops.steps.drift import applied_of
 from gitops.steps.kit import Kit
 from gitops.steps.values import Applied, Asked, Sketch
@@ -32,6 +34,8 @@ async def apply(record: ChangeRecord, asked: Asked, kit: Kit) -> Applied:
         return await _report(record, asked.sketch, kit)
     if kind is not AnswerKind.APPROVED or drawn is None:
         return Applied(record, ChangeState.ASKING, reason=asked.answer.reason)
+    if overtaken := _overtaken(record, asked.sketch, kit):
+        return Applied(record, ChangeState.SUPERSEDED, reason=overtaken)
     kit.reached("claim", record)
     try:
         await kit.ledger.append(
@@ -44,6 +48,17 @@ async def apply(record: ChangeRecord, asked: Asked, kit: Kit) -> Applied:
     return await execute(replace(record, seal=asked.answer.seal), drawn.sealed, kit)
 
 
+def _overtaken(record: ChangeRecord, sketch: Sketch, kit: Kit) -> str:
+    """Why the claim would be of yesterday's wish, in words; the next round takes the present one.
+    The round's own view is as old as its slowest request."""
+    if kit.present_policy() != kit.policy:
+        return "policy or people changed since it was asked"
+    commit = record.change.cause is not Cause.DRIFT
+    if commit and moved(sketch.rendered.closure, kit.newest()):
+        return "a newer commit arrived"
+    return ""
+
+
 async def recall(record: ChangeRecord, kit: Kit) -> Applied:
     """After a crash: a claimed change, from the vault, from where it stopped."""
     kit.reached("recall", record)
@@ -53,9 +68,16 @@ async def recall(record: ChangeRecord, kit: Kit) -> Applied:
             return Applied(record, ChangeState.VERIFYING, whole=True)
         why = "the approved bytes are no longer in the vault, so the rest was not applied"
         return await _failed(record, why, kit)
-    sealed = kit.decode(content)
+    try:
+        sealed = kit.decode(content)
+    except Unreadable:
+        why = "the approved bytes cannot be read by this version, so the rest was not applied"
+        return await _failed(record, why, kit)
     if record.state is ChangeState.VERIFYING:
         return Applied(record, ChangeState.VERIFYING, sealed)
+    if sealed.target != (await kit.cluster.facts()).uid:
+        why = "another cluster answers here than the one it was approved for"
+        return await _failed(record, why, kit)
     await kit.ledger.append(Noted(record.change.id, "carried on after a restart"))
     return await execute(record, sealed, kit)
 
@@ -76,8 +98,12 @@ async def _needless(record: ChangeRecord, sketch: Sketch, kit: Kit) -> Applied:
     if record.change.id == kit.memory.insisted:
         return Applied(record, ChangeState.VERIFYING, whole=True, well=ChangeState.UNCHANGED)
     now = delivered(record, seal_of(sketch.parts), kit)
+    # A drift that no write can mend must not be looked at again and again.
+    hold = None
+    if record.change.cause is Cause.DRIFT:
+        hold = Hold(sketch.plan.digest, record.change.after, "there is nothing to put back")
     await kit.ledger.append(
-        ChangeClosed(record.change.id, ChangeState.UNCHANGED, "nothing differs", now)
+        ChangeClosed(record.change.id, ChangeState.UNCHANGED, "nothing differs", now, hold)
     )
     return Applied(record, ChangeState.UNCHANGED, reason="nothing differs")
 

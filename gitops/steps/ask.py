@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gitops.engine.desk import Question, seal_of
 from gitops.model.approval import Answer
 from gitops.model.delivery import Cause, ChangeRecord
 from gitops.model.ids import short
+from gitops.model.plan import Plan
 from gitops.ports import Transaction
 from gitops.steps.kit import Kit
 from gitops.steps.values import Asked, Sketch
+
+MOVED_SHOWN = 10
 
 
 async def ask(record: ChangeRecord, sketch: Sketch, kit: Kit) -> Asked:
@@ -22,10 +27,14 @@ async def ask(record: ChangeRecord, sketch: Sketch, kit: Kit) -> Asked:
         parts=sketch.parts,
         title=_title(record),
         cluster_labels=kit.cluster_labels,
+        moved=await _moved(record, sketch.plan, kit),
+        insisted=record.change.id == kit.memory.insisted,
     )
     drawn = sketch.drawn
     if drawn is not None and not sketch.plan.empty and not sketch.plan.blocked_by:
-        await kit.vault.put(question.seal, kit.encode(drawn.sealed))
+        await kit.vault.put(
+            question.seal, kit.encode(replace(drawn.sealed, target=sketch.parts.target))
+        )
 
     def work(tx: Transaction) -> Answer:
         if drawn is not None and drawn.settled:
@@ -37,6 +46,26 @@ async def ask(record: ChangeRecord, sketch: Sketch, kit: Kit) -> Asked:
     if record.seal is not None and record.seal != seal_of(sketch.parts):
         await kit.vault.discard(record.seal)
     return Asked(sketch, answer)
+
+
+async def _moved(record: ChangeRecord, plan: Plan, kit: Kit) -> str:
+    """What is different from the plan people may have seen, by object."""
+    if record.plan is None or record.plan == plan.digest:
+        return ""
+    before = await kit.ledger.read(lambda reading: reading.plan(record.change.id))
+    old = {change.address: change.digest for change in before.changes} if before else {}
+    new = {change.address: change.digest for change in plan.changes}
+    parts = [
+        *(f"{address} joined" for address in new if address not in old),
+        *(f"{address} left" for address in old if address not in new),
+        *(
+            f"{address} changed"
+            for address in new
+            if old.get(address, new[address]) != new[address]
+        ),
+    ]
+    more = f" and {len(parts) - MOVED_SHOWN} more" if len(parts) > MOVED_SHOWN else ""
+    return ", ".join(parts[:MOVED_SHOWN]) + more
 
 
 def _remember_settled(sketch: Sketch, kit: Kit) -> None:

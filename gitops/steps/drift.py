@@ -48,10 +48,11 @@ async def drift_of(kit: Kit, wanted: Desired | None) -> Digest | None:
         await follow(kit, applied)
         kit.memory.followed = True
     _compare(kit, applied)
-    drifted = kit.memory.drifted
+    shapes = _shapes(kit, wanted, kit.memory.drifted)
+    # An object that is not wanted any more (prune is off, or it is protected) is nobody's to mend.
+    drifted = {id: value for id, value in kit.memory.drifted.items() if id in shapes}
     if not drifted:
         return None
-    shapes = _shapes(kit, wanted, drifted)
     live = kit.cluster.live.owned(kit.lane.application)
     parts = []
     for id in sorted(drifted):

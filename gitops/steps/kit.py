@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from gitops.engine.desk import Desk
 from gitops.engine.ledger import Ledger
-from gitops.engine.renders import Renders
+from gitops.engine.renders import Rendered, Renders
 from gitops.model.delivery import AppliedObject, ChangeRecord, LaneId
 from gitops.model.fleet import ApplicationSpec
-from gitops.model.ids import ChangeId, Digest
+from gitops.model.ids import ChangeId, Digest, combine
 from gitops.model.manifest import ObjectId
 from gitops.model.sealed import SealedObject, SealedSet
 from gitops.ports import (
@@ -86,4 +86,17 @@ class Kit:
     decode: Callable[[bytes], SealedSet]
     clock: Clock
     memory: Memory
+    present_policy: Callable[[], Digest]
+    """Digest of policy and people as they are at any later moment."""
     reached: Reached
+
+
+async def wanted(kit: Kit, rendered: Rendered) -> Digest:
+    """``Change.after`` of a rendering: what was read, on which terms it is delivered, and where.
+
+    Terms are the fleet file's and in no closure; changing them changes what is sent. A cluster
+    built anew under the same name has had nothing delivered.
+    """
+    spec, facts = kit.application, await kit.cluster.facts()
+    terms = combine(spec.namespace, spec.run_as, str(spec.prune), spec.conflicts)
+    return combine("wanted", rendered.closure.digest, terms, facts.uid)

@@ -38,7 +38,10 @@ def _remembered(record: ChangeRecord, checked: Checked, kit: Kit) -> Drawn | Non
     fits = fits and rules == kit.application
     # The plan's own findings come after those of the checks.
     same = drawn.plan.findings[: len(checked.findings)] == checked.findings
-    return drawn if fits and same else None
+    # Only what carries our label sends events. What is to be created or adopted may have moved
+    # without our hearing of it, so it is asked about again.
+    heard = kit.cluster.live.owned(kit.lane.application)
+    return drawn if fits and same and all(w.id in heard for w in drawn.sealed.writes) else None
 
 
 async def _draw(record: ChangeRecord, checked: Checked, kit: Kit) -> Drawn:
@@ -56,6 +59,7 @@ async def _draw(record: ChangeRecord, checked: Checked, kit: Kit) -> Drawn:
         )
     )
     kit.memory.drawn = (record.change.id, desired.digest, drawn, kit.application)
+    kit.memory.touched = {write.id: write for write in drawn.sealed.writes}
     return drawn
 
 

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gitops.engine.renders import Rendered
 from gitops.model.delivery import Cause, ChangeRecord
-from gitops.steps.kit import Kit
+from gitops.model.finding import Finding, Severity
+from gitops.steps.kit import Kit, wanted
+
+_UNREPEATABLE = Finding(
+    "render",
+    Severity.ERROR,
+    "what was delivered cannot be rendered again under the present fleet file",
+    "deliver the present state: gitops ask APPLICATION",
+)
 
 
 async def render(record: ChangeRecord, kit: Kit) -> Rendered:
@@ -16,8 +26,11 @@ async def render(record: ChangeRecord, kit: Kit) -> Rendered:
     if record.change.cause is Cause.DRIFT:
         newest = await kit.renders.of(kit.application, snapshot, facts, gone=True)
         lane = await kit.ledger.read(lambda reading: reading.lane(kit.lane))
-        if lane.delivered is None or lane.delivered.closure == newest.closure.digest:
+        if lane.delivered is None or lane.delivered.closure == await wanted(kit, newest):
             return newest
         old = await kit.source.snapshot(lane.delivered.revision)
-        return await kit.renders.once(kit.application, old, facts)
+        rendered = await kit.renders.once(kit.application, old, facts)
+        if lane.delivered.closure != await wanted(kit, rendered):
+            return replace(rendered, desired=None, findings=(_UNREPEATABLE,))
+        return rendered
     return await kit.renders.of(kit.application, snapshot, facts, gone=True)

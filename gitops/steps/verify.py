@@ -18,7 +18,7 @@ from gitops.model.manifest import ObjectId
 from gitops.model.plan import Action
 from gitops.steps.apply import delivered
 from gitops.steps.drift import applied_of, follow
-from gitops.steps.kit import Kit
+from gitops.steps.kit import Kit, wanted
 from gitops.steps.values import Applied, Outcome
 
 FINE = (Health.HEALTHY, Health.SUSPENDED)
@@ -77,12 +77,12 @@ async def _newer(record: ChangeRecord, kit: Kit) -> None:
     if record.change.cause is Cause.DRIFT:
         live = lane.delivered.closure if lane.delivered else live
     while True:
-        await kit.memory.newer.wait()
-        kit.memory.newer.clear()
         facts = await kit.cluster.facts()
         rendered = await kit.renders.of(kit.application, kit.newest(), facts, gone=True)
-        if rendered.closure.digest != live:
+        if await wanted(kit, rendered) != live:
             return
+        await kit.memory.newer.wait()
+        kit.memory.newer.clear()
 
 
 def _describe(poor: Mapping[ObjectId, ObjectHealth]) -> str:

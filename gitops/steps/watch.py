@@ -24,7 +24,7 @@ from gitops.model.ids import Digest, short
 from gitops.model.source import Authorship, Revision
 from gitops.ports import Transaction
 from gitops.steps.drift import drift_of
-from gitops.steps.kit import Kit
+from gitops.steps.kit import Kit, wanted
 
 CLAIMED = (ChangeState.APPLYING, ChangeState.VERIFYING)
 
@@ -48,17 +48,19 @@ async def watch(kit: Kit) -> ChangeRecord | None:
     rendered = await kit.renders.of(
         kit.application, kit.snapshot, await kit.cluster.facts(), gone=lane.delivered is not None
     )
-    if current is not None and _insisted(kit, current, rendered):
+    after = await wanted(kit, rendered)
+    if current is not None and _insisted(kit, current, after):
         return current
-    wish = await _wish(kit, lane, rendered)
-    await _lift_outdated_holds(kit, lane, rendered, wish)
+    wish = await _wish(kit, lane, rendered, after)
+    await _lift_outdated_holds(kit, lane, rendered, after, wish)
     if wish is None:
         await _put_aside(kit, current, "the source is back at what is delivered already")
         return None
-    if current is not None and _same(current.change, wish):
+    authorship = await _authorship(kit, lane, current, wish)
+    if current is not None and _same(current.change, wish, authorship):
         _insist(kit, current)
         return current
-    return await _open(kit, lane, current, wish)
+    return await _open(kit, current, wish, authorship)
 
 
 async def _current(kit: Kit, lane: LaneRecord) -> ChangeRecord | None:
@@ -68,11 +70,9 @@ async def _current(kit: Kit, lane: LaneRecord) -> ChangeRecord | None:
     return await kit.ledger.read(lambda reading: reading.change(change))
 
 
-def _insisted(kit: Kit, current: ChangeRecord, rendered: Rendered) -> bool:
+def _insisted(kit: Kit, current: ChangeRecord, after: Digest) -> bool:
     """A person asked for this very try, so it stands although nothing else calls for it."""
-    return (
-        current.change.id == kit.memory.insisted and current.change.after == rendered.closure.digest
-    )
+    return current.change.id == kit.memory.insisted and current.change.after == after
 
 
 def _insist(kit: Kit, record: ChangeRecord) -> None:
@@ -80,21 +80,26 @@ def _insist(kit: Kit, record: ChangeRecord) -> None:
         kit.memory.demanded, kit.memory.insisted = "", record.change.id
 
 
-def _same(change: Change, wish: Wish) -> bool:
-    return (change.after, change.cause) == (wish.after, wish.cause)
+def _same(change: Change, wish: Wish, authorship: Authorship) -> bool:
+    """The same bytes by other hands are another change: who may approve it has changed."""
+    if (change.after, change.cause) != (wish.after, wish.cause):
+        return False
+    known = {signature.email.casefold() for signature in change.authorship.signatures}
+    return {signature.email.casefold() for signature in authorship.signatures} <= known
 
 
-async def _wish(kit: Kit, lane: LaneRecord, rendered: Rendered) -> Wish | None:
-    after = rendered.closure.digest
+async def _wish(kit: Kit, lane: LaneRecord, rendered: Rendered, after: Digest) -> Wish | None:
     if kit.memory.demanded:
         return Wish(after, Cause.COMMIT, rendered.revision, rendered)
     delivered = lane.delivered
-    if delivered is None or delivered.closure != after:
+    # What failed half-way left something else live than what counts as delivered.
+    half_way = lane.hold is not None and lane.hold.failed
+    if delivered is None or delivered.closure != after or half_way:
         if not _holds(lane.hold, after):
             return Wish(after, Cause.COMMIT, rendered.revision, rendered)
-        if delivered is None:
+        if delivered is None or half_way:
             return None
-    if kit.application.drift is DriftPolicy.IGNORE or (lane.hold and lane.hold.failed):
+    if kit.application.drift is DriftPolicy.IGNORE:
         return None
     drift = await drift_of(kit, rendered.desired)
     if drift is None or _holds(lane.drift_hold, drift):
@@ -107,10 +112,12 @@ def _holds(hold: Hold | None, after: Digest) -> bool:
 
 
 async def _lift_outdated_holds(
-    kit: Kit, lane: LaneRecord, rendered: Rendered, wish: Wish | None
+    kit: Kit, lane: LaneRecord, rendered: Rendered, after: Digest, wish: Wish | None
 ) -> None:
+    """A failed one stays until the change that repairs it is opened (see ``_open``): it alone
+    remembers that something is live that nobody asked for."""
     events = []
-    if lane.hold and not _holds(lane.hold, rendered.closure.digest):
+    if lane.hold and not lane.hold.failed and not _holds(lane.hold, after):
         events.append(HoldLifted(kit.lane, "the source moved"))
     if lane.drift_hold and wish is not None and wish.cause is Cause.DRIFT:
         events.append(HoldLifted(kit.lane, "the drift is another one", drift=True))
@@ -132,21 +139,21 @@ async def _discard(kit: Kit, record: ChangeRecord) -> None:
 
 
 async def _open(
-    kit: Kit, lane: LaneRecord, current: ChangeRecord | None, wish: Wish
+    kit: Kit, current: ChangeRecord | None, wish: Wish, authorship: Authorship
 ) -> ChangeRecord:
-    authorship = await _authorship(kit, lane, wish)
     occasion = f"{wish.revision.source}@{wish.revision.id}"
     if wish.cause is Cause.DRIFT:
         occasion = f"drift {kit.lane} {short(wish.after)}"
-    draft = Change(
-        kit.lane, lane.generation, wish.after, wish.cause, wish.revision, authorship, occasion
-    )
+    draft = Change(kit.lane, 0, wish.after, wish.cause, wish.revision, authorship, occasion)
 
     def work(tx: Transaction) -> ChangeRecord:
         if current is not None:
             why = f"{wish.cause.value} {short(wish.revision.id)} took its place"
             tx.append(ChangeClosed(current.change.id, ChangeState.SUPERSEDED, why))
-        change = replace(draft, generation=tx.lane(kit.lane).generation)
+        lane = tx.lane(kit.lane)
+        if lane.hold is not None and lane.hold.failed:
+            tx.append(HoldLifted(kit.lane, "it is tried anew"))
+        change = replace(draft, generation=lane.generation)
         tx.append(ChangeOpened(change))
         record = tx.change(change.id)
         assert record is not None
@@ -159,9 +166,13 @@ async def _open(
     return record
 
 
-async def _authorship(kit: Kit, lane: LaneRecord, wish: Wish) -> Authorship:
+async def _authorship(
+    kit: Kit, lane: LaneRecord, current: ChangeRecord | None, wish: Wish
+) -> Authorship:
     """Nobody authors a drift. A commit change counts everybody since the last delivered one."""
     if wish.cause is Cause.DRIFT or wish.rendered is None:
         return Authorship()
+    if current is not None and current.change.revision.id == wish.revision.id:
+        return current.change.authorship
     since = lane.delivered.revision if lane.delivered else None
     return await kit.source.authorship(since, wish.revision, wish.rendered.closure.reads)

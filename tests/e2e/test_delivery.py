@@ -195,7 +195,7 @@ async def test_an_existing_object_is_adopted_after_it_was_asked(rig: Rig) -> Non
     assert rig.data("old") == {"v": "from-git"}
 
 
-async def test_an_object_that_appears_after_the_question_is_not_touched(rig: Rig) -> None:
+async def test_an_object_that_appears_after_the_question_is_asked_about(rig: Rig) -> None:
     rig.write("app/new.yaml", config_map("new", ours="1"))
     rig.commit()
     async with rig.controller() as system:
@@ -204,8 +204,13 @@ async def test_an_object_that_appears_after_the_question_is_not_touched(rig: Rig
         rig.kubectl("-n", rig.namespace, "create", "configmap", "new", "--from-literal=theirs=1")
         await system.answer("bob", request=asked)
         await system.quiet()
-        assert (await system.changes())[-1].state is ChangeState.FAILED
-    assert rig.data("new") == {"theirs": "1"}
+        assert rig.data("new") == {"theirs": "1"}, "it is not what was approved"
+        plan = await system.plan()
+        assert any("adopts" in note for change in plan.changes for note in change.notes)
+        request = await system.request()
+        assert "changed" in next(m.moved for m in request.members if m.state.value == "asking")
+        await system.approve("bob")
+    assert rig.data("new") == {"theirs": "1", "ours": "1"}
 
 
 @pytest.mark.parametrize("policy", ["ask", "fail", "leave"])

@@ -53,7 +53,7 @@ class TestFolderVault:
         await vault.put(SEAL, b"one")
         await vault.put(SEAL, b"two")
         assert await vault.get(SEAL) == b"two"
-        assert list(vault.held()) == [SEAL]
+        assert list(await vault.held()) == [SEAL]
 
     async def test_discarded_content_is_gone_and_discarding_again_is_fine(
         self, vault: FolderVault, tmp_path: Path
@@ -67,11 +67,11 @@ class TestFolderVault:
     async def test_held_lists_every_seal_and_nothing_else(
         self, vault: FolderVault, tmp_path: Path
     ) -> None:
-        assert list(vault.held()) == []
+        assert list(await vault.held()) == []
         await vault.put(OTHER, b"2")
         await vault.put(SEAL, b"1")
         file_of(tmp_path, SEAL).with_name("notes.txt").write_text("mine")
-        assert list(vault.held()) == [SEAL, OTHER]
+        assert list(await vault.held()) == [SEAL, OTHER]
 
     async def test_nothing_in_clear_reaches_the_disk(
         self, vault: FolderVault, tmp_path: Path
