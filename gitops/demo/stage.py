@@ -34,12 +34,15 @@ NAMESPACE = "shop"
 SOURCE = "shop-config"
 TOOLS = (*CONTROL_PLANE, *RENDERING, "kubectl")
 _MARK = ".gitops-demo"
-_LONGEST_FOLDER = 80
+_ROOM = "run"
+_SHORT_TEMP = "/tmp"  # noqa: S108 - mkdtemp makes a folder of our own in it
+_LONGEST_SOCKET = 100
 """Bytes; a Unix socket's path is limited to 108 by the kernel (unix(7))."""
 
 FLEET = """\
 # The fleet of `gitops demo`. `gitops config schema` describes every key.
 state_dir: state
+api: {{socket: {socket}}}
 sources:
   shop-config: {{git: {remote}, allow_local: true}}
 clusters:
@@ -66,12 +69,6 @@ def folder_for(wanted: Path | None) -> Path:
         raise ConfigError(
             "the folder is not empty and no demo's", place=str(folder), hint="choose another --dir"
         )
-    if len(os.fsencode(folder)) > _LONGEST_FOLDER:
-        raise ConfigError(
-            "the path is too long for a Unix socket in it",
-            place=str(folder),
-            hint="choose a shorter --dir",
-        )
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as problem:
@@ -90,24 +87,62 @@ def _clear_earlier(folder: Path) -> None:
             place=str(folder),
             hint="\n".join(["end it first:", *ending(folder)]),
         )
+    _give_room_back(folder)
     shutil.rmtree(folder)
 
 
 def _socket(folder: Path) -> Path:
-    return folder / "state" / "api.sock"
+    room = folder / _ROOM
+    return (room.readlink() if room.is_symlink() else folder / "state") / "api.sock"
+
+
+def _make_room_for_socket(folder: Path) -> None:
+    """Where the folder's own path is too long for a socket, it goes to a short one for us alone,
+    and a link remembers which: the demo may be told to stay, and be ended much later."""
+    if len(os.fsencode(_socket(folder))) <= _LONGEST_SOCKET:
+        return
+    usual = tempfile.gettempdir()
+    base = usual if len(os.fsencode(usual)) <= _LONGEST_SOCKET // 2 else _SHORT_TEMP
+    try:
+        room = tempfile.mkdtemp(prefix="gitops-demo-", dir=base)
+    except OSError as problem:
+        raise ConfigError(
+            f"the path is too long for a Unix socket in it, and {base} cannot be written to",
+            place=str(folder),
+            hint="choose a shorter --dir",
+        ) from problem
+    (folder / _ROOM).symlink_to(room)
+
+
+def _give_room_back(folder: Path) -> None:
+    room = folder / _ROOM
+    if not room.is_symlink():
+        return
+    # Never a whole tree: what a link names is believed no further than this.
+    with contextlib.suppress(OSError):
+        _socket(folder).unlink(missing_ok=True)
+        room.readlink().rmdir()
+    room.unlink()
 
 
 def _listens(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        return probe.connect_ex(str(path)) == 0
+        try:
+            probe.connect(str(path))
+        except OSError:  # a path too long among them
+            return False
+        return True
 
 
 def ending(folder: Path, program: str = "gitops") -> list[str]:
     """The commands that end what was told to stay."""
-    return [
+    lines = [
         f"kill $(cat {folder}/controller.pid)",
         f"{program} sandbox down --name {NAME} --state {folder}/sandbox",
     ]
+    if (folder / _ROOM).is_symlink():
+        lines.append(f"rmdir {(folder / _ROOM).readlink()}")
+    return lines
 
 
 def bring_tools(progress: Report) -> None:
@@ -132,6 +167,7 @@ class Stage:
     def __enter__(self) -> Self:
         (self.folder / _MARK).touch()
         (self.folder / "logs").mkdir(exist_ok=True)
+        _make_room_for_socket(self.folder)
         return self
 
     def __exit__(
@@ -153,6 +189,7 @@ class Stage:
         if failed:
             self._save_logs()
         lifecycle.stop(NAME, self.folder / "sandbox")
+        _give_room_back(self.folder)
 
     @property
     def config(self) -> Path:
@@ -179,6 +216,7 @@ class Stage:
         """The repository, and the fleet file that watches it."""
         self.repository = Repository.create(self.folder)
         text = FLEET.format(
+            socket=json.dumps(str(_socket(self.folder))),
             remote=json.dumps(str(self.repository.remote)),
             kubeconfig=json.dumps(str(self.sandbox.kubeconfig)),
             context=self.sandbox.context,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
 import select
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +28,13 @@ LONGEST = 240.0
 
 
 @pytest.fixture
-def place(tmp_path: Path, tools: Any) -> Path:
+def place(tmp_path: Path, tools: Any) -> Iterator[Path]:
     """A folder to run in, with a state folder of its own; the tools stay shared."""
     for name in TOOLS:
         tools.path(name)
-    return tmp_path
+    yield tmp_path
+    for room in tmp_path.glob("gitops-demo-*/run"):  # of one that was killed outright
+        shutil.rmtree(room.readlink())
 
 
 def environment(place: Path) -> dict[str, str]:
@@ -106,13 +112,13 @@ def test_ctrl_c_at_the_question_ends_everything(place: Path) -> None:
 
 
 def test_a_step_that_cannot_be_proven_is_named_with_its_logs(place: Path) -> None:
-    process, terminal = start_at_a_terminal(place)
-    said = until_asked(terminal)
-    (file,) = place.glob("gitops-demo-*/controller.pid")
-    os.kill(int(file.read_text()), signal.SIGKILL)
-    os.write(terminal, b"y\n")
-    said += until_closed(terminal)
-    assert process.wait(LONGEST) == 1
+    with terminal(place) as session:
+        session.until_asked()
+        (file,) = place.glob("gitops-demo-*/controller.pid")
+        os.kill(int(file.read_text()), signal.SIGKILL)
+        session.answer(b"y\n")
+        code, said = session.to_the_end()
+    assert code == 1
     assert "“Grace looks, and answers” was not proven" in said
     assert f"the logs are in {file.parent}/logs" in said
     assert (file.parent / "logs" / "controller.log").read_text()
@@ -121,11 +127,9 @@ def test_a_step_that_cannot_be_proven_is_named_with_its_logs(place: Path) -> Non
 
 
 def test_killed_outright_it_leaves_no_process_either(place: Path) -> None:
-    process, terminal = start_at_a_terminal(place)
-    until_asked(terminal)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    os.close(terminal)
+    with terminal(place) as session:
+        session.until_asked()
+        session.process.kill()
     deadline = time.monotonic() + 30
     while left := left_running(place):
         assert time.monotonic() < deadline, left
@@ -142,9 +146,48 @@ def test_a_folder_with_something_in_it_is_left_alone(place: Path) -> None:
     assert (mine / "letter.txt").read_text() == "dear grace"
 
 
-def start_at_a_terminal(place: Path) -> tuple[subprocess.Popen[bytes], int]:
+@dataclass
+class Session:
+    """A demo at a terminal, and all it has said there."""
+
+    process: subprocess.Popen[bytes]
+    terminal: int
+    said: bytes = b""
+
+    def until_asked(self) -> None:
+        deadline = time.monotonic() + LONGEST
+        while b"[y/N]" not in self.said:
+            assert time.monotonic() < deadline, self.text
+            if select.select([self.terminal], [], [], 1.0)[0]:
+                assert self._read(), f"it ended without a question: {self.text}"
+
+    def answer(self, keys: bytes) -> None:
+        os.write(self.terminal, keys)
+
+    def to_the_end(self) -> tuple[int, str]:
+        while self._read():
+            pass
+        return self.process.wait(LONGEST), self.text
+
+    @property
+    def text(self) -> str:
+        return self.said.decode("utf-8", "replace")
+
+    def _read(self) -> bytes:
+        """Empty at the end, for which Linux has an error of its own (EIO, pty(7))."""
+        try:
+            part = os.read(self.terminal, 65536)
+        except OSError:
+            return b""
+        self.said += part
+        return part
+
+
+@contextlib.contextmanager
+def terminal(place: Path) -> Iterator[Session]:
+    """However the block is left, the demo is ended and reaped."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
+    with subprocess.Popen(
         COMMAND,
         cwd=place,
         env={**environment(place), "TERM": "xterm"},
@@ -154,9 +197,20 @@ def start_at_a_terminal(place: Path) -> tuple[subprocess.Popen[bytes], int]:
         start_new_session=True,
         # ctrl-C reaches whoever the terminal controls.
         preexec_fn=_take_terminal,  # noqa: PLW1509 - nothing else runs here
-    )
-    os.close(theirs)
-    return process, ours
+    ) as process:
+        os.close(theirs)
+        try:
+            yield Session(process, ours)
+        finally:
+            process.kill()
+            os.close(ours)
+
+
+def at_a_terminal(place: Path, *, answer: bytes) -> tuple[int, str]:
+    with terminal(place) as session:
+        session.until_asked()
+        session.answer(answer)
+        return session.to_the_end()
 
 
 def _take_terminal() -> None:
@@ -164,37 +218,3 @@ def _take_terminal() -> None:
     import termios
 
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-
-def until_asked(terminal: int) -> str:
-    """What was said up to the question."""
-    said = b""
-    deadline = time.monotonic() + LONGEST
-    while b"[y/N]" not in said:
-        assert time.monotonic() < deadline, said
-        if select.select([terminal], [], [], 1.0)[0]:
-            said += os.read(terminal, 65536)
-    return said.decode("utf-8", "replace")
-
-
-def at_a_terminal(place: Path, *, answer: bytes) -> tuple[int, str]:
-    process, terminal = start_at_a_terminal(place)
-    said = until_asked(terminal)
-    os.write(terminal, answer)
-    said += until_closed(terminal)
-    return process.wait(LONGEST), said
-
-
-def until_closed(terminal: int) -> str:
-    """What is said from here to the end."""
-    said = b""
-    while True:
-        try:
-            part = os.read(terminal, 65536)
-        except OSError:  # the other end is closed (pty(7))
-            break
-        if not part:
-            break
-        said += part
-    os.close(terminal)
-    return said.decode("utf-8", "replace")
