@@ -239,6 +239,8 @@ class Controller:
         if kit is None:
             return
         outcome = await tend(kit)
+        if outcome is None and kit.departed:
+            await self._dismiss(lane)
         for other in self.parts.checker.freed():
             self.lanes.offer(other)
         if outcome is not None:
@@ -252,6 +254,14 @@ class Controller:
             )
             if outcome.state.terminal:
                 self.lanes.offer(lane)
+
+    async def _dismiss(self, lane: LaneId) -> None:
+        """A departed application that never arrived, or of which nothing is left."""
+        record = await self.ledger.read(lambda reading: reading.lane(lane))
+        if record.delivered is None and record.current is None:
+            self.roster.dismiss(lane.application)
+            self.parts.checker.forget(lane)
+            self._memories.pop(lane, None)
 
     async def _kit(self, lane: LaneId) -> Kit | None:
         """None while there is nothing to work with: the source was never read, or the
@@ -268,6 +278,7 @@ class Controller:
         return Kit(
             lane=lane,
             application=spec,
+            departed=self.roster.departed(spec.name),
             snapshot=snapshot,
             newest=lambda: watch.snapshot or snapshot,
             source=watch.source,

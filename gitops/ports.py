@@ -183,6 +183,8 @@ class CheckJob:
     """None when no cluster is at hand: a check that needs it says so in an INFO finding."""
     facts: ClusterFacts | None = None
     """Of the target, where there is one: for hints, and to know findings of an older target."""
+    delivered: bool = False
+    """The lane reached its target before: what it has there is its own."""
     options: Mapping[str, Any] = field(default_factory=dict)
 
 

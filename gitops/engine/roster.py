@@ -84,6 +84,14 @@ class Roster:
         for name in now:
             self._departed.pop(name, None)
 
+    def departed(self, name: ApplicationName) -> bool:
+        """Is it here only because it once was found?"""
+        return name in self._departed
+
+    def dismiss(self, name: ApplicationName) -> None:
+        """A departed application that has nothing anywhere."""
+        self._departed.pop(name, None)
+
     def recall(self, delivered: Iterable[LaneRecord]) -> None:
         """After a restart or reload: lanes of applications that nothing lists any more, but that
         one of the discoveries once found."""

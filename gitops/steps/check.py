@@ -13,5 +13,12 @@ async def check(record: ChangeRecord, rendered: Rendered, kit: Kit) -> Checked:
     kit.reached("check", record)
     if rendered.desired is None:
         return Checked(rendered, rendered.findings)
-    found = await kit.checker.check(kit.lane, kit.application, rendered.desired, kit.cluster)
+    lane = await kit.ledger.read(lambda reading: reading.lane(kit.lane))
+    found = await kit.checker.check(
+        kit.lane,
+        kit.application,
+        rendered.desired,
+        kit.cluster,
+        delivered=lane.delivered is not None,
+    )
     return Checked(rendered, rendered.findings + found)

@@ -63,6 +63,8 @@ class Memory:
 class Kit:
     lane: LaneId
     application: ApplicationSpec
+    departed: bool
+    """Its folder left the source and nothing else lists it."""
     snapshot: Snapshot
     """The source's newest good revision when the round began."""
     newest: Callable[[], Snapshot]

@@ -20,8 +20,15 @@ class Checker(Protocol):
     """Every enabled check, over one desired set after another."""
 
     async def check(
-        self, lane: LaneId, spec: ApplicationSpec, desired: Desired, catalogue: KindCatalogue
-    ) -> tuple[Finding, ...]: ...
+        self,
+        lane: LaneId,
+        spec: ApplicationSpec,
+        desired: Desired,
+        catalogue: KindCatalogue,
+        *,
+        delivered: bool,
+    ) -> tuple[Finding, ...]:
+        """``delivered``: the lane reached its target before."""
 
     def freed(self) -> frozenset[LaneId]:
         """Lanes that may have been blocked by what another one has given up since last asked."""

@@ -45,6 +45,9 @@ async def watch(kit: Kit) -> ChangeRecord | None:
     current = await _current(kit, lane)
     if current is not None and current.state in CLAIMED:
         return current
+    if kit.departed and lane.delivered is None:
+        await _put_aside(kit, current, "its folder left the source before it was delivered")
+        return None
     rendered = await kit.renders.of(
         kit.application, kit.snapshot, await kit.cluster.facts(), gone=lane.delivered is not None
     )

@@ -5,9 +5,11 @@ a token) and, when the fleet file says so, on loopback (where every request need
 person always takes that person's token. Errors are problem+json (RFC 9457).
 """
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
+import structlog
 from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -31,6 +33,8 @@ from gitops.model.events import TokenCreated, TokenRevoked
 from gitops.model.ids import ApplicationName, Digest, PersonName, RequestId, SourceName
 from gitops.tokens import hash_of, new_token
 from gitops.web import views
+
+_log = structlog.get_logger(__name__)
 
 LARGEST_PAGE = 500
 LARGEST_BODY = 64 << 10
@@ -237,6 +241,11 @@ def _map_errors(app: FastAPI) -> None:
         headers = {"WWW-Authenticate": "Bearer"} if error.status_code == 401 else {}
         return _problem(error.status_code, str(error.detail), headers=headers)
 
+    @app.exception_handler(Exception)
+    async def defect(_request: Request, error: Exception) -> JSONResponse:
+        _log.error("api.defect", error=type(error).__name__)
+        return _problem(500, "an internal error, see the controller's log")
+
     @app.exception_handler(RequestValidationError)
     async def shape(_request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
@@ -286,5 +295,12 @@ def _page(limit: int) -> int:
     return max(1, min(limit, LARGEST_PAGE))
 
 
+class _Ascii(JSONResponse):
+    """Foreign names may hold what UTF-8 cannot (lone surrogates); ASCII JSON escapes it."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
 def _json(value: Any) -> JSONResponse:
-    return JSONResponse(to_json(value))
+    return _Ascii(to_json(value))

@@ -22,9 +22,16 @@ class FleetChecker:
         self._checkup = checkup
 
     async def check(
-        self, lane: LaneId, spec: ApplicationSpec, desired: Desired, catalogue: KindCatalogue
+        self,
+        lane: LaneId,
+        spec: ApplicationSpec,
+        desired: Desired,
+        catalogue: KindCatalogue,
+        *,
+        delivered: bool,
     ) -> tuple[Finding, ...]:
-        return await self._checkup.run(CheckJob(lane, spec, desired, desired.files, catalogue))
+        job = CheckJob(lane, spec, desired, desired.files, catalogue, delivered=delivered)
+        return await self._checkup.run(job)
 
     def freed(self) -> frozenset[LaneId]:
         return frozenset(lane for check in self._overlaps() for lane in check.freed())

@@ -61,8 +61,11 @@ class Overlap:
         self._double: dict[LaneId, set[Key]] = {}
         """Keys with more than one manifest, by lane: those that findings are made of."""
         self._freed: set[LaneId] = set()
+        self._delivered: set[LaneId] = set()
 
     async def run(self, job: CheckJob) -> Sequence[Finding]:
+        if job.delivered:
+            self._delivered.add(job.lane)
         await self._update(job)
         keys = sorted(self._double.get(job.lane, ()))
         return [self._finding(job.lane, key) for key in keys]
@@ -72,6 +75,7 @@ class Overlap:
         for manifest, key in self._seen.pop(lane, _Seen()).keys.values():
             self._drop(lane, manifest, key)
         self._freed.discard(lane)
+        self._delivered.discard(lane)
 
     def freed(self) -> frozenset[LaneId]:
         """Lanes whose objects another lane has given up since this was last asked: they may have
@@ -143,7 +147,9 @@ class Overlap:
         mine = sorted(claims[lane], key=lambda each: (each.origin.path, each.origin.line))
         if len(mine) > 1:
             return _twice(mine, key[1])
-        first = next(iter(claims))
+        # Who has delivered owns what it has; a newcomer's claim must not stop it. Among equals the
+        # first to claim does.
+        first = next((each for each in claims if each in self._delivered), next(iter(claims)))
         other = next(each for each in claims if each != lane) if first == lane else first
         return _contested(mine[0], key[1], lane, other, claims[other][0], mine_first=first == lane)
 

@@ -28,7 +28,7 @@ from gitops.sources.git.process import serve
 MAX_BLOB = 16 << 20
 """Bytes; ports.Snapshot."""
 _MAX_TREE = 64 << 20
-_MAX_COMMIT = 1 << 20
+_MAX_COMMIT = MAX_BLOB
 _MAX_PEEL = 8
 _TREE_ITEMS = 400_000
 """Names of parsed trees kept in memory, of all revisions together."""
