@@ -19,6 +19,7 @@ from typing import Any
 
 import orjson
 
+from gitops import snug
 from gitops.model.cluster import FIELD_MANAGER
 from gitops.model.ids import Digest
 from gitops.ports import Digester
@@ -81,7 +82,7 @@ def merge(one: Mask, other: Mask) -> Mask:
 
 def mask_bytes(mask: Mask) -> bytes:
     """Deterministic JSON of a mask."""
-    return orjson.dumps(mask, option=orjson.OPT_SORT_KEYS)
+    return snug.dumps(mask, sort=True)
 
 
 def mask_from_bytes(data: bytes) -> Mask:

@@ -39,6 +39,7 @@ from yaml.events import (
     StreamStartEvent,
 )
 
+from gitops import snug
 from gitops.errors import RenderError
 
 MAX_NODES = 200_000
@@ -85,7 +86,7 @@ class Node:
 def canonical(value: Any) -> bytes:
     """JSON with sorted keys, no white space, UTF-8. Raises RenderError for what JSON cannot say."""
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        return snug.dumps(value, sort=True)
     except orjson.JSONEncodeError as error:
         raise RenderError("the document holds a value that JSON cannot express") from error
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from gitops import snug
 from gitops.errors import ClusterUnavailable
 from gitops.model.cluster import OWNER_LABEL, LiveObject, Resource
 from gitops.model.manifest import ObjectId
@@ -37,7 +38,7 @@ class HeldObject(LiveObject):
         metadata = body["metadata"]
         keep(self, "_application", str((metadata.get("labels") or {}).get(OWNER_LABEL, "")))
         keep(self, "_terminating", "deletionTimestamp" in metadata)
-        keep(self, "_raw", orjson.dumps(body))
+        keep(self, "_raw", snug.dumps(body))
 
     @property
     def body(self) -> Mapping[str, Any]:

@@ -8,13 +8,14 @@ finds it in state *applying* and carries on from the bytes in the vault.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from gitops.closures import moved
 from gitops.engine.desk import seal_of
 from gitops.errors import StaleWrite
 from gitops.model.approval import AnswerKind
-from gitops.model.delivery import Cause, ChangeRecord, ChangeState, Delivered, Hold
-from gitops.model.events import ApplyFinished, ChangeClosed, Claimed, Event, Noted
+from gitops.model.delivery import Cause, ChangeRecord, ChangeState, Delivered, Hold, LaneId
+from gitops.model.events import ApplyFinished, ChangeClosed, Claimed, Event, HoldLifted, Noted
 from gitops.model.ids import Digest
 from gitops.model.sealed import SealedSet
 from gitops.ports import Executed, Transaction
@@ -102,9 +103,8 @@ async def _needless(record: ChangeRecord, sketch: Sketch, kit: Kit) -> Applied:
     hold = None
     if record.change.cause is Cause.DRIFT:
         hold = Hold(sketch.plan.digest, record.change.after, "there is nothing to put back")
-    await kit.ledger.append(
-        ChangeClosed(record.change.id, ChangeState.UNCHANGED, "nothing differs", now, hold)
-    )
+    closed = ChangeClosed(record.change.id, ChangeState.UNCHANGED, "nothing differs", now, hold)
+    await kit.ledger.write(partial(arrived, kit.lane, closed))
     return Applied(record, ChangeState.UNCHANGED, reason="nothing differs")
 
 
@@ -153,6 +153,14 @@ async def _conclude(executed: Executed, kit: Kit, event: Event) -> None:
 
 def _summary(executed: Executed) -> str:
     return f"{len(executed.outcomes)} writes done"
+
+
+def arrived(lane: LaneId, closed: ChangeClosed, tx: Transaction) -> None:
+    """Ends a change that left its target as it should be: what had failed half-way is over."""
+    hold = tx.lane(lane).hold
+    tx.append(closed)
+    if hold is not None and hold.failed and closed.hold is None:
+        tx.append(HoldLifted(lane, "a later change arrived"))
 
 
 def delivered(record: ChangeRecord, seal: Digest, kit: Kit) -> Delivered | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from gitops.model.delivery import Cause, ChangeRecord, ChangeState, Hold
 from gitops.model.events import ChangeClosed
@@ -16,7 +17,7 @@ from gitops.model.health import Health, ObjectHealth
 from gitops.model.ids import combine
 from gitops.model.manifest import ObjectId
 from gitops.model.plan import Action
-from gitops.steps.apply import delivered
+from gitops.steps.apply import arrived, delivered
 from gitops.steps.drift import applied_of, follow
 from gitops.steps.kit import Kit, wanted
 from gitops.steps.values import Applied, Outcome
@@ -99,7 +100,8 @@ async def _close(
     hold = None
     if state is ChangeState.FAILED:
         hold = Hold(record.plan or combine(), record.change.after, why)
-    await kit.ledger.append(ChangeClosed(record.change.id, state, why, now, hold))
+    closed = ChangeClosed(record.change.id, state, why, now, hold)
+    await kit.ledger.write(partial(arrived, kit.lane, closed))
     if record.seal is not None:
         await kit.vault.discard(record.seal)
     return Outcome(record, state, why)

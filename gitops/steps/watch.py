@@ -117,8 +117,8 @@ def _holds(hold: Hold | None, after: Digest) -> bool:
 async def _lift_outdated_holds(
     kit: Kit, lane: LaneRecord, rendered: Rendered, after: Digest, wish: Wish | None
 ) -> None:
-    """A failed one stays until the change that repairs it is opened (see ``_open``): it alone
-    remembers that something is live that nobody asked for."""
+    """A failed one stays until a change arrived (``apply.arrived``): it alone remembers that
+    something is live that nobody asked for."""
     events = []
     if lane.hold and not lane.hold.failed and not _holds(lane.hold, after):
         events.append(HoldLifted(kit.lane, "the source moved"))
@@ -153,10 +153,7 @@ async def _open(
         if current is not None:
             why = f"{wish.cause.value} {short(wish.revision.id)} took its place"
             tx.append(ChangeClosed(current.change.id, ChangeState.SUPERSEDED, why))
-        lane = tx.lane(kit.lane)
-        if lane.hold is not None and lane.hold.failed:
-            tx.append(HoldLifted(kit.lane, "it is tried anew"))
-        change = replace(draft, generation=lane.generation)
+        change = replace(draft, generation=tx.lane(kit.lane).generation)
         tx.append(ChangeOpened(change))
         record = tx.change(change.id)
         assert record is not None

@@ -25,9 +25,10 @@ from gitops.errors import (
     ConfigError,
     GitopsError,
     NotAllowed,
+    Outdated,
     Permanent,
-    StaleWrite,
     Transient,
+    Unknown,
 )
 from gitops.foreign import one_line
 from gitops.model.fleet import Fleet
@@ -107,8 +108,8 @@ def _loopback(host: str) -> bool:
 class Api:
     """A conversation with one controller. Synchronous: a command has nothing else to do.
 
-    Every method raises NotAllowed (401, 403), StaleWrite (409), another Permanent (4xx), or a
-    Transient when the controller cannot answer now.
+    Every method raises NotAllowed (401, 403), Unknown (404), Outdated (409), another Permanent
+    (4xx), or a Transient when the controller cannot answer now.
     """
 
     def __init__(self, address: Address) -> None:
@@ -222,7 +223,7 @@ def _problem(response: httpx.Response, content: bytes) -> GitopsError:
     if code in (401, 403):
         hint = hint or ("put your token into GITOPS_TOKEN" if code == 401 else "")
         return NotAllowed(message, hint=hint, place=place)
-    if code == 409:
-        return StaleWrite(message, hint=hint, place=place)
+    if code in (404, 409):
+        return (Unknown if code == 404 else Outdated)(message, hint=hint, place=place)
     kind = Transient if code >= 500 else Permanent
     return kind(message, hint=hint, place=place)

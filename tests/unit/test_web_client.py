@@ -13,7 +13,15 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gitops.errors import ConfigError, GitopsError, NotAllowed, Permanent, StaleWrite, Transient
+from gitops.errors import (
+    ConfigError,
+    GitopsError,
+    NotAllowed,
+    Outdated,
+    Permanent,
+    Transient,
+    Unknown,
+)
 from gitops.model.fleet import ApiSpec, Fleet
 from gitops.web.client import Address, Api, address_of
 
@@ -75,7 +83,7 @@ def test_it_asks_over_the_socket_as_the_person_of_the_token(socket: Path, fleet:
 
 @pytest.mark.parametrize(
     ("code", "kind"),
-    [(401, NotAllowed), (403, NotAllowed), (404, Permanent), (409, StaleWrite), (503, Transient)],
+    [(401, NotAllowed), (403, NotAllowed), (404, Unknown), (409, Outdated), (503, Transient)],
 )
 def test_a_problem_becomes_the_error_it_stands_for(
     code: int, kind: type[GitopsError], socket: Path
