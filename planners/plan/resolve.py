@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from gitops import snug
 from gitops.delta import gone_and_come
 from gitops.model.cluster import OWNER_LABEL, Resource
 from gitops.model.finding import Finding, Severity
@@ -237,7 +238,7 @@ def _final(scene: Scene, manifest: Manifest, *, namespaced: bool) -> Resolved:
     if id.kind == "Secret" and not id.group:
         scene.masker.learn(body)
         _encode(body)
-    sent = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    sent = snug.dumps(body, sort=True)
     digest = scene.digester.of(sent)
     return Resolved(id, manifest.version, sent, digest, manifest.origin, versions_of(body))
 
