@@ -6,6 +6,7 @@ resource version), so that an answer is never about another state than the one c
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,9 @@ from gitops.model.manifest import ObjectId
 from gitops.ports import Cluster, Digester
 from planners.plan.conflicts import Conflict
 
-_TRIES = 4
+_TRIES = 6
+_PAUSE = 0.1
+"""Seconds, growing with every attempt: 1.5 in all."""
 
 
 def conditioned(body: bytes, uid: str, resource_version: str) -> bytes:
@@ -77,10 +80,12 @@ class Probe:
         ``take``: fields of other managers are taken, and the answer says which. Raises
         FieldConflict without ``take``, else what the writer raises.
         """
-        for _ in range(_TRIES):
+        for attempt in range(_TRIES):
             try:
                 answer = await self._once(resource, id, body, live, take=take)
             except ObjectMoved:
+                # A rollout writes its status in bursts: after the first miss, let one pass.
+                await asyncio.sleep(_PAUSE * attempt)
                 live = await self.live(resource, id)
                 continue
             if answer.live is not None or answer.written.created:

@@ -73,6 +73,9 @@ class Pen:
                 return None
             raise NotFound("the server does not serve its kind", code=404, place=str(write.id))
         known = self.owned.get(write.id)
+        if write.action is Action.DELETE:
+            # A deletion cannot be taken back: what is there now has to be what was shown.
+            known = await self._read(resource, write.id)
         if write.action is not Action.UPDATE and known is not None:
             # A delete or create carries no resource version: what the watch knows is compared.
             where = self._standing(write, known)
@@ -190,6 +193,8 @@ class Pen:
             return
         if live.uid != write.uid:
             raise ObjectMoved("it was made anew meanwhile", place=str(write.id))
+        if self._standing(write, live) is Standing.THIRD:
+            raise self._third(write, live)
         events = self.cluster.live.events()
         await self._delete(write, resource)
         try:
