@@ -242,6 +242,7 @@ async def _drain(
         held += chunk
         if len(held) > limit:
             _kill(process)
+            _let_go(process)
             return None
     return bytes(held)
 
@@ -254,8 +255,20 @@ def _kill(process: asyncio.subprocess.Process) -> None:
 async def _end(process: asyncio.subprocess.Process) -> None:
     """Ends the whole group; harmless when it is gone."""
     _kill(process)
+    _let_go(process)
     if process.returncode is None:
         await process.wait()
+    process._transport.close()  # type: ignore[attr-defined]
+    await asyncio.sleep(0)  # the pipes are closed in the loop's next turn
+
+
+def _let_go(process: asyncio.subprocess.Process) -> None:
+    """Closes our ends of the pipes. ``wait`` returns only when all are closed (CPython gh-119710):
+    never, where we stopped reading in the middle or where whoever escaped holds the other end."""
+    for number in range(3):
+        pipe = process._transport.get_pipe_transport(number)  # type: ignore[attr-defined]
+        if pipe is not None:
+            pipe.close()
 
 
 def _judge(done: Completed, command: Command) -> None:

@@ -138,6 +138,32 @@ async def test_endless_output_ends_the_child(runner: Runner, tmp_path: Path, str
         await shell(runner, f"cat /dev/zero{stream}", tmp_path, output=1 << 20)
 
 
+async def test_endless_output_ends_it_on_a_single_processor_too(tmp_path: Path) -> None:
+    """There the child is always ahead of us, and stays paused in the middle of a write."""
+    (tmp_path / "scratch").mkdir()
+    script = f"""
+        import asyncio, os
+        from pathlib import Path
+        from gitops.children import Runner
+        from gitops.errors import RenderError
+        from gitops.ports import Command, Limits
+        os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+        limits = Limits(output=1 << 20, seconds=600)
+        command = Command(("{SH}", "-c", "cat /dev/zero"), Path("/tmp"), limits=limits)
+        for _ in range(3):
+            try:
+                asyncio.run(Runner(Path({str(tmp_path / "scratch")!r})).run(command))
+            except RenderError as error:
+                print(error)
+    """
+    argv = [sys.executable, "-X", "dev", "-c", textwrap.dedent(script)]
+    done = await asyncio.to_thread(
+        subprocess.run, argv, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.count("wrote more than 1 MiB") == 3
+    assert done.stderr == "", "and leaves nothing open"
+
+
 async def test_memory_is_bounded(runner: Runner, tmp_path: Path) -> None:
     code = "x = bytearray(600 << 20)"
     command = Command((sys.executable, "-c", code), tmp_path, limits=Limits(memory=2 << 30))
