@@ -46,6 +46,12 @@ MAX_NODES = 200_000
 """Per document, aliases counted as often as they are used. The server's own cap is 400,000 decode
 operations before it looks at the ratio; an object over 3 MiB is refused by it anyway."""
 MAX_FILE_NODES = 1_000_000
+MAX_DOCUMENTS = 20_000
+"""Per file, empty ones included."""
+MAX_BYTES = 16 << 20
+"""Of keys and scalars per document, aliases counted as often as they are used: one long text and
+many aliases are few nodes, and gigabytes once they are written out."""
+MAX_FILE_BYTES = 64 << 20
 MAX_DEPTH = 200
 """orjson writes 254 levels; the deepest CustomResourceDefinition seen has about 60."""
 
@@ -179,6 +185,14 @@ _COLLECTIONS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 # --- building documents -----------------------------------------------------------------------
 
 
+_TOO_MANY_DOCUMENTS = f"more than {MAX_DOCUMENTS:,} documents in a file"
+_SPLIT = "split it into several files"
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
 class _Merge:
     """Stands for the key ``<<`` until its value is known."""
 
@@ -190,15 +204,16 @@ _NO_KEY = _Merge()
 class _Frame:
     """One open mapping or sequence."""
 
-    __slots__ = ("anchor", "before", "key", "keys", "merged", "target", "where")
+    __slots__ = ("anchor", "before", "bytes", "key", "keys", "merged", "target", "where")
 
-    def __init__(self, target: Any, anchor: str | None, before: int, mark: Any) -> None:
+    def __init__(self, target: Any, event: Any, nodes: int, bytes_: int) -> None:
         self.target = target
-        self.anchor = anchor
-        self.before = before
+        self.anchor: str | None = event.anchor
+        self.before = nodes
+        self.bytes = bytes_
         self.key: Any = _NO_KEY
         self.merged: set[str] | None = None
-        self.where = mark
+        self.where = event.start_mark
         self.keys: dict[str, tuple[int, int]] | None = None
 
 
@@ -210,11 +225,17 @@ class _Builder:
 
     def __init__(self, text: bytes, path: str, *, places: bool, nodes: int = MAX_NODES) -> None:
         self.limit = nodes
+        # Who asks for more values (an index of charts) has long files too. What is written out in
+        # full is no longer than its file, so only aliases can go beyond.
+        self.most = MAX_BYTES if nodes <= MAX_NODES else max(MAX_BYTES, len(text))
+        self.most_in_file = max(MAX_FILE_BYTES, len(text))
         self.path = path
         self.places = places
         self.total = 0
+        self.total_bytes = 0
+        self.bytes = 0
         self.parser = CParser(text)
-        self.anchors: dict[str, tuple[Any, int]] = {}
+        self.anchors: dict[str, tuple[Any, int, int]] = {}
         self.open: set[str] = set()
         self.nodes = 0
         self.starts: list[int] = []
@@ -233,6 +254,7 @@ class _Builder:
     def _documents(self) -> Iterator[tuple[Any, int, tuple[int, ...]]]:
         event: Any = self.parser.get_event
         ended = None
+        count = 0
         while True:
             current = event()
             kind = type(current)
@@ -244,7 +266,10 @@ class _Builder:
                 ended = current
                 continue
             self._opening(current, ended)
-            self.anchors, self.open, self.nodes, self.starts = {}, set(), 0, []
+            count += 1
+            if count > MAX_DOCUMENTS:
+                self.fail(current.start_mark, _TOO_MANY_DOCUMENTS, _SPLIT)
+            self.anchors, self.open, self.nodes, self.bytes, self.starts = {}, set(), 0, 0, []
             value, line = self._document(event)
             yield value, line, tuple(self.starts)
 
@@ -270,13 +295,15 @@ class _Builder:
             kind = type(current)
             if kind is ScalarEvent:
                 self.nodes += 1
+                size = _size(current.value)
+                self.bytes += size
                 top = stack[-1] if stack else None
                 if top is not None and top.key is _NO_KEY and type(top.target) is dict:
                     self._key(top, current)
                     continue
                 value = self._scalar(current)
                 if current.anchor:
-                    self.anchors[current.anchor] = (value, 1)
+                    self.anchors[current.anchor] = (value, 1, size)
             elif kind is MappingStartEvent or kind is SequenceStartEvent:
                 self.nodes += 1
                 if current.tag and current.tag not in _COLLECTIONS:
@@ -293,7 +320,7 @@ class _Builder:
                 if current.anchor:
                     self.anchors.pop(current.anchor, None)
                     self.open.add(current.anchor)
-                stack.append(_Frame(target, current.anchor, self.nodes, current.start_mark))
+                stack.append(_Frame(target, current, self.nodes, self.bytes))
                 continue
             elif kind is MappingEndEvent or kind is SequenceEndEvent:
                 frame = stack.pop()
@@ -302,12 +329,10 @@ class _Builder:
                 value = self._alias(current, stack)
             else:
                 self.fail(current.start_mark, "unexpected end of document")
-            if self.nodes > self.limit:
-                self.fail(current.start_mark, f"the document has more than {self.limit:,} values")
+            if self.nodes > self.limit or self.bytes > self.most:
+                self._too_large(current.start_mark)
             if not stack:
-                self.total += self.nodes
-                if self.total > max(MAX_FILE_NODES, self.limit):
-                    self.fail(current.start_mark, f"more than {MAX_FILE_NODES:,} values in a file")
+                self._counted(current.start_mark)
                 return value, (first if first >= 0 else current.start_mark.line) + 1
             top = stack[-1]
             if type(top.target) is list:
@@ -320,6 +345,25 @@ class _Builder:
                 top.target[top.key] = value
                 top.key = _NO_KEY
 
+    def _too_large(self, mark: Any) -> NoReturn:
+        if self.nodes > self.limit:
+            self.fail(mark, f"the document has more than {self.limit:,} values")
+        self.fail(
+            mark,
+            f"the document holds more than {self.most >> 20} MiB once its aliases are written out",
+            "the server takes objects up to 3 MiB; use fewer aliases of long values",
+        )
+
+    def _counted(self, mark: Any) -> None:
+        """Adds a finished document to the file's sums."""
+        self.total += self.nodes
+        self.total_bytes += self.bytes
+        if self.total > max(MAX_FILE_NODES, self.limit):
+            self.fail(mark, f"more than {MAX_FILE_NODES:,} values in a file", _SPLIT)
+        if self.total_bytes > self.most_in_file:
+            text = f"the file holds more than {self.most_in_file >> 20} MiB"
+            self.fail(mark, f"{text} once its aliases are written out", _SPLIT)
+
     def _closed(self, frame: _Frame) -> Any:
         mark = frame.where
         value = frame.target
@@ -327,7 +371,8 @@ class _Builder:
             value = Node(value, mark.line + 1, mark.column + 1, frame.keys)
         if frame.anchor:
             self.open.discard(frame.anchor)
-            self.anchors[frame.anchor] = (value, self.nodes - frame.before + 1)
+            nodes, size = self.nodes - frame.before + 1, self.bytes - frame.bytes
+            self.anchors[frame.anchor] = (value, nodes, size)
         return value
 
     def _alias(self, event: AliasEvent, stack: Sequence[_Frame]) -> Any:
@@ -336,8 +381,9 @@ class _Builder:
             self.fail(event.start_mark, f"the anchor &{name} contains itself")
         if name not in self.anchors:
             self.fail(event.start_mark, f"there is no anchor &{name} before this alias")
-        value, size = self.anchors[name]
-        self.nodes += size
+        value, nodes, size = self.anchors[name]
+        self.nodes += nodes
+        self.bytes += size
         return value
 
     def _key(self, frame: _Frame, event: ScalarEvent) -> None:
@@ -351,7 +397,7 @@ class _Builder:
         elif event.tag:
             text = self._odd_key(event)
         if event.anchor:
-            self.anchors[event.anchor] = (text, 1)
+            self.anchors[event.anchor] = (text, 1, _size(text))
         if text in frame.target and not (frame.merged and text in frame.merged):
             self.fail(event.start_mark, f"the key {text!r} is there twice", "remove one of them")
         if frame.merged:
@@ -500,17 +546,26 @@ def _json_stream(text: str, path: str) -> Iterator[Document]:
         parse_int=_json_int,
     )
     position = _skip_space(text, 0)
-    index = 0
+    index = counted = nodes = 0
+    line = 1
     while position < len(text):
         try:
             value, end = decoder.raw_decode(text, position)
         except ValueError as error:
             raise _NotJson from error
-        line = text.count("\n", 0, position) + 1
+        # From where the last one was counted: a file of many documents is read once, not often.
+        line += text.count("\n", counted, position)
+        counted = position
         if not isinstance(value, _Pairs):
             raise _NotJson
+        if index >= MAX_DOCUMENTS:
+            raise RenderError(_TOO_MANY_DOCUMENTS, hint=_SPLIT, place=f"{path}:{line}")
         counter = [0]
         yield Document(_unpair(value, f"{path}:{line}", 1, counter), line, index)
+        nodes += counter[0]
+        if nodes > MAX_FILE_NODES:
+            text_ = f"more than {MAX_FILE_NODES:,} values in a file"
+            raise RenderError(text_, hint=_SPLIT, place=f"{path}:{line}")
         position, index = _skip_space(text, end), index + 1
 
 
@@ -569,8 +624,9 @@ def documents(text: bytes, path: str, *, nodes: int = MAX_NODES) -> list[Documen
     """Every document of a YAML or JSON file that is not empty.
 
     Raises RenderError with ``path:line:column`` for bad syntax, duplicate keys, cycles, unknown
-    tags, UTF-16, more than ``MAX_NODES`` values or ``MAX_DEPTH`` levels, and for a document that is
-    not a mapping.
+    tags, UTF-16, more than ``MAX_NODES`` values, ``MAX_BYTES`` or ``MAX_DEPTH`` levels a document,
+    more than a file may hold (``MAX_DOCUMENTS``, ``MAX_FILE_NODES``, ``MAX_FILE_BYTES``), and for a
+    document that is not a mapping.
     """
     text = _checked(text, path)
     if text[:64].lstrip()[:1] == b"{":

@@ -80,6 +80,72 @@ def test_aliases_are_counted_as_often_as_they_are_used() -> None:
     assert "200,000" in refused(ten + b"b: [" + b"*a," * 300 + b"]").message
 
 
+LONG = b"b: &a " + b"x" * (1 << 20) + b"\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LONG + b"c:\n" + b"- *a\n" * 20,
+        b"b: &a {? " + b"x" * 100_000 + b" : 1}\nc:\n" + b"- {<<: *a}\n" * 200,
+        b"b: &a {k: " + b"x" * 100_000 + b"}\nc:\n" + b"- [*a]\n" * 200,
+    ],
+    ids=["scalar", "merge", "mapping"],
+)
+def test_a_long_value_is_counted_as_often_as_its_alias_is_used(text: bytes) -> None:
+    error = refused(text)
+    assert "16 MiB" in error.message
+    line = int(error.place.split(":")[1])
+    assert 2 < line < text.count(b"\n")
+
+
+def test_a_long_value_with_few_aliases_and_a_long_file_without_any_are_read() -> None:
+    assert yamlio.documents(LONG + b"c: [*a, *a]\n", "f")[0].value["c"][1] == "x" * (1 << 20)
+    assert len(yamlio.documents((LONG + b"---\n") * 20, "f")) == 20
+
+
+def test_documents_that_grow_together_are_refused_too() -> None:
+    each = LONG + b"c: [" + b"*a, " * 12 + b"]\n---\n"
+    assert "64 MiB" in refused(each * 6).message
+
+
+def test_an_index_may_be_as_long_as_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yamlio, "MAX_BYTES", 100)
+    text = b"a: " + b"x" * 200 + b"\n"
+    assert "once its aliases" in refused(text).message
+    assert yamlio.documents(text, "f", nodes=yamlio.MAX_NODES + 1)
+
+
+@pytest.mark.parametrize("one", [b"a: 1\n---\n", b"---\n", b'{"a": 1}\n'])
+def test_a_file_of_very_many_documents_is_refused(one: bytes) -> None:
+    error = refused(one * (yamlio.MAX_DOCUMENTS + 1))
+    assert "20,000 documents" in error.message
+    assert int(error.place.split(":")[1]) > yamlio.MAX_DOCUMENTS
+
+
+def test_objects_of_a_json_stream_know_their_lines_and_count_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = b'\n{"a":\n1}\n{"b": 2} {"c": [3]}\n'
+    assert [document.line for document in yamlio.documents(text, "f")] == [2, 4, 4]
+    monkeypatch.setattr(yamlio, "MAX_FILE_NODES", 5)
+    assert refused(text).place == "app/x.yaml:4"
+
+
+def test_lines_of_a_json_stream_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = 0
+
+    class Counting(str):
+        def count(self, sub: str, start: int = 0, end: int = 0) -> int:  # type: ignore[override]
+            nonlocal read
+            read += end - start
+            return super().count(sub, start, end)
+
+    text = Counting('{"a": 1}\n' * 1_000)
+    assert [d.line for d in yamlio._json_stream(text, "f")] == list(range(1, 1_001))
+    assert read <= len(text)
+
+
 def test_an_anchor_may_be_used_again_for_something_else() -> None:
     read = yamlio.documents(b"a: &x 1\nb: *x\nc: &x 2\nd: *x\n", "f")
     assert read[0].value == {"a": 1, "b": 1, "c": 2, "d": 2}
