@@ -21,7 +21,7 @@ from gitops.model.source import Closure, Entry, EntryKind
 from gitops.plugins import Services
 from gitops.ports import RenderJob, Snapshot
 from gitops.yamlio import Node
-from planners.render import scratch
+from planners.render import dialect, scratch
 from planners.render.objects import assemble, desired, flatten, parse
 
 NAME = "kustomize"
@@ -31,15 +31,11 @@ FILES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 MAX_DEPTH = 64
 """Kustomizations that lead from one to the next."""
 
-_REMOTE = re.compile(
-    r"^[a-zA-Z][\w+.-]*:|^git@|\?ref=|^(github|gitlab|bitbucket)\.\w+[/:]|\.git(/|$)"
-)
 _REFUSED = {
     "helmCharts": "make the chart an application with `renderer: helm`",
     "helmChartInflationGenerator": "make the chart an application with `renderer: helm`",
     "helmGlobals": "make the chart an application with `renderer: helm`",
 }
-_FUNCTION = "config.kubernetes.io/function"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +188,12 @@ class _Reader:
         self.walk = walk
         self.base = folder
         self.file = file
+        self.root = root
         self.fields: Mapping[str, Node] = root.value
 
     def read(self) -> None:
         self._refuse()
+        dialect.check_root(self.root, self.file)
         visits = (
             (("resources", "bases", "components"), self._resource),
             (("crds", "configurations"), self._file),
@@ -251,10 +249,10 @@ class _Reader:
         return found
 
     def _where(self, node: Node, text: str) -> str:
-        if _REMOTE.search(text):
+        if dialect.remote(text) or dialect.forge(text):
             raise RenderError(
                 f"{_shown(text)} is remote: what it holds could change without a commit",
-                hint="copy it into the repository and name the copy",
+                hint="copy it into the repository and name the copy; a path may begin with ./",
                 place=self.place(node),
             )
         return normalise(text, self.base, place=self.place(node))
@@ -270,14 +268,11 @@ class _Reader:
             self.walk.resources.append(path)
 
     def _here(self, node: Node) -> str:
-        """The path an entry names. What exists in the tree is a path, whatever it looks like."""
+        """The path an entry names. What kustomize would fetch is remote, be it in the tree too."""
         text = str(node.value)
-        if _REMOTE.search(text) and not text.startswith("/"):
-            try:
-                path = normalise(text, self.base)
-            except RenderError:
-                path = ""
-            if path and "://" not in text and self.walk.recorder.resolve(path) is not None:
+        if dialect.forge(text) and not dialect.remote(text):
+            path = normalise(text, self.base, place=self.place(node))
+            if self.walk.recorder.resolve(path) is not None:
                 return path
         return self._where(node, text)
 
@@ -309,8 +304,15 @@ class _Reader:
                     text = text.partition("=")[2]
                 self.walk.take(self._where(each, text), self.place(each))
 
+    def _paths(self, item: Node) -> None:
+        """A PatchStrategicMergeTransformer's."""
+        listed = item.value.get("paths")
+        for each in listed.value if listed is not None and isinstance(listed.value, list) else ():
+            if isinstance(each.value, str):
+                self._patch(each)
+
     def _plugin(self, node: Node) -> None:
-        """Configuration of a built-in generator or transformer: inline, a file, or a folder."""
+        """Configuration of a built-in generator or transformer: inline or a file."""
         if _inline(node):
             for root in yamlio.tree(str(node.value).encode(), self.file):
                 self._configured(root, self.file, self)
@@ -318,8 +320,12 @@ class _Reader:
         path = self._where(node, str(node.value))
         entry = self.walk.recorder.resolve(path, place=self.place(node))
         if entry is not None and entry.kind is EntryKind.TREE:
-            self.walk.folder(path, self.place(node))
-            return
+            # What its resources come to would be plugins, with files of their own to name.
+            raise RenderError(
+                f"a folder of generators or transformers ({path or '.'}) is not followed",
+                hint="name its files one by one",
+                place=self.place(node),
+            )
         text = self.walk.recorder.read(self.walk.take(path, self.place(node)))
         for root in yamlio.tree(text, path):
             inner = _Reader(self.walk, self.base, path, Node({}, 1, 1))
@@ -329,30 +335,22 @@ class _Reader:
         """Files that a plugin's configuration names, relative to the kustomization's folder."""
         if not isinstance(root.value, dict):
             raise RenderError("no object", place=f"{file}:{root.line}")
+        dialect.check_plugin(root, file)
         kind = root.value.get("kind")
-        if _holds(root, _FUNCTION) or (kind is not None and "Helm" in str(kind.value)):
+        if _holds(root, dialect.FUNCTIONS) or (kind is not None and "Helm" in str(kind.value)):
             raise RenderError(
                 "functions and charts are not run by kustomize here",
                 hint="render the result into the repository",
                 place=f"{file}:{root.line}",
             )
-        for node in _mappings(root):
+        for node in dialect.mappings(root):
             reader._path_of(node)
             reader._sources(node)
+            reader._paths(node)
 
 
-def _mappings(node: Node) -> Iterator[Node]:
-    if isinstance(node.value, dict):
-        yield node
-        for child in node.value.values():
-            yield from _mappings(child)
-    elif isinstance(node.value, list):
-        for child in node.value:
-            yield from _mappings(child)
-
-
-def _holds(node: Node, key: str) -> bool:
-    return any(key in each.value for each in _mappings(node))
+def _holds(node: Node, keys: frozenset[str]) -> bool:
+    return any(keys & each.value.keys() for each in dialect.mappings(node))
 
 
 def _inline(node: Node) -> bool:

@@ -205,3 +205,91 @@ async def test_links_inside_the_source_are_built_as_files(rig: Rig) -> None:
     assert "Service web" in named(made)
     rig.write({"base/web.yaml": config_map("other")})
     assert moved(made.closure, rig.snapshot) == ("base/web.yaml",)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ('Resources: ["../../../../tmp/host"]\n', "1:1", "spelt 'resources'"),
+        ('a: &a [x]\nRESOURCES: ["https://x/y"]\n', "1:1", "no field 'a'"),
+        ("resources: [ok.yaml]\nre\u017fources: [ok.yaml]\n", "2:1", "spelt 'resources'"),
+        ("<<: {Resources: [../x]}\n", "1", "spelt 'resources'"),
+        ("configMapGenerator:\n- {name: a, Files: [/etc/passwd]}\n", "2:13", "spelt 'files'"),
+        ("secretGenerator:\n- {name: a, ENV: /etc/passwd}\n", "2:13", "spelt 'env'"),
+        ("patches:\n- Path: ../../x\n", "2:3", "spelt 'path'"),
+        ("patchesJson6902:\n- patH: ../../x\n", "2:3", "spelt 'path'"),
+        ("replacements:\n- PATH: ../../x\n", "2:3", "spelt 'path'"),
+        ("images:\n- {name: a, newtag: b}\n", "2:13", "spelt 'newTag'"),
+        ("images:\n- {name: a, tag: b}\n", "2:13", "no field 'tag'"),
+        ("openapi: {Path: x}\n", "1:11", "spelt 'path'"),
+        ("HelmCharts: [{name: a}]\n", "1:1", "spelt 'helmCharts'"),
+        ("transformers:\n- |-\n  kind: P\n  Path: https://x/y\n", "2:1", "spelt 'path'"),
+        ("transformers:\n- |-\n  kind: P\n  paths: [https://x/y]\n", "2:9", "is remote"),
+        ("generators:\n- |-\n  kind: P\n  l: [{enVs: [x]}]\n", "2:6", "spelt 'envs'"),
+        ("transformers: [plugin.yaml]\n", "", "spelt 'path'"),
+        ("transformers: [folder]\n", "1:16", "is not followed"),
+        (
+            (
+                "transformers:\n- |-\n  kind: X\n  metadata:\n    annotations:\n"
+                "      config.k8s.io/function: 'exec: {path: ./x}'\n"
+            ),
+            "1",
+            "functions",
+        ),
+    ],
+)
+async def test_a_field_that_kustomize_reads_and_we_would_not_is_refused_at_its_line(
+    rig: Rig, text: str, line: str, words: str
+) -> None:
+    rig.write(
+        {
+            "app/kustomization.yaml": text,
+            "app/ok.yaml": config_map("a"),
+            "app/plugin.yaml": "apiVersion: builtin\nkind: PatchTransformer\nPath: https://x/y\n",
+            "app/folder/kustomization.yaml": "resources: [x.yaml]\n",
+        }
+    )
+    error = await rig.refused(kustomize, "app")
+    assert words in error.message
+    assert error.place.startswith(
+        f"app/kustomization.yaml:{line}" if line else "app/plugin.yaml:3:1"
+    )
+    assert rig.children.ran == []
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *("github.com/a/b", "GitHub.com/a/b", "github.com:a/b", "foo@127.0.0.1/a/b", "git::a/b/c"),
+        *("f-o@h/a//b", "foo.git/a", "a/_git/b/c", "host.example/a//b", "host.example/a?ref=v1"),
+        *("foo@127.0.0.1:a/b", "File:///etc", "a/b?version=2"),
+    ],
+)
+async def test_what_kustomize_would_fetch_is_remote_even_if_there_is_a_folder_of_that_name(
+    rig: Rig, entry: str
+) -> None:
+    folder = "/".join(part for part in f"app/{entry}".split("/") if part)
+    rig.write(
+        {
+            "app/kustomization.yaml": f"resources: ['{entry}']\n",
+            f"{folder}/kustomization.yaml": "resources: [a.yaml]\n",
+            f"{folder}/a.yaml": config_map("a"),
+        }
+    )
+    error = await rig.refused(kustomize, "app")
+    assert "is remote" in error.message
+    assert rig.children.ran == []
+
+
+@pytest.mark.parametrize("entry", ["./github.com/a/b", "./foo@h/a/b", "./b.git", "gitlab.d/a"])
+async def test_a_folder_with_a_name_like_an_address_is_built_when_it_is_named_as_a_path(
+    rig: Rig, entry: str
+) -> None:
+    rig.write(
+        {
+            "app/kustomization.yaml": f"resources: ['{entry}']\n",
+            f"app/{entry}/kustomization.yaml": "resources: [a.yaml]\n",
+            f"app/{entry}/a.yaml": config_map("a"),
+        }
+    )
+    assert named(await rig.render(kustomize, "app")) == ["ConfigMap a"]
