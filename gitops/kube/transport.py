@@ -14,7 +14,7 @@ import re
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -262,12 +262,15 @@ class Transport:
     async def close(self) -> None:
         await self._requests.close()
         await self._watches.close()
-        # What was cut off in mid-request still says its TLS farewell in the background; a
-        # command's loop ends right after this, so give it a moment.
+        # What was cut off in mid-request waits up to half a minute for the server's TLS farewell,
+        # and a command's loop ends right after this: our side hears the end at once instead.
         for _ in range(_FAREWELL_LOOKS):
             await asyncio.sleep(0)
-            if all(made.fileno() == -1 for made in self._sockets):
+            if not (still := [made for made in self._sockets if made.fileno() != -1]):
                 return
+            for made in still:
+                with suppress(OSError):  # it has ended by itself
+                    made.shutdown(socket.SHUT_RDWR)
             await asyncio.sleep(0.01)
 
     def _socket(self, address: Any) -> socket.socket:

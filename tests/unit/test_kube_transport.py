@@ -6,8 +6,12 @@ The server is real HTTP on loopback; only its manners are bad, which no API serv
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -17,6 +21,7 @@ from gitops.kube import transport as module
 from gitops.kube.standing import Standing
 from gitops.kube.transport import Call, Transport, impersonation, retry_after
 from gitops.model.cluster import ClusterState
+from gitops.sandbox.pki import issue_all
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 GET = Call("GET", "/api/v1/namespaces")
@@ -50,9 +55,9 @@ class Server:
 class Door:
     """Stands in for :class:`gitops.kube.access.Access`: loopback http, a token that can expire."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, tls: ssl.SSLContext | None = None) -> None:
         self.url = url
-        self.tls = None
+        self.tls = tls
         self.proxy = None
         self.server_name = None
         self.token = "first"
@@ -87,9 +92,9 @@ async def transport(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     await made.close()
 
 
-def _open(url: str) -> Transport:
+def _open(url: str, tls: ssl.SSLContext | None = None) -> Transport:
     clock = Clock()
-    return Transport(Door(url), Standing(clock, "target"), clock)  # type: ignore[arg-type]
+    return Transport(Door(url, tls), Standing(clock, "target"), clock)  # type: ignore[arg-type]
 
 
 def says(code: int, body: bytes = b"{}", **headers: str) -> Handler:
@@ -296,3 +301,30 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert retry_after("Thu, 01 Jan 1970 00:01:00 GMT", 10) == 50.0
     assert retry_after(None, 0) is None
     assert retry_after("soon", 0) is None
+
+
+async def test_after_close_no_connection_is_open_even_if_the_server_says_no_farewell(
+    tmp_path: Path,
+) -> None:
+    issue_all(tmp_path, service_ip="127.0.0.1")
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    theirs.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        accepted: list[ssl.SSLSocket] = []
+
+        def accept() -> None:
+            accepted.append(theirs.wrap_socket(listener.accept()[0], server_side=True))
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        ours = ssl.create_default_context(cafile=tmp_path / "ca.crt")
+        transport = _open(f"https://127.0.0.1:{listener.getsockname()[1]}", ours)
+        asked = asyncio.create_task(transport.send(GET))
+        await asyncio.to_thread(thread.join)
+        await asyncio.sleep(0)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        await transport.close()
+        assert [made for made in transport._sockets if made.fileno() != -1] == []
+        accepted[0].close()
