@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from gitops.closures import Recorder
 from gitops.errors import RenderError
 from gitops.model.source import Entry, EntryKind
+from planners.render.names import legible
 from planners.render.objects import Assembly, Parsed
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -113,6 +114,8 @@ class Walk:
         for entry in entries:
             if entry.path.startswith(".", skip):
                 continue
+            if entry.kind is not EntryKind.BLOB:
+                legible(entry.path)
             if entry.kind is EntryKind.TREE:
                 found = self._folder(entry.path, entry.oid, known.get(entry.path), depth + 1)
                 folders[entry.path] = found
@@ -131,6 +134,7 @@ class Walk:
     def _file(self, path: str, blob: Entry, parts: list[Parsed], warnings: list[str]) -> None:
         if not path.endswith(SUFFIXES):
             return
+        legible(path)
         if path.rpartition("/")[2] in KUSTOMIZATIONS:
             warnings.append(_not_followed(path))
         elif self.chosen(path[len(self.root) + 1 :] if self.root else path):

@@ -22,6 +22,7 @@ from gitops.plugins import Services
 from gitops.ports import RenderJob, Snapshot
 from gitops.yamlio import Node
 from planners.render import dialect, scratch
+from planners.render.names import legible
 from planners.render.objects import assemble, desired, flatten, parse
 
 NAME = "kustomize"
@@ -177,7 +178,7 @@ class _Walk:
                 hint="correct the path, it is relative to the kustomization",
                 place=place,
             )
-        self.found[path] = entry
+        self.found[legible(path)] = entry
         return entry
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +166,19 @@ async def test_a_folder_without_manifests_says_so(rig: Rig) -> None:
     made = await rig.render(plain, "app")
     assert made.manifests == ()
     assert made.warnings == ("app: no manifest found",)
+
+
+@pytest.mark.parametrize("path", [b"\xff\xfe.yaml", b"sub/\xff/a.yaml", b"\xff/README"])
+async def test_a_name_that_is_no_utf8_is_refused_readably(rig: Rig, path: bytes) -> None:
+    rig.write({"app/a.yaml": config_map("a"), f"app/{os.fsdecode(path)}": config_map("b")})
+    error = await rig.refused(plain, "app")
+    assert "\\xff" in error.place
+    assert "not UTF-8" in error.message
+    str(error).encode()
+
+
+async def test_a_picture_whose_name_is_no_utf8_stops_nothing(rig: Rig) -> None:
+    rig.write({"app/a.yaml": config_map("a"), f"app/{os.fsdecode(b'caf' + bytes([233]))}.png": "x"})
+    made = await rig.render(plain, "app")
+    assert named(made) == ["ConfigMap a"]
+    assert str([read.path for read in made.closure.reads]).encode()
