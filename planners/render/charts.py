@@ -7,12 +7,13 @@ Called by the helm renderer. Must never write outside memory.
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from gitops.closures import Recorder, normalise
 from gitops.errors import RenderError
 from gitops.model.source import Entry, EntryKind
 from gitops.yamlio import Node
+from planners.render.names import legible, shown
 
 MAX_ARCHIVE = 20 << 20
 MAX_UNPACKED = 64 << 20
@@ -28,6 +30,8 @@ MAX_MEMBERS = 10_000
 MAX_NESTED = 8
 """Charts within charts."""
 
+_PACKAGED = re.compile(r"(charts/[^/]+/)*charts/[^/]+\.tgz")
+_DRAFT = re.compile(r"https?://json-schema\.org/(draft(-0[3-7]|/20(19-09|20-12))/)?schema#?")
 _LOOKUP = re.compile(rb"\{\{[^}]*\blookup\s")
 _CLOCK = re.compile(rb"\{\{[^}]*\b(now|ago)\b")
 
@@ -96,6 +100,7 @@ def from_tree(recorder: Recorder, folder: str) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
     skip = len(folder) + 1 if folder else 0
     for entry in recorder.files(folder):
+        legible(entry.path)
         if entry.kind is EntryKind.BLOB:
             found[entry.path[skip:]] = entry
             continue
@@ -114,7 +119,7 @@ def _linked(recorder: Recorder, link: Entry, target: Entry, skip: int) -> dict[s
     if not target.path or link.path.startswith(f"{target.path}/"):
         raise RenderError(f"the link {link.path} points to a folder it lies in", place=link.path)
     return {
-        link.path[skip:] + each.path[len(target.path) :]: each
+        link.path[skip:] + legible(each.path)[len(target.path) :]: each
         for each in recorder.files(target.path)
         if each.kind is EntryKind.BLOB
     }
@@ -158,12 +163,44 @@ def unpack(archive: bytes, place: str) -> dict[str, bytes]:
     return found
 
 
+def repacked(files: Mapping[str, bytes], place: str, depth: int = 0) -> dict[str, bytes]:
+    """The chart with each packaged dependency in ``charts/`` packed again from what we unpacked.
+
+    So that Helm sees what was checked here, and not what another reader makes of the archive. Not
+    unpacked for good: the ignore file of the chart around it would then hold for it too.
+    Raises RenderError for an archive that :func:`unpack` refuses.
+    """
+    if depth > MAX_NESTED:
+        raise RenderError(f"charts nested deeper than {MAX_NESTED}", place=place)
+    found = dict(files)
+    for path in (path for path in files if _PACKAGED.fullmatch(path)):
+        where = f"{place}/{path}" if place else path
+        found[path] = _pack(repacked(unpack(files[path], where), where, depth + 1))
+    return found
+
+
+def _pack(files: Mapping[str, bytes]) -> bytes:
+    """An archive as ``helm package`` makes it; the same files give the same bytes."""
+    raw = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1, mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w:", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for path, content in files.items():
+            member = tarfile.TarInfo(f"chart/{path}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return raw.getvalue()
+
+
 def _inflate(archive: bytes, place: str) -> bytes:
     inflater = zlib.decompressobj(wbits=31)
     try:
         data = inflater.decompress(archive, MAX_UNPACKED + 1)
     except zlib.error as error:
         raise RenderError("the chart archive is no gzip file", place=place) from error
+    if inflater.unused_data.strip(b"\0"):
+        raise RenderError("the chart archive goes on behind its end", place=place)
     if len(data) > MAX_UNPACKED:
         raise RenderError(f"the chart unpacks to over {MAX_UNPACKED >> 20} MiB", place=place)
     return data
@@ -172,12 +209,13 @@ def _inflate(archive: bytes, place: str) -> bytes:
 def _inside(member: tarfile.TarInfo, place: str) -> str:
     if not member.isreg():
         raise RenderError(
-            f"the archive holds {member.name[:100]!r}, which is no regular file", place=place
+            f"the archive holds {shown(member.name[:100])!r}, which is no regular file", place=place
         )
     parts = member.name.removeprefix("./").split("/")
     odd = member.name.startswith("/") or "\0" in member.name or "\\" in member.name
+    odd = odd or shown(member.name) != member.name
     if odd or len(parts) < 2 or any(part in ("", ".", "..") for part in parts):
-        raise RenderError(f"the archive holds the path {member.name[:100]!r}", place=place)
+        raise RenderError(f"the archive holds the path {shown(member.name[:100])!r}", place=place)
     return "/".join(parts[1:])
 
 
@@ -222,7 +260,14 @@ def _check_schema(text: bytes, place: str) -> None:
         schema = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise RenderError("the values schema is no JSON", place=place) from error
-    for reference in _references(schema):
+    for draft in _texts(schema, ("$schema",)):
+        if not _DRAFT.fullmatch(draft):
+            raise RenderError(
+                f"the values schema is written in {draft[:100]!r}, which would have to be fetched",
+                hint="name a draft of json-schema.org, or leave out $schema",
+                place=place,
+            )
+    for reference in _texts(schema, ("$ref", "$dynamicRef", "$recursiveRef")):
         if not reference.startswith("#"):
             raise RenderError(
                 f"the values schema refers to {reference[:100]!r}, outside itself",
@@ -231,12 +276,12 @@ def _check_schema(text: bytes, place: str) -> None:
             )
 
 
-def _references(schema: Any) -> Iterator[str]:
+def _texts(schema: Any, keys: Sequence[str]) -> Iterator[str]:
     pending = [schema]
     while pending:
         node = pending.pop()
         if isinstance(node, dict):
-            for key in ("$ref", "$dynamicRef", "$recursiveRef"):
+            for key in keys:
                 if isinstance(node.get(key), str):
                     yield node[key]
             pending.extend(node.values())

@@ -318,6 +318,8 @@ class Helm:
     def _desired(self, output: _Output, inputs: _Inputs, about: str) -> Desired:
         parts, hooks = self._parsed(output.text, output.name, inputs)
         warnings = [*output.warnings, *hooks]
+        if not any(part.manifests for part in parts):
+            warnings.append(f"{inputs.place or '.'}: the chart renders no manifest")
         return desired(assemble(parts), inputs.closure, about, self._digest, warnings)
 
     def _parsed(self, text: bytes, chart: str, inputs: _Inputs) -> tuple[list[Parsed], list[str]]:
@@ -355,6 +357,7 @@ def _chart_files(inputs: _Inputs, archives: Mapping[str, bytes]) -> dict[str, by
             files[path] = archive
         else:
             files.update(charts.unpack(archive, inputs.place))
+    files = charts.repacked(files, inputs.place)
     scratch.check_size({path: len(text) for path, text in files.items()}, inputs.place)
     return files
 
@@ -370,8 +373,8 @@ def by_template(output: bytes, chart: str, place: str) -> list[tuple[str, bytes]
     """
     found: dict[str, list[bytes]] = {}
     marks = list(_SOURCE.finditer(output))
-    for mark, following in zip(marks, [*marks[1:], None], strict=True):
-        end = following.start() if following else len(output)
+    ends = [*(mark.start() for mark in marks[1:]), len(output)]
+    for mark, end in zip(marks, ends, strict=False):  # without a mark there is still an end
         source = mark[1].decode("utf-8", "replace").removeprefix(f"{chart}/")
         path = f"{place}/{source}" if place else source
         found.setdefault(path, []).append(output[mark.end() : end])

@@ -76,7 +76,7 @@ async def in_scratch(
     """
     folder = Path(tempfile.mkdtemp(prefix="render-"))
     try:
-        await asyncio.to_thread(_write, folder, files)
+        await asyncio.to_thread(_written, folder, files)
         command = Command(tuple(argv), folder, limits=limits)
         return await children.run(command), str(folder)
     except (RenderError, ChildTimeout) as error:
@@ -84,6 +84,17 @@ async def in_scratch(
         raise
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _written(folder: Path, files: Mapping[str, bytes]) -> None:
+    try:
+        _write(folder, files)
+    except OSError as error:
+        name = str(error.filename or "").removeprefix(f"{folder}/")
+        raise RenderError(
+            f"the files cannot be laid out for rendering: {name[:200]}: {error.strerror}",
+            hint="one name for a file and a folder, or a name too long?",
+        ) from error
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:

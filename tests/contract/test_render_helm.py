@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -266,6 +268,8 @@ GOOD = ("x/Chart.yaml", tarfile.REGTYPE, b"name: x\n")
         (packed(GOOD, ("x/bomb", tarfile.REGTYPE, bytes(70 << 20))), "unpacks to over 64 MiB"),
         (packed(*[(f"x/{i}", tarfile.REGTYPE, b"") for i in range(10_001)]), "10,000 entries"),
         (packed(GOOD)[:-30], "damaged|no gzip"),
+        (packed(GOOD) + packed(GOOD), "goes on behind its end"),
+        (packed(GOOD, ("x/\udcff\udcfe", tarfile.REGTYPE, b"a")), r"\\xff"),
         (b"no gzip", "no gzip"),
         (bytes(21 << 20), "over 20 MiB"),
     ],
@@ -278,3 +282,76 @@ async def test_a_hostile_archive_is_refused(rig: Rig, archive: bytes, words: str
     error = await rig.refused(helm, "web")
     assert error.place == "web/charts/x-1.0.0.tgz"
     assert rig.children.ran == []
+
+
+async def test_helm_sees_of_a_packaged_dependency_what_was_unpacked_here(rig: Rig) -> None:
+    template = CHART["web/crds/one.yaml"].encode()
+    inner = packed(
+        ("y/Chart.yaml", tarfile.REGTYPE, b"apiVersion: v2\nname: y\nversion: 1.0.0\n"),
+        ("y/templates/y.yaml", tarfile.REGTYPE, template.replace(b"in-crds", b"innermost")),
+    )
+    outer = packed(
+        ("x/Chart.yaml", tarfile.REGTYPE, b"apiVersion: v2\nname: x\nversion: 1.0.0\n"),
+        ("x/templates/x.yaml", tarfile.REGTYPE, template.replace(b"in-crds", b"first")),
+        ("x/templates/x.yaml", tarfile.REGTYPE, template.replace(b"in-crds", b"second")),
+        (f"x/templates/{'l' * 150}.yaml", tarfile.REGTYPE, template.replace(b"in-crds", b"long")),
+        ("x/charts/y-1.0.0.tgz", tarfile.REGTYPE, inner),
+    )
+    rig.write({"web/charts/x-1.0.0.tgz": outer, "web/.helmignore": "y.yaml\n"})
+    found = named(await rig.render(helm, "web"))
+    assert {"ConfigMap second", "ConfigMap innermost", "ConfigMap long"} <= set(found)
+    assert "ConfigMap first" not in found
+    again = charts.repacked({"charts/x-1.0.0.tgz": outer}, "p")
+    assert charts.repacked(again, "p") == again
+
+
+@pytest.mark.parametrize(
+    "draft",
+    ["file:///etc/passwd", "http://127.0.0.1:1/x", "https://json-schema.org/../x", "x.json"],
+)
+async def test_a_schema_written_in_a_draft_of_its_own_is_refused(rig: Rig, draft: str) -> None:
+    rig.write({"web/values.schema.json": json.dumps({"properties": {"a": {"$schema": draft}}})})
+    error = await rig.refused(helm, "web")
+    assert error.place == "web/values.schema.json"
+    assert "would have to be fetched" in error.message
+    assert rig.children.ran == []
+
+
+@pytest.mark.parametrize(
+    "draft",
+    [
+        *("http://json-schema.org/draft-07/schema#", "https://json-schema.org/draft-04/schema"),
+        *("https://json-schema.org/draft/2020-12/schema", "http://json-schema.org/schema#"),
+    ],
+)
+async def test_a_schema_written_in_a_known_draft_is_kept_to(rig: Rig, draft: str) -> None:
+    schema = {"$schema": draft, "properties": {"replicas": {"type": "string"}}}
+    rig.write({"web/values.schema.json": json.dumps(schema)})
+    assert "replicas" in (await rig.refused(helm, "web")).message
+    rig.write({"web/values.yaml": 'replicas: "1"\n'})
+    assert "ConfigMap default/a" in named(await rig.render(helm, "web"))
+
+
+async def test_a_chart_that_renders_nothing_is_empty_and_says_so(rig: Rig) -> None:
+    rig.write({"none/Chart.yaml": "apiVersion: v2\nname: none\nversion: 1.0.0\n"})
+    rig.write({"none/templates/a.yaml": "{{ if .Values.never }}\na: b\n{{ end }}\n"})
+    made = await rig.render(helm, "none")
+    assert made.manifests == ()
+    assert made.warnings == ("none: the chart renders no manifest",)
+
+
+async def test_a_file_and_a_folder_of_one_name_are_refused_with_their_place(rig: Rig) -> None:
+    text = "apiVersion: v2\nname: web\nversion: 1.0.0\ndependencies:\n"
+    text += "- {name: lib, version: 1.0.0, repository: 'file://../lib'}\n"
+    rig.write({"web/Chart.yaml": text, "web/charts/lib": "a file"})
+    rig.write({"lib/Chart.yaml": "apiVersion: v2\nname: lib\nversion: 1.0.0\n"})
+    error = await rig.refused(helm, "web")
+    assert error.place == "web"
+    assert "chart/charts/lib" in error.message
+
+
+async def test_a_file_whose_name_is_no_utf8_is_refused_readably(rig: Rig) -> None:
+    (rig.root / "web" / "templates" / os.fsdecode(b"\xff\xfe.yaml")).write_text("a: b\n")
+    error = await rig.refused(helm, "web")
+    assert error.place == "web/templates/\\xff\\xfe.yaml"
+    str(error).encode()
