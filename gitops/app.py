@@ -39,11 +39,11 @@ RENDERERS = ("helm", "kustomize", "plain")
 
 def services_of(fleet: Fleet, keyring: Keyring, clock: Clock) -> Services:
     """What every plugin may use."""
-    from gitops.children import Runner
+    from gitops.children import UNISOLATED, Runner
     from gitops.sandbox.tools import Toolbox
 
     return Services(
-        children=Runner(),
+        children=Runner(allow_unisolated=os.environ.get(UNISOLATED) == "1"),
         digester=keyring,
         clock=clock,
         state_dir=fleet.state_dir,

@@ -11,7 +11,8 @@ ever interpreted), and where the kernel permits it, util-linux's ``setpriv`` and
 front of it give a user, network and process namespace of its own. Then there is no network,
 ``kill -9`` of us ends the child, and ending the child ends every process it made, whatever session
 they hid in. Measured at 7 ms a child, scratch home included. Where it is not permitted
-(:attr:`Runner.capabilities` says), the process group is what is ended and the network is not cut.
+(:attr:`Runner.capabilities` says), the process group is what is ended and the network is not cut;
+a command that has to be offline (``Command.offline``) is then refused.
 
 Memory: Go programs reserve far more address space than they use, so ``Limits.memory`` bounds the
 address space and a quarter of it the memory a child can really write to (RLIMIT_DATA).
@@ -35,6 +36,8 @@ from gitops.errors import ChildTimeout, RenderError, ToolMissing
 from gitops.ports import Command, Completed, Limits
 
 STDERR_KEPT = 64 << 10
+UNISOLATED = "GITOPS_ALLOW_UNISOLATED"
+"""Environment variable of the controller; ``1`` lets renderers run with the network in reach."""
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 _CHUNK = 1 << 16
 _ESCAPES = re.compile(
@@ -105,6 +108,7 @@ class Runner:
     """Runs children (:class:`gitops.ports.Children`), at most ``concurrency`` at a time.
 
     ``network`` is for the rare program that must reach a host (terraform); renderers get none.
+    ``allow_unisolated`` runs what has to be offline even where the network cannot be cut.
     """
 
     def __init__(
@@ -113,10 +117,12 @@ class Runner:
         *,
         concurrency: int | None = None,
         network: bool = False,
+        allow_unisolated: bool = False,
     ) -> None:
         self._scratch = scratch
         self._slots = asyncio.Semaphore(concurrency or len(os.sched_getaffinity(0)))
         self._network = network
+        self._allow_unisolated = allow_unisolated
         self._found: Capabilities | None = None
 
     @property
@@ -136,10 +142,19 @@ class Runner:
             finally:
                 await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
 
+    def _isolates(self, may: Capabilities) -> bool:
+        return self._allow_unisolated or (may.no_network and not self._network)
+
     async def _in(self, home: Path, command: Command, may: Capabilities) -> Completed:
         started = time.monotonic()
         if not os.access(command.argv[0], os.X_OK):
             raise ToolMissing(f"{_name(command)} is not there", hint="run `gitops doctor`")
+        if command.offline and not self._isolates(may):
+            raise RenderError(
+                f"{_name(command)} is not run: its network cannot be cut on this machine",
+                hint="permit user namespaces (see `gitops doctor`); or confine the controller "
+                f"yourself and set {UNISOLATED}=1",
+            )
         argv = wrapped(command, may, network=self._network)
         try:
             process = await asyncio.create_subprocess_exec(

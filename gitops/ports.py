@@ -357,6 +357,9 @@ class Command:
     """The whole environment but for HOME, PATH, TMPDIR and LANG, which the runner sets."""
     stdin: bytes = b""
     limits: Limits = Limits()
+    offline: bool = False
+    """Runs on what nobody approved, with a program that could connect: not run where the network
+    cannot be cut, unless the operator allows that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Looks only: builds nothing, writes nothing, and asks a cluster no more than who 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shutil
 import subprocess
@@ -77,6 +78,7 @@ def examine_machine(toolbox: Toolbox) -> Iterator[Examined]:
     yield _git()
     yield from _tools(toolbox)
     yield _go(toolbox)
+    yield _isolation()
     yield _disk(toolbox.cache)
 
 
@@ -122,6 +124,24 @@ def _go(toolbox: Toolbox) -> Examined:
     if go is not None:
         return Examined("go", State.OK, str(go))
     return Examined("go", State.OPTIONAL, "only to build tools; installed when one is built")
+
+
+def _isolation() -> Examined:
+    """Whether renderers can be kept from the network, for what they run on nobody approved."""
+    from gitops.children import UNISOLATED, Runner
+
+    found = Runner().capabilities
+    if found.no_network:
+        return Examined("isolation", State.OK, found.note or "renderers have no network")
+    if os.environ.get(UNISOLATED) == "1":
+        return Examined("isolation", State.OPTIONAL, f"{found.note}; allowed by {UNISOLATED}=1")
+    remedy = (
+        "permit user namespaces: sysctl kernel.unprivileged_userns_clone=1, "
+        "kernel.apparmor_restrict_unprivileged_userns=0, or the container's seccomp profile; "
+        f"or confine the controller yourself and set {UNISOLATED}=1"
+    )
+    detail = f"{found.note}: Kustomize and Helm applications are not rendered"
+    return Examined("isolation", State.MISSING, detail, remedy)
 
 
 def _disk(folder: Path) -> Examined:

@@ -77,7 +77,7 @@ async def in_scratch(
     folder = Path(tempfile.mkdtemp(prefix="render-"))
     try:
         await asyncio.to_thread(_written, folder, files)
-        command = Command(tuple(argv), folder, limits=limits)
+        command = Command(tuple(argv), folder, limits=limits, offline=True)
         return await children.run(command), str(folder)
     except (RenderError, ChildTimeout) as error:
         error.place = error.place or place

@@ -31,7 +31,7 @@ class Counting:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._runner = Runner(folder)
+        self._runner = Runner(folder, allow_unisolated=True)
         self.ran: list[Command] = []
 
     async def run(self, command: Command) -> Completed:

@@ -248,3 +248,47 @@ def test_the_wrapper_keeps_the_network_only_when_told(runner: Runner, tmp_path: 
     )
     assert ("--net" in argv(False)) == runner.capabilities.no_network
     assert "--net" not in argv(True)
+
+
+OFFLINE = Command((SH, "-c", "echo ran"), Path("/"), offline=True)
+
+
+async def test_what_has_to_be_offline_is_not_run_where_the_network_cannot_be_cut(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gitops.children._CANDIDATES", ())
+    with pytest.raises(RenderError, match="its network cannot be cut") as caught:
+        await runner.run(OFFLINE)
+    assert "GITOPS_ALLOW_UNISOLATED=1" in caught.value.hint
+    assert (await shell(runner, "echo other", Path("/"))).stdout == b"other\n"
+
+
+async def test_what_has_to_be_offline_is_not_run_with_a_network_either(tmp_path: Path) -> None:
+    with pytest.raises(RenderError, match="its network cannot be cut"):
+        await Runner(tmp_path, network=True).run(OFFLINE)
+
+
+async def test_the_operator_may_allow_it_to_run_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gitops.children._CANDIDATES", ())
+    done = await Runner(tmp_path, allow_unisolated=True).run(OFFLINE)
+    assert done.stdout == b"ran\n"
+
+
+@pytest.mark.parametrize(("value", "allowed"), [("", False), ("0", False), ("1", True)])
+def test_only_a_plain_yes_in_the_environment_allows_it(
+    value: str, allowed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gitops.app import services_of
+    from gitops.cli.doctor import State, _isolation
+    from gitops.model.fleet import Fleet
+    from gitops.vault import Keyring
+    from tests.unit.check_cases import Frozen
+
+    monkeypatch.setenv("GITOPS_ALLOW_UNISOLATED", value)
+    monkeypatch.setattr("gitops.children._CANDIDATES", ())
+    runner = services_of(Fleet(tmp_path, tmp_path), Keyring.throwaway(), Frozen()).children
+    assert isinstance(runner, Runner)
+    assert runner._isolates(runner.capabilities) is allowed
+    assert _isolation().state is (State.OPTIONAL if allowed else State.MISSING)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gitops.children import Runner
 from gitops.closures import moved
 from planners.render import kustomize
 from tests.contract.render_rig import Rig, body, config_map, named
@@ -293,3 +294,13 @@ async def test_a_folder_with_a_name_like_an_address_is_built_when_it_is_named_as
         }
     )
     assert named(await rig.render(kustomize, "app")) == ["ConfigMap a"]
+
+
+async def test_nothing_is_built_where_the_network_cannot_be_cut(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("gitops.children._CANDIDATES", ())
+    rig.write(SHOP).other_services(children=Runner(tmp_path))
+    error = await rig.refused(kustomize, "prod")
+    assert error.message == "kustomize is not run: its network cannot be cut on this machine"
+    assert error.place == "prod/kustomization.yml"
