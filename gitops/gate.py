@@ -171,10 +171,10 @@ def _where_to_add(policy: ApprovalPolicy) -> str:
 def auto_approves(
     policy: ApprovalPolicy, plan: Plan, labels: Mapping[str, str], authorship: Authorship
 ) -> bool:
-    """Does the policy itself say yes? Never to deletes over the budget, never to a take unless it
-    says ``takes``, never below the minimum grade."""
+    """Does the policy itself say yes? Never to deletes over the budget or to what it cannot show,
+    never to a take unless it says ``takes``, never below the minimum grade."""
     auto = policy.auto
-    if auto is None or plan.over_budget or (plan.takes and not auto.takes):
+    if auto is None or plan.over_budget or plan.hides or (plan.takes and not auto.takes):
         return False
     if _below(policy, authorship):
         return False

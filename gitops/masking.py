@@ -4,6 +4,11 @@ Masked *by kind* (a Secret's data, a pod's environment variables named like a se
 value*: every secret value met is remembered and filtered from any text, whatever it travels in.
 Called by planning, by applying and by the log set-up. It must never keep a value longer than the
 process lives, and never show one, not even a prefix: equality shows through a keyed digest.
+
+Masking by value is a lever for whoever may push a Secret: a value such as ``cluster-admin`` would
+hide what approvers have to see. So plans go through a masker of their application
+(:meth:`Masker.scope`), which hides only what looks like a secret or is one in a cluster already,
+never hides what an object is and may do, and says which fields it hid. Logs lose every value.
 """
 
 from __future__ import annotations
@@ -25,91 +30,240 @@ HIDDEN = "<hidden>"
 SHORTEST = 6
 """Characters from which a value is worth remembering: shorter ones (``true``, ``3306``) are found
 in every other text, and hiding them there would tell more than it hides."""
+SHORTEST_DELIVERED = 8
+"""Characters from which a value that is in a cluster already is hidden in its application's plans
+though it does not look like a secret."""
+MOST_LINES = 1_000
+"""Lines of one value that count on their own, the longest first: the rest is still hidden as part
+of the whole. A key or a chain of certificates has a few hundred."""
+_LOOKS_SECRET = 16
 _LONG_LINE = 12
+_STEP = 24
+"""Characters of a value looked up at once: bounds how many look-ups one place in a text costs."""
+_SURE = 256
+"""Characters a text may share with a longer value before they are hidden as a part of it."""
 _SECRET_NAME = re.compile(
     r"password|passwd|passphrase|token|secret|credential|(^|[_.-])(api)?(key|pwd|pass)s?($|[_.-])",
     re.IGNORECASE,
 )
 _SECRET_FIELDS = ("data", "stringData")
+_SHOWN = frozenset(
+    {
+        "apiGroups",
+        "apiVersion",
+        "capabilities",
+        "hostPath",
+        "image",
+        "kind",
+        "name",
+        "namespace",
+        "nonResourceURLs",
+        "replicas",
+        "resourceNames",
+        "resources",
+        "roleRef",
+        "securityContext",
+        "serviceAccount",
+        "subjects",
+        "verbs",
+    }
+)
+"""Fields no value is hidden in: what runs, as whom, and what it may do. Names too, hence also
+every field that ends in ``Name``."""
+_FREE = frozenset({"data", "binaryData", "annotations"})
+"""Beneath these the author names the fields, so a name says nothing of what it holds."""
+_WORD = re.compile(r"[A-Za-z][a-z]*(?:[A-Z][a-z]{2,})*|[A-Z]+|[0-9]{1,5}|v[0-9]+[a-z]{0,5}[0-9]?")
+_HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,}(:[0-9]+)?")
+_IMAGE = re.compile(r"[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+(:[\w.-]{1,40})?(@sha256:[0-9a-f]{64})?")
+
+
+def looks_secret(value: str) -> bool:
+    """Would somebody who sees only this value take it for a secret?
+
+    From 16 characters, of two classes at least (small, capital, digit, other), and neither an
+    address (host, image, URL without a password in it) nor made of plain words.
+    """
+    text = value.strip()
+    if len(text) < _LOOKS_SECRET or _classes(text) < 2:
+        return False
+    if "://" in text:
+        before, at, _ = text.partition("://")[2].partition("@")
+        return bool(at) and ":" in before
+    if _HOST.fullmatch(text) or _IMAGE.fullmatch(text):
+        return False
+    return not all(map(_WORD.fullmatch, filter(None, _PIECES.split(text))))
+
+
+_PIECES = re.compile(r"[\W_]+")
+_CLASSES = tuple(map(re.compile, (r"[a-z]", r"[A-Z]", r"[0-9]", r"[^a-zA-Z0-9]")))
+
+
+def _classes(text: str) -> int:
+    return sum(1 for each in _CLASSES if each.search(text))
+
+
+class _Part:
+    """A place within known values: what may come next, and whether a value ends here."""
+
+    __slots__ = ("ends", "further")
+
+    def __init__(self) -> None:
+        self.ends: set[str] = set()
+        """Last pieces, at most ``_STEP`` characters."""
+        self.further: dict[str, _Part] = {}
+        """Pieces of ``_STEP`` characters after which something follows."""
+
+
+class _Known:
+    """Known values in pieces, so that adding one costs its length, and looking one up at a place
+    in a text a bounded number of steps, however many there are and however they begin."""
+
+    def __init__(self) -> None:
+        self._root = _Part()
+        self._lengths: dict[str, tuple[int, ...]] = {}
+        """By their first characters: how long first pieces are, the longest first."""
+        self.steps = 0
+        """Look-ups of pieces so far; tests hold it to the size of what was looked through."""
+
+    def __bool__(self) -> bool:
+        return bool(self._lengths)
+
+    def add(self, form: str) -> None:
+        """Remember ``form``, at least ``SHORTEST`` characters."""
+        first, size = form[:SHORTEST], min(len(form), _STEP)
+        lengths = self._lengths.get(first, ())
+        if size not in lengths:
+            self._lengths[first] = tuple(sorted((*lengths, size), reverse=True))
+        part, index = self._root, 0
+        while len(form) - index > _STEP:
+            part = part.further.setdefault(form[index : index + _STEP], _Part())
+            index += _STEP
+        part.ends.add(form[index:])
+
+    def end(self, text: str, start: int) -> int:
+        """Where the longest known value that begins at ``start`` ends; ``start`` if there is
+        none. A text that shares ``_SURE`` characters with one counts as part of it."""
+        lengths = self._lengths.get(text[start : start + SHORTEST])
+        if not lengths:
+            return start
+        part, index, best = self._root, start, start
+        sizes: Iterable[int] = lengths
+        while True:
+            self.steps += 1
+            ended = next((n for n in sizes if text[index : index + n] in part.ends), 0)
+            best = index + ended if ended else best
+            following = part.further.get(text[index : index + _STEP])
+            if following is None:
+                return best
+            part, index, sizes = following, index + _STEP, _SIZES
+            if index - start >= _SURE:
+                best = index
+
+
+_SIZES = range(_STEP, 0, -1)
 
 
 class Masker:
-    """Remembers secret values and hides them. One lives as long as the process."""
+    """Remembers secret values and hides them. One lives as long as the process, with one for each
+    application beneath it."""
 
     def __init__(self, digester: Digester, *, env_by_name: bool = True) -> None:
         """``env_by_name`` also hides literal environment variables named like a secret."""
         self._digester = digester
         self._env_by_name = env_by_name
-        # By their first characters, so that a text costs one look-up a character however many
-        # values are known, and a new value costs no recompiling of anything.
-        self._known: dict[str, list[str]] = {}
+        self._own = _Known()
+        self._delivered = _Known()
+        """What looks like a secret and is one in a cluster: hidden in every application's plans."""
+        self._seen: set[tuple[str, bool]] = set()
+        self._above: Masker | None = None
+        self._hits = 0
+        self._scopes: dict[str, Masker] = {}
 
-    def learn(self, body: Mapping[str, Any]) -> None:
-        """Remember the values of a Secret; other kinds are ignored."""
+    def scope(self, application: str) -> Masker:
+        """The masker of one application's plans. What it learns is hidden in that application's
+        plans, in every log, and in other plans only once it is in a cluster."""
+        found = self._scopes.get(application)
+        if found is None:
+            found = self._scopes[application] = Masker(
+                self._digester, env_by_name=self._env_by_name
+            )
+            found._above = self
+        return found
+
+    def learn(self, body: Mapping[str, Any], *, live: bool = False) -> None:
+        """Remember the values of a Secret; other kinds are ignored. ``live``: it is in a cluster,
+        not only in a source."""
         if body.get("kind") != "Secret" or body.get("apiVersion") != "v1":
             return
         for value in _strings(body.get("data")):
-            self.taint(value)
-            self.taint(_decoded(value))
+            self.taint(value, live=live)
+            self.taint(_decoded(value), live=live)
         for value in _strings(body.get("stringData")):
-            self.taint(value)
+            self.taint(value, live=live)
 
-    def taint(self, value: str) -> None:
+    def taint(self, value: str, *, live: bool = False) -> None:
         """Remember one secret value: itself, its base64 and its JSON form (from 6 characters).
 
         Lines of a longer value count on their own: keys and certificates get printed line by line.
         """
-        self._remember(value)
-        if "\n" in value:
-            for line in value.splitlines():
-                if len(line) >= _LONG_LINE and not line.startswith("-----"):
-                    self._remember(line)
+        if len(value) < SHORTEST or (value, live) in self._seen:
+            return
+        self._seen.add((value, live))
+        for part in (value, *_lines(value)):
+            self._remember(part, live=live)
+        if self._above is not None:
+            self._above.taint(value, live=live)
 
-    def _remember(self, value: str) -> None:
-        for form in _forms(value):
-            if len(form) < SHORTEST:
-                continue
-            known = self._known.setdefault(form[:SHORTEST], [])
-            if form not in known:
-                known.append(form)
-                known.sort(key=len, reverse=True)
+    def _remember(self, value: str, *, live: bool) -> None:
+        """An application hides what looks like a secret, or is one; the root, everything."""
+        looks = looks_secret(value)
+        known = live and len(value) >= SHORTEST_DELIVERED
+        into = [self._own] if self._above is None or looks or known else []
+        if self._above is None and live and looks:
+            into.append(self._delivered)
+        for form in _forms(value) if into else ():
+            for each in into:
+                each.add(form)
 
     def text(self, text: str) -> str:
         """``text`` without any remembered value."""
-        known = self._known
-        if not known:
+        sets = [self._own, self._above._delivered] if self._above else [self._own]
+        sets = [known for known in sets if known]
+        if not sets:
             return text
         pieces: list[str] = []
         start = index = 0
         last = len(text) - SHORTEST
         while index <= last:
-            values = known.get(text[index : index + SHORTEST])
-            found = next((v for v in values if text.startswith(v, index)), "") if values else ""
-            if found:
+            end = max(known.end(text, index) for known in sets)
+            if end > index:
+                self._hits += 1
                 pieces += (text[start:index], HIDDEN)
-                index += len(found)
-                start = index
+                start = index = end
             else:
                 index += 1
         return "".join(pieces) + text[start:] if pieces else text
 
-    def value(self, value: Any) -> Any:
-        """A copy of a JSON-like value without any remembered value, keys included."""
+    def value(self, value: Any, *, free: bool = False) -> Any:
+        """A copy of a JSON-like value without any remembered value. Keys stay, and so do fields
+        that say what an object is and may do, unless it is ``free`` what they are called."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
-            return {self.text(str(name)): self._named(name, value) for name in value}
+            return {str(name): self._named(str(name), value, free) for name in value}
         if isinstance(value, list | tuple):
-            return [self.value(item) for item in value]
+            return [self.value(item, free=free) for item in value]
         return value
 
-    def _named(self, name: str, holder: Mapping[str, Any]) -> Any:
+    def _named(self, name: str, holder: Mapping[str, Any], free: bool) -> Any:
         value = holder[name]
         if name == LAST_APPLIED:
             return HIDDEN
+        if not free and _always_shown(name):
+            return value
         if name == "value" and self._hides_env(str(holder.get("name", ""))):
             return self.marker(value)
-        return self.value(value)
+        return self.value(value, free=free or name in _FREE)
 
     def _hides_env(self, name: str) -> bool:
         return self._env_by_name and bool(_SECRET_NAME.search(name))
@@ -122,19 +276,39 @@ class Masker:
 
     def changes(self, id: ObjectId, raw: Iterable[RawFieldChange]) -> tuple[FieldChange, ...]:
         """Field changes of one object, safe to show, store and send."""
-        secret = id.kind == "Secret" and not id.group
-        return tuple(self._change(change, secret=secret) for change in raw)
+        return self.shown(id, raw)[0]
 
-    def _change(self, change: RawFieldChange, *, secret: bool) -> FieldChange:
+    def shown(
+        self, id: ObjectId, raw: Iterable[RawFieldChange]
+    ) -> tuple[tuple[FieldChange, ...], tuple[str, ...]]:
+        """Field changes of one object, safe to show, store and send, and the paths of those in
+        which a value is hidden for no other reason than that it equals a Secret's."""
+        secret = id.kind == "Secret" and not id.group
+        changes: list[FieldChange] = []
+        hides: list[str] = []
+        for change in raw:
+            known = self._by_kind(change, secret=secret)
+            if known is None:
+                hits, free = self._hits, not _FREE.isdisjoint(change.keys)
+                known = tuple(self.value(v, free=free) for v in (change.before, change.after))
+                if self._hits > hits:
+                    hides.append(change.path)
+            before, after = known
+            changes.append(FieldChange(change.path, before, after))
+        return tuple(changes), tuple(hides)
+
+    def _by_kind(self, change: RawFieldChange, *, secret: bool) -> tuple[Any, ...] | None:
+        """Before and after where the field itself decides; None where the values do."""
+        before, after = change.before, change.after
         if secret and change.keys[0] in _SECRET_FIELDS:
-            before, after = self._data(change.before), self._data(change.after)
-        elif LAST_APPLIED in change.keys:
-            before, after = _hide(change.before), _hide(change.after)
-        elif self._is_env(change.keys):
-            before, after = self._marked(change.before), self._marked(change.after)
-        else:
-            before, after = self.value(change.before), self.value(change.after)
-        return FieldChange(self.text(change.path), before, after)
+            return self._data(before), self._data(after)
+        if LAST_APPLIED in change.keys:
+            return _hide(before), _hide(after)
+        if _FREE.isdisjoint(change.keys) and any(map(_always_shown, change.keys)):
+            return before, after
+        if self._is_env(change.keys):
+            return self._marked(before), self._marked(after)
+        return None
 
     def _is_env(self, keys: tuple[str, ...]) -> bool:
         if len(keys) < 2 or keys[-1] != "value" or not keys[-2].startswith("[name="):
@@ -157,6 +331,22 @@ class Masker:
         return value if value is ABSENT or value is None else self.marker(value)
 
 
+def _always_shown(name: str) -> bool:
+    return name in _SHOWN or name.endswith("Name")
+
+
+def _lines(value: str) -> list[str]:
+    """The lines of a value worth remembering, longest first."""
+    if "\n" not in value:
+        return []
+    lines = {
+        line
+        for line in value.splitlines()
+        if len(line) >= _LONG_LINE and not line.startswith("-----")
+    }
+    return sorted(lines, key=len, reverse=True)[:MOST_LINES]
+
+
 def _hide(value: Any) -> Any:
     return value if value is ABSENT else HIDDEN
 
@@ -167,11 +357,16 @@ def _strings(holder: Any) -> Iterator[str]:
 
 
 def _decoded(value: str) -> str:
-    """The text behind base64; empty where it is none (bytes that are no text cannot be printed)."""
+    """The text behind base64; empty where it is none (bytes that are no text cannot be printed).
+
+    Line ends are skipped, as Go's decoder does: a folded value is the same secret."""
     try:
-        return base64.b64decode(value, validate=True).decode()
+        return base64.b64decode(value.translate(_NO_LINE_ENDS), validate=True).decode()
     except (binascii.Error, ValueError):
         return ""
+
+
+_NO_LINE_ENDS = str.maketrans("", "", "\r\n")
 
 
 def _forms(value: str) -> tuple[str, ...]:
@@ -181,4 +376,5 @@ def _forms(value: str) -> tuple[str, ...]:
         for form in {value, stripped}
     )
     escaped = (json.dumps(stripped)[1:-1], json.dumps(stripped, ensure_ascii=False)[1:-1])
-    return (stripped, *escaped, *encoded) if len(stripped) >= SHORTEST else ()
+    forms = dict.fromkeys((stripped, *escaped, *encoded))
+    return tuple(form for form in forms if len(form) >= SHORTEST and len(stripped) >= SHORTEST)

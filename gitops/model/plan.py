@@ -100,6 +100,9 @@ class Plan:
     """Why the deletes need a typed confirmation; empty when they do not."""
     versions: tuple[tuple[str, str], ...] = ()
     """(name, version) of what goes out together: charts, images, renderer."""
+    hides: bool = False
+    """A field outside Secrets is hidden because its value equals a Secret's; a finding names it.
+    Never approved by a policy instead of a person."""
 
     @property
     def empty(self) -> bool:

@@ -62,6 +62,7 @@ async def execute(
     middle: call it again, objects that are done by then are recognised.
     """
     owned = await _followed(sealed, cluster)
+    masker = masker.scope(sealed.lane.application)
     pen = Pen(cluster, digester, masker, sealed.lane.application, sealed.run_as, owned)
     run = _Run(sealed, cluster, pen, on_outcome)
     if await _announce(run):

@@ -59,6 +59,7 @@ async def draw(
     cluster (nothing was drawn then).
     """
     terms = (job.application.name, job.application.namespace, fence)
+    masker = masker.scope(job.application.name)
     scene = Scene(job, digester, masker, memory.lane(job.change.lane, terms), fence)
     sketch = await _survey(scene)
     probe = Probe(job.cluster, digester, masker, job.application.run_as)
@@ -86,6 +87,8 @@ def _rule(scene: Scene) -> Settled:
     of it then, and the object is not on its way out."""
 
     def settled(item: Resolved, record: AppliedObject, live: LiveObject) -> bool:
+        if item.id.kind == "Secret":
+            scene.masker.learn(live.body, live=True)
         if record.desired != item.digest:
             return False
         now = scene.lane.look(live, scene.digester)
@@ -186,6 +189,7 @@ def _plan(sketch: _Sketch, left: Departures, changes: tuple[ResourceChange, ...]
         (*job.findings, *sketch.resolution.findings, *refused, *left.findings),
         (*over_budget(changes, job.application.delete_budget, owned), *_lock_outs(sketch)),
         sketch.tally.versions,
+        hides=any(looked.hides for looked in sketch.looked),
     )
 
 

@@ -31,6 +31,8 @@ from planners.plan.scene import Scene
 
 _LEAVES = 5
 """Rounds of leaving fields to others: each names all conflicts, more than two mean a race."""
+_NAMED = 5
+"""Fields a finding names; an ellipsis stands for the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class Looked:
     sealed: SealedObject | None = None
     settled: AppliedObject | None = None
     findings: tuple[Finding, ...] = ()
+    hides: bool = False
+    """A value outside Secrets is hidden because it equals a Secret's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +128,8 @@ def _updated(case: _Case, live: LiveObject, answer: Answer) -> Looked:
     )
     if not answer.taken or looked.change is None:
         return looked
-    taken = tuple((manager, scene.masker.text(path)) for manager, path in answer.taken)
-    return replace(looked, change=replace(looked.change, fields=mark(looked.change.fields, taken)))
+    fields = mark(looked.change.fields, answer.taken)
+    return replace(looked, change=replace(looked.change, fields=fields))
 
 
 def settle(scene: Scene, desired: Digest, live: LiveObject) -> AppliedObject:
@@ -177,7 +181,7 @@ async def _replaced(case: _Case, immutable: Immutable) -> Looked:
     sent = orjson.loads(case.body)
     result = await case.probe.try_create(case.resource, item.id, case.body)
     seen = outlook.of_replace(live, sent, result, scene.digester)
-    named = scene.masker.text(", ".join(immutable.fields) or immutable.message)
+    named = ", ".join(immutable.fields) or scene.masker.text(immutable.message)
     notes = (*case.notes, *_adoption(live), f"forces replacement: {named}")
     return _show(scene, item, seen, case.body, live, notes=notes, predicted=result is None)
 
@@ -193,11 +197,12 @@ def _show(
     taken: tuple[Conflict, ...] = (),
     predicted: bool = False,
 ) -> Looked:
+    shown, hidden = scene.masker.shown(item.id, seen.raw)
     change = ResourceChange(
         seen.action,
         str(item.id),
         item.id,
-        scene.masker.changes(item.id, seen.raw),
+        shown,
         seen.digest,
         live.uid if live else "",
         predicted,
@@ -220,7 +225,20 @@ def _show(
         predicted,
         taken,
     )
-    return Looked(change, sealed)
+    told = (_hiding(item, hidden),) if hidden else ()
+    return Looked(change, sealed, findings=told, hides=bool(hidden))
+
+
+def _hiding(item: Resolved, paths: tuple[str, ...]) -> Finding:
+    """Said aloud, for whoever brings the Secret decides what approvers do not see."""
+    named = ", ".join(paths[:_NAMED]) + (", …" if len(paths) > _NAMED else "")
+    return finding(
+        Severity.WARNING,
+        f"{item.id}: {named} is not shown in full: it holds what is also a Secret's value",
+        hint="read the manifest itself before approving; a secret belongs into a Secret alone",
+        at=item.origin,
+        object=item.id,
+    )
 
 
 def _adoption(live: LiveObject) -> tuple[str, ...]:
@@ -264,10 +282,9 @@ def _refused(scene: Scene, item: Resolved, error: GitopsError) -> Looked:
 
 
 def _conflict(case: _Case, manager: str, path: str) -> Finding:
-    field_path = case.scene.masker.text(readable(path))
     return finding(
         Severity.ERROR,
-        f"{case.item.id}: {field_path} belongs to {manager}",
+        f"{case.item.id}: {readable(path)} belongs to {manager}",
         hint="remove the field from the manifest, or set `conflicts: ask` to take it with approval",
         at=case.item.origin,
         object=case.item.id,

@@ -69,7 +69,7 @@ class Probe:
         """The object itself, in the version it will be compared in."""
         found = await self.cluster.get(resource, id)
         if found is not None and id.kind == "Secret":
-            self.masker.learn(found.body)
+            self.masker.learn(found.body, live=True)
         return found
 
     async def try_apply(
@@ -109,7 +109,7 @@ class Probe:
             written = await self._dry_run(resource, id, body, live, force=True)
         if id.kind == "Secret":
             self.masker.learn(written.object.body)
-            self.masker.learn(live.body if live else {})
+            self.masker.learn(live.body if live else {}, live=True)
         return Answer(live, written, taken)
 
     async def _dry_run(

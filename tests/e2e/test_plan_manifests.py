@@ -722,6 +722,27 @@ stringData: {{password: {value}, plain: same-for-ever}}
         assert str(field_.before).startswith("<hidden: 21 bytes, #")
         assert field_.before is not ABSENT
 
+    async def test_what_is_hidden_outside_secrets_is_said_and_needs_a_person(
+        self, stage: Stage
+    ) -> None:
+        await stage.deliver(self._secret(self.SECRET_VALUE))
+        plain = await stage.plan(together(self._secret("another-horse"), config_map("a", b="1")))
+        assert (plain.plan.hides, plain.plan.findings) == (False, ())
+        leak = config_map("leak", note=f"the password is {self.SECRET_VALUE}")
+        drawn = await stage.plan(together(self._secret(self.SECRET_VALUE), leak))
+        assert drawn.plan.hides
+        [said] = drawn.plan.findings
+        assert said.severity is Severity.WARNING
+        assert "data" in said.message
+        assert said.object == stage.id(CONFIG_MAP, "leak")
+
+    async def test_a_secret_cannot_hide_what_runs(self, stage: Stage) -> None:
+        image = "evil.example/backdoor:1"
+        drawn = await stage.plan(together(self._secret(image), deployment("web", image=image)))
+        web = next(c for c in drawn.plan.changes if c.object == stage.id(DEPLOYMENT, "web"))
+        assert image in repr(web.fields)
+        assert not drawn.plan.hides
+
     async def test_live_data_of_other_managers_is_not_shown_either(self, stage: Stage) -> None:
         await stage.deliver(self._secret(self.SECRET_VALUE))
         await edit(stage, SECRET, "keys", {"stringData": {"password": "injected-by-other"}})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gitops.gate import (
@@ -163,6 +165,7 @@ TAKE = ResourceChange(
         (AutoApprove(always=True), plan_of(UPDATE), {}, True),
         (AutoApprove(always=True), plan_of(DELETE), {}, True),
         (AutoApprove(always=True), plan_of(DELETE, over_budget=("too many",)), {}, False),
+        (AutoApprove(always=True), replace(plan_of(UPDATE), hides=True), {}, False),
         (AutoApprove(always=True), plan_of(TAKE), {}, False),
         (AutoApprove(always=True, takes=True), plan_of(TAKE), {}, True),
         (AutoApprove(no_deletes=True), plan_of(UPDATE), {}, True),

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitops.diff import LAST_APPLIED, fields
-from gitops.masking import HIDDEN, Masker
+from gitops.masking import HIDDEN, MOST_LINES, Masker, looks_secret
 from gitops.model.ids import Digest
 from gitops.model.manifest import ObjectId
 from gitops.model.plan import ABSENT
@@ -86,7 +86,7 @@ def test_a_known_value_is_filtered_in_every_form(masker: Masker) -> None:
     for text in (value, coded(value), json.dumps(value), json.dumps(value, ensure_ascii=False)):
         assert masker.text(f"x {text} y") != f"x {text} y"
         assert value not in masker.text(text)
-    shown = masker.value({"note": f"it is {value}", "list": [coded(value)], value: 1})
+    shown = masker.value({"note": f"it is {value}", "list": [coded(value)]})
     assert value not in repr(shown)
     assert coded(value).rstrip("=") not in repr(shown)
 
@@ -136,3 +136,167 @@ def test_many_values_cost_no_more_than_few() -> None:
     for number in range(5_000):
         masker.taint(f"value-number-{number}")
     assert masker.text("value-number-4999 and prose " * 50).count("value-number") == 0
+
+
+POISON = ["cluster-admin", "evil.example/backdoor:1", "privileged", "kube-system", "ClusterRole"]
+TOKEN = "9f86d081884c7d659a2feaa0c55ad015"
+
+
+def poisoned(masker: Masker, *, live: bool = False) -> None:
+    masker.learn(secret(**{f"v{n}": value for n, value in enumerate(POISON)}), live=live)
+
+
+ROLE = {
+    "roleRef": {"apiGroup": "x", "kind": "ClusterRole", "name": "cluster-admin"},
+    "subjects": [{"kind": "ServiceAccount", "name": "privileged", "namespace": "kube-system"}],
+}
+POD = {
+    "spec": {
+        "serviceAccountName": "cluster-admin",
+        "containers": [{"name": "privileged", "image": "evil.example/backdoor:1", "env": []}],
+        "securityContext": {"seLinuxOptions": {"type": "privileged"}},
+    }
+}
+
+
+@pytest.mark.parametrize("live", [False, True], ids=["pushed", "delivered"])
+@pytest.mark.parametrize("body", [ROLE, POD], ids=["role", "pod"])
+@pytest.mark.parametrize("own", [True, False], ids=["own", "other"])
+def test_a_pushed_secret_hides_nothing_of_what_runs_and_may_do_what(
+    masker: Masker, body: dict[str, Any], live: bool, own: bool
+) -> None:
+    poisoned(masker.scope("bad"), live=live)
+    eyes = masker.scope("bad" if own else "shop")
+    for one, other in ((None, body), (body, None), ({}, {"metadata": {}, **body})):
+        before, after = ({"metadata": {}, **x} if x else x for x in (one, other))
+        shown, hides = eyes.shown(DEPLOYMENT, fields(before, after))
+        assert HIDDEN not in repr(shown)
+        assert hides == ()
+
+
+def test_keys_and_paths_are_never_hidden(masker: Masker) -> None:
+    eyes = masker.scope("bad")
+    eyes.taint(TOKEN, live=True)
+    assert eyes.value({TOKEN: 1, "data": {TOKEN: "x"}}) == {TOKEN: 1, "data": {TOKEN: "x"}}
+    raw = fields({"metadata": {}, "data": {TOKEN: "1"}}, {"metadata": {}, "data": {TOKEN: "2"}})
+    assert eyes.changes(DEPLOYMENT, raw)[0].path == f"data.{TOKEN}"
+
+
+def test_a_secret_of_one_application_hides_in_another_only_once_it_is_delivered(
+    masker: Masker,
+) -> None:
+    bad, shop = masker.scope("bad"), masker.scope("shop")
+    bad.learn(secret(a=TOKEN, b="cluster-admin"))
+    assert bad.text(TOKEN) == HIDDEN
+    assert shop.text(TOKEN) == TOKEN
+    assert masker.text(f"{TOKEN} cluster-admin") == f"{HIDDEN} {HIDDEN}"
+    bad.learn(secret(a=TOKEN, b="cluster-admin"), live=True)
+    assert shop.text(f"{TOKEN} cluster-admin") == f"{HIDDEN} cluster-admin"
+    assert bad.text("cluster-admin") == HIDDEN
+
+
+def test_a_field_hidden_for_its_value_alone_is_named(masker: Masker) -> None:
+    eyes = masker.scope("shop")
+    eyes.learn(secret(a=TOKEN))
+    pod = {"containers": [{"name": "c", "args": [f"--to={TOKEN}"], "command": ["x" * 200]}]}
+    shown, hides = eyes.shown(DEPLOYMENT, fields(None, {"metadata": {}, "spec": pod}))
+    assert TOKEN not in repr(shown)
+    assert hides == ("spec.containers[name=c].args",)
+    by_kind = fields(None, {**secret(a=TOKEN), "metadata": {}})
+    assert eyes.shown(SECRET, by_kind)[1] == ()
+
+
+@pytest.mark.parametrize("name", ["name", "image", "userName", "kind"])
+@pytest.mark.parametrize("key", ["data", "binaryData"])
+def test_names_authors_chose_protect_no_value(masker: Masker, key: str, name: str) -> None:
+    masker.taint(TOKEN)
+    for before in (None, {"metadata": {}, key: {name: "1"}}):
+        raw = fields(before, {"metadata": {}, key: {name: TOKEN}})
+        assert TOKEN not in repr(masker.changes(DEPLOYMENT, raw))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        TOKEN,
+        "550e8400-e29b-41d4-a716-446655440000",
+        "hunter2-canary-5150",
+        "kR9!vQz2#mLp7$wT",
+        "postgres://shop:pa55word@db.internal:5432/shop",
+        "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC",
+    ],
+)
+def test_what_looks_like_a_secret(value: str) -> None:
+    assert looks_secret(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *POISON,
+        "requiredDuringSchedulingIgnoredDuringExecution",
+        "system:serviceaccounts:kube-system",
+        "https://hooks.example.com/deploy/v2",
+        "rbac.authorization.k8s.io",
+        "registry.example/team/web1:v1.2.3-rc4",
+        "registry.example/x@sha256:" + "0a" * 32,
+        "allow everything to everybody",
+        "--privileged --network=host",
+        "0000000000000000",
+    ],
+)
+def test_what_does_not_look_like_a_secret(value: str) -> None:
+    assert not looks_secret(value)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_folded_base64_is_the_same_secret(masker: Masker, end: str) -> None:
+    text = coded("correct-horse-battery-staple")
+    body = {"apiVersion": "v1", "kind": "Secret", "data": {"a": text[:20] + end + text[20:] + end}}
+    masker.learn(body)
+    assert masker.text("a correct-horse-battery-staple b") == f"a {HIDDEN} b"
+    [change] = masker.changes(SECRET, fields(None, {**body, "metadata": {}}))
+    assert change.after["a"].startswith("<hidden: 28 bytes")
+
+
+def lines(count: int, prefix: str = "the-same-beginning") -> str:
+    return "\n".join(f"{prefix}-{number:06d}" for number in range(count))
+
+
+def test_of_very_many_lines_the_longest_count_on_their_own() -> None:
+    masker = Masker(Keyed())
+    value = lines(20_000) + "\n" + "\n".join(f"longer-{n:040d}" for n in range(MOST_LINES))
+    masker.taint(value)
+    assert masker.text(f"longer-{7:040d}") == HIDDEN
+    assert masker.text("the-same-beginning-000007") == "the-same-beginning-000007"
+    assert masker.text(f"<{value}>") == f"<{HIDDEN}>"
+
+
+def test_a_text_costs_as_many_steps_as_it_has_characters_whatever_is_known() -> None:
+    masker = Masker(Keyed())
+    for number in range(20_000):
+        masker.taint(f"the-same-beginning-{number:06d}")
+    for length in range(6, 3_000, 7):
+        masker.taint("a" * length + "b")
+    text = "the-same-beginning-x" * 500 + ("a" * 250 + "-") * 50
+    known = masker._own
+    assert masker.text(text) == text
+    # A value is looked up in pieces of 24 characters, 256 of them at most before it is sure.
+    assert known.steps <= 12 * len(text)
+    assert max(map(len, known._lengths.values())) <= 24
+
+
+def test_what_shares_its_beginning_with_a_secret_is_shown_until_it_is_surely_a_part() -> None:
+    masker = Masker(Keyed())
+    value = "".join(f"{n:04d}" for n in range(500))
+    masker.taint(value)
+    assert masker.text(value[:240] + "!") == value[:240] + "!"
+    assert value[:300] not in masker.text(value[:1_000] + "!")
+    assert masker.text(f"<{value}>") == f"<{HIDDEN}>"
+
+
+def test_learning_the_same_secret_again_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    masker = Masker(Keyed()).scope("shop")
+    masker.learn(secret(a=TOKEN), live=True)
+    monkeypatch.setattr(Masker, "_remember", lambda *_, **__: pytest.fail("learnt again"))
+    masker.learn(secret(a=TOKEN), live=True)
