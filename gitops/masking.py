@@ -120,20 +120,20 @@ class _Known:
 
     def __init__(self) -> None:
         self._root = _Part()
-        self._lengths: dict[str, tuple[int, ...]] = {}
+        self.lengths: dict[str, tuple[int, ...]] = {}
         """By their first characters: how long first pieces are, the longest first."""
         self.steps = 0
         """Look-ups of pieces so far; tests hold it to the size of what was looked through."""
 
     def __bool__(self) -> bool:
-        return bool(self._lengths)
+        return bool(self.lengths)
 
     def add(self, form: str) -> None:
         """Remember ``form``, at least ``SHORTEST`` characters."""
         first, size = form[:SHORTEST], min(len(form), _STEP)
-        lengths = self._lengths.get(first, ())
+        lengths = self.lengths.get(first, ())
         if size not in lengths:
-            self._lengths[first] = tuple(sorted((*lengths, size), reverse=True))
+            self.lengths[first] = tuple(sorted((*lengths, size), reverse=True))
         part, index = self._root, 0
         while len(form) - index > _STEP:
             part = part.further.setdefault(form[index : index + _STEP], _Part())
@@ -143,7 +143,7 @@ class _Known:
     def end(self, text: str, start: int) -> int:
         """Where the longest known value that begins at ``start`` ends; ``start`` if there is
         none. A text that shares ``_SURE`` characters with one counts as part of it."""
-        lengths = self._lengths.get(text[start : start + SHORTEST])
+        lengths = self.lengths.get(text[start : start + SHORTEST])
         if not lengths:
             return start
         part, index, best = self._root, start, start
@@ -234,7 +234,13 @@ class Masker:
         pieces: list[str] = []
         start = index = 0
         last = len(text) - SHORTEST
+        begins = [known.lengths for known in sets]
+        one, other = begins[0], begins[-1]
         while index <= last:
+            first = text[index : index + SHORTEST]
+            if first not in one and first not in other:
+                index += 1
+                continue
             end = max(known.end(text, index) for known in sets)
             if end > index:
                 self._hits += 1

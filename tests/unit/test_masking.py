@@ -283,7 +283,7 @@ def test_a_text_costs_as_many_steps_as_it_has_characters_whatever_is_known() -> 
     assert masker.text(text) == text
     # A value is looked up in pieces of 24 characters, 256 of them at most before it is sure.
     assert known.steps <= 12 * len(text)
-    assert max(map(len, known._lengths.values())) <= 24
+    assert max(map(len, known.lengths.values())) <= 24
 
 
 def test_what_shares_its_beginning_with_a_secret_is_shown_until_it_is_surely_a_part() -> None:
