@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from gitops.engine.keeper import LeaseKeeper
 from gitops.engine.ledger import Ledger
@@ -84,7 +86,13 @@ class Rig:
 
 
 @pytest.fixture
-def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
+def said() -> Iterator[list[Any]]:
+    with capture_logs() as entries:
+        yield entries
+
+
+@pytest.fixture
+def rig(monkeypatch: pytest.MonkeyPatch, said: list[Any]) -> Rig:
     return Rig(monkeypatch)
 
 
@@ -94,9 +102,13 @@ async def test_a_lease_renewed_in_time_stays_the_same(rig: Rig) -> None:
     assert rig.ledger.epoch == Epoch("controller", 1)
 
 
-async def test_a_process_that_was_late_takes_the_lease_again_under_a_new_epoch(rig: Rig) -> None:
+async def test_a_process_that_was_late_takes_the_lease_again_under_a_new_epoch(
+    rig: Rig, said: list[Any]
+) -> None:
     with pytest.raises(Enough):
         await rig.keep(5.0, 40.0, 5.0)
+    assert [entry["event"] for entry in said] == ["lease.regained"]
+    assert "stood still for 40 s" in said[0]["why"]
     assert rig.ledger.epoch == Epoch("controller", 2)
 
 
