@@ -33,7 +33,7 @@ def combine(*parts: str | int | None) -> Digest:
         if part is None:
             state.update(b"-;")
             continue
-        raw = str(part).encode("utf-8", "surrogateescape")
+        raw = str(part).encode("utf-8", "surrogatepass")
         state.update(b"%d:" % len(raw))
         state.update(raw)
     return Digest(state.hexdigest())
