@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -296,7 +296,8 @@ class Helm:
     ) -> bytes:
         done, folder = await scratch.in_scratch(files, argv, self._services.children, inputs.place)
         if done.code:
-            raise _failure(done.stderr, folder, chart, inputs)
+            inline = _strings(self._options.values)
+            raise _failure(done.stderr, folder, chart, inputs, inline)
         return done.stdout
 
     def _refuse_moving(self, first: bytes, second: bytes, chart: str, inputs: _Inputs) -> None:
@@ -404,10 +405,30 @@ _AT = re.compile(r"([\w.@+-]+(?:/[\w.@+ -]+)*\.(?:ya?ml|tpl|txt|json))(?::(\d+))
 _YAML_LINE = re.compile(r"yaml: line (\d+)")
 
 
-def _failure(stderr: str, folder: str, chart: str, inputs: _Inputs) -> RenderError:
+def _strings(value: Any) -> Iterator[str]:
+    """Every string and number of inline values, at any depth."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _strings(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _strings(item)
+    elif not isinstance(value, bool) and len(str(value)) >= 4:
+        yield str(value)
+
+
+def _failure(
+    stderr: str, folder: str, chart: str, inputs: _Inputs, inline: Iterable[str]
+) -> RenderError:
     """Helm's complaint at the template it names."""
+    held = [inputs.recorder.read(entry) for entry in inputs.values]
+    chart_values = inputs.entries.get("values.yaml")
+    if chart_values is not None:
+        held.append(inputs.recorder.read(chart_values))
     message = scratch.told(
-        stderr.replace("Use --debug flag to render out invalid YAML", ""), folder
+        stderr.replace("Use --debug flag to render out invalid YAML", ""),
+        folder,
+        values=[*inline, *(value for content in held for value in scratch.values_in(content))],
     )
     for index, entry in enumerate(inputs.values):
         message = message.replace(f"values/{index}.yaml", entry.path)

@@ -401,9 +401,21 @@ def _objects(text: bytes, path: str) -> Iterator[tuple[str, str, Origin]]:
 _LINE = re.compile(r"line (\d+)")
 
 
+def _values(walk: _Walk) -> set[str]:
+    """What a complaint must not repeat: values of every file that has to do with Secrets, or that
+    nothing but a generator would read."""
+    found: set[str] = set()
+    for path, content in walk.contents().items():
+        manifest = path.endswith((".yaml", ".yml", ".json")) or "ustomization" in path
+        if not manifest or b"Secret" in content or b"secretGenerator" in content:
+            found.update(scratch.values_in(content))
+    names = {part for path in walk.found for part in (path, path.rpartition("/")[2])}
+    return found - names - {"Secret", "secretGenerator", "kind: Secret", "apiVersion: v1"}
+
+
 def _failure(stderr: str, folder: str, walk: _Walk) -> RenderError:
     """Kustomize's complaint at the deepest file it names."""
-    message = scratch.told(stderr, folder)
+    message = scratch.told(stderr, folder, values=_values(walk))
     named = [path for path in walk.found if path in message]
     short = [path for path in walk.found if path.rpartition("/")[2] in message]
     candidates = sorted(named, key=len) or (short if len(short) == 1 else [])

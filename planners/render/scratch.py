@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gitops.errors import ChildTimeout, RenderError
@@ -112,14 +112,42 @@ _QUOTED = re.compile(
 )
 
 
-def told(text: str, folder: str, limit: int = 400) -> str:
-    """A tool's complaint for people: no scratch path, no quoted file content, not endless."""
+_LONGEST = 16 << 10
+_LINES = 20_000
+_SHORTEST = 4
+"""Characters: shorter values are in every word."""
+_PARTS = re.compile(r"[\s:=,\[\]{}\"']+")
+_VALUE = re.compile(r"(?<=[:=])\s*[^\s].*|(?<=-\s)\S.*")
+
+
+def told(text: str, folder: str, limit: int = 400, values: Iterable[str] = ()) -> str:
+    """A tool's complaint for people: no scratch path, no quoted file content, not endless.
+
+    Tools print what they stumble over, ``values`` among it, and nobody has yet said which of them
+    are secret: all are taken out, longest first (promise 7).
+    """
+    text = text[:_LONGEST]
     for name in (f"{folder}/", folder):
         text = text.replace(name, "")
+    for value in sorted(set(values), key=len, reverse=True):
+        text = text.replace(value, "<hidden>")
     text = _QUOTED.sub("[…]", text.strip()).removeprefix("Error: ")
     lines = [line for line in text.splitlines() if line.strip()]
     shown = "; ".join(line.strip() for line in lines[:4])
     return shown if len(shown) <= limit else f"{shown[:limit]} …"
+
+
+def values_in(content: bytes) -> Iterator[str]:
+    """Everything in a file that may be a value: what stands behind ``:``, ``=`` or ``-`` on its
+    line, quotes left off, and the whole line. By line, since a file that does not parse is what
+    errors are about."""
+    for line in content.decode("utf-8", "replace").splitlines()[:_LINES]:
+        whole = line.strip()
+        behind = _VALUE.findall(whole)
+        for found in (whole, *behind, *(part for each in behind for part in _PARTS.split(each))):
+            bare = found.strip().strip("\"',[]{}").strip()
+            if len(bare) >= _SHORTEST:
+                yield bare
 
 
 def rendered_file(path: str, text: bytes) -> RenderedFile:

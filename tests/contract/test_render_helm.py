@@ -355,3 +355,17 @@ async def test_a_file_whose_name_is_no_utf8_is_refused_readably(rig: Rig) -> Non
     error = await rig.refused(helm, "web")
     assert error.place == "web/templates/\\xff\\xfe.yaml"
     str(error).encode()
+
+
+async def test_what_a_chart_fails_with_never_repeats_a_value(rig: Rig) -> None:
+    rig.write(
+        {
+            "app/Chart.yaml": "apiVersion: v2\nname: app\nversion: 1.0.0\n",
+            "app/values.yaml": "auth: {pw: CANARY-4f9}\n",
+            "app/templates/a.yaml": '{{ fail (printf "bad password %s" .Values.auth.pw) }}\n',
+        }
+    )
+    with pytest.raises(RenderError) as caught:
+        await rig.render(helm, "app")
+    assert "CANARY" not in str(caught.value)
+    assert "bad password" in str(caught.value)

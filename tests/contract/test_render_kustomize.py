@@ -304,3 +304,17 @@ async def test_nothing_is_built_where_the_network_cannot_be_cut(
     error = await rig.refused(kustomize, "prod")
     assert error.message == "kustomize is not run: its network cannot be cut on this machine"
     assert error.place == "prod/kustomization.yml"
+
+
+@pytest.mark.parametrize(
+    "generator",
+    [
+        "secretGenerator: [{name: s, literals: [CANARY-4f9]}]\n",
+        'secretGenerator: [{name: s, literals: ["password: CANARY-4f9"]}]\n',
+    ],
+)
+async def test_a_complaint_never_repeats_what_a_secret_is_made_of(rig: Rig, generator: str) -> None:
+    rig.write({"prod/kustomization.yaml": generator})
+    error = await rig.refused(kustomize, "prod")
+    assert "CANARY" not in str(error)
+    assert "prod/" in str(error)
