@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import structlog
 
 from gitops.errors import ToolMissing
 from gitops.sandbox import lifecycle
@@ -49,6 +50,13 @@ class Tools:
             return self.toolbox.path(name)
         except ToolMissing as missing:
             absent(str(missing))
+
+
+@pytest.fixture(autouse=True)
+def log_of_its_own() -> Iterator[None]:
+    """A test that sets up the log leaves its stream to nobody: it is closed when the test ends."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

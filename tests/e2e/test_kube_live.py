@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -16,6 +18,7 @@ from gitops.errors import ClusterRefused, NotFound
 from gitops.kube.cluster import KubeCluster
 from gitops.model.cluster import LiveEvent, LiveEventKind, Resource, Written
 from gitops.model.manifest import ObjectId
+from gitops.sandbox import lifecycle
 from gitops.sandbox.layout import SandboxInfo
 from tests.e2e.kube_support import (
     CONFIG_MAP,
@@ -157,24 +160,29 @@ async def test_more_objects_than_a_page_are_all_listed_and_stay_small(
     assert kib < 24 * 1024  # 2.1 MB of values, their JSON, and one page of 500 while listing
 
 
+@pytest.mark.xdist_group("sandboxes")
 async def test_a_quiet_cluster_is_asked_nothing_but_to_renew_watches(
-    sandbox: SandboxInfo, writer: KubeCluster, home: str
+    tools: Any, tmp_path: Path
 ) -> None:
-    await put(writer, CONFIG_MAP, id_of(CONFIG_MAP, home, "a"), home)
-    watcher = await reach_sandbox(sandbox, watch_seconds=2)
+    # A control plane of its own: its audit log must hold nobody else's requests.
+    tools.path("kube-apiserver")
+    quiet = lifecycle.start("quiet", tmp_path, tools.toolbox, owner=os.getpid())
+    watcher = await reach_sandbox(quiet, watch_seconds=2)
     try:
+        await put(watcher, CONFIG_MAP, id_of(CONFIG_MAP, "default", "a"), "a")
         await watcher.live.follow([CONFIG_MAP, SECRET])
-        begun = _requests(sandbox)
+        begun = _requests(quiet)
         for _ in range(10):
             await watcher.live.follow([CONFIG_MAP, SECRET])
-            assert watcher.live.owned(home)
+            assert watcher.live.owned("a")
             assert watcher.status()
             await asyncio.sleep(0.5)
-        since = _requests(sandbox)[len(begun) :]
+        since = _requests(quiet)[len(begun) :]
         assert since, "the watches were renewed at least once"
         assert all("watch=1" in uri for uri in since), since
     finally:
         await watcher.close()
+        lifecycle.stop("quiet", tmp_path)
 
 
 async def test_a_kind_nobody_serves_is_said_and_stops_no_other(
