@@ -105,6 +105,17 @@ class NotFound(ClusterRefused):
     """404: the object, its namespace or its kind is not there."""
 
 
+class AccountMissing(NotFound):
+    """403: a pod names a service account (``namespace/name``) that is not there, or not yet.
+
+    Every namespace gets its ``default`` account from a controller some time after it was made.
+    """
+
+    def __init__(self, message: str, *, account: str, hint: str = "", place: str = "") -> None:
+        super().__init__(message, code=403, hint=hint, place=place)
+        self.account = account
+
+
 class Immutable(ClusterRefused):
     """422: a field that cannot be changed in place; ``fields`` names it where the server did."""
 

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from gitops.errors import (
+    AccountMissing,
     AnswerLost,
     ClusterRefused,
     ClusterUnavailable,
@@ -37,6 +38,9 @@ _PERMANENT_500 = re.compile(
     r"failed to create typed patch object|failed to create typed live object"
     r"|failed to convert (new|patched) object|error decoding from json|unable to convert"
     r"|field not declared in schema|expected (string|map|list|numeric|boolean|struct)",
+)
+_NO_ACCOUNT = re.compile(
+    r"error looking up service account ([^\s:]{1,320}): serviceaccount \S+ not found"
 )
 _WEBHOOK = re.compile(
     r'failed calling webhook "([^"]{1,200})"|conversion webhook for ([^ ]{1,200})'
@@ -119,18 +123,16 @@ def refusal(
             place=context.place,
             said_of=status.name if status.reason == "NotFound" else "",
         )
-    if code == 409:
-        return _conflict(status, context)
-    if code == 422:
-        return _invalid(status, context)
+    if code in {409, 422}:
+        return (_conflict if code == 409 else _invalid)(status, context)
     if code == 429:
         return ClusterUnavailable(
             "the API server is throttling us", place=context.place, retry_after=retry_after
         )
     if code >= 500:
         return _server_error(code, status, context, retry_after)
-    if code == 401:
-        status = Status()  # it only ever says "Unauthorized"
+    if code in {401, 403}:
+        return _not_let(code, status, context)
     return ClusterRefused(
         _say(status, context, _OTHERWISE.get(code, f"the API server answered {code}")),
         code=code,
@@ -177,6 +179,25 @@ def _hint_404(status: Status, context: Context) -> str:
     if status.kind == "namespaces" and context.kind != "Namespace":
         return f"create namespace {status.name} first, or in the same change"
     return ""
+
+
+def _not_let(code: int, status: Status, context: Context) -> GitopsError:
+    account = _NO_ACCOUNT.search(status.message) if code == 403 else None
+    if account is not None:
+        return AccountMissing(
+            _say(status, context, "its service account is not there"),
+            account=account.group(1),
+            hint=f"create the ServiceAccount {account.group(1)} first, or in the same change",
+            place=context.place,
+        )
+    if code == 401:
+        status = Status()  # it only ever says "Unauthorized"
+    return ClusterRefused(
+        _say(status, context, _OTHERWISE.get(code, "the API server forbids it (403)")),
+        code=code,
+        hint=_HINTS[code],
+        place=context.place,
+    )
 
 
 def _conflict(status: Status, context: Context) -> GitopsError:

@@ -6,6 +6,7 @@ finding at the object's origin; what may pass is raised.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +14,14 @@ from typing import Any
 import orjson
 
 from gitops import projection
-from gitops.errors import ClusterRefused, FieldConflict, GitopsError, Immutable, NotFound
+from gitops.errors import (
+    AccountMissing,
+    ClusterRefused,
+    FieldConflict,
+    GitopsError,
+    Immutable,
+    NotFound,
+)
 from gitops.model.cluster import LiveObject, Resource
 from gitops.model.delivery import AppliedObject
 from gitops.model.finding import Finding, Severity
@@ -31,6 +39,8 @@ from planners.plan.scene import Scene
 
 _LEAVES = 5
 """Rounds of leaving fields to others: each names all conflicts, more than two mean a race."""
+_UNTIL_ACCOUNT = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+"""Seconds between looks for a young namespace's ``default`` account."""
 _NAMED = 5
 """Fields a finding names; an ellipsis stands for the rest."""
 
@@ -77,13 +87,41 @@ async def look(
         live = await probe.live(resource, item.id)
     case = _Case(scene, probe, item, resource, live, item.body)
     try:
-        return await _ask(case)
+        return await _once_accounted(case)
     except FieldConflict as conflict:
         return await _contested(case, conflict)
     except Immutable as immutable:
         return await _replaced(case, immutable)
+    except AccountMissing as missing:
+        if _brings(scene, missing.account):
+            return predict(scene, item, case.live)
+        return _refused(scene, item, missing)
     except (ClusterRefused, NotFound) as refused:
         return _refused(scene, item, refused)
+
+
+async def _once_accounted(case: _Case) -> Looked:
+    """Every namespace gets its ``default`` account from the cluster, a moment after it was made;
+    a plan drawn within that moment would be another one than the next."""
+    for pause in _UNTIL_ACCOUNT:
+        try:
+            return await _ask(case)
+        except AccountMissing as missing:
+            if not missing.account.endswith("/default") or _brings(case.scene, missing.account):
+                raise
+            await asyncio.sleep(pause)
+    return await _ask(case)
+
+
+def _brings(scene: Scene, account: str) -> bool:
+    """Does the set hold that service account (``namespace/name``)?"""
+    namespace, _, name = account.partition("/")
+    return any(
+        manifest.id.kind == "ServiceAccount"
+        and manifest.id.name == name
+        and (manifest.id.namespace or scene.job.application.namespace) == namespace
+        for manifest in scene.job.desired.manifests
+    )
 
 
 async def _ask(case: _Case) -> Looked:

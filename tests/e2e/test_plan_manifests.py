@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gitops.errors import AnswerLost, ClusterUnavailable
+from gitops.errors import AccountMissing, AnswerLost, ClusterUnavailable
 from gitops.kube.cluster import KubeCluster
 from gitops.model.cluster import FIELD_MANAGER, OWNER_LABEL, Resource
 from gitops.model.finding import Severity
@@ -34,6 +34,7 @@ from tests.e2e.plan_stage import Stage
 pytestmark = pytest.mark.e2e
 
 SERVICE = Resource("", "v1", "Service", "services", True)
+POD = Resource("", "v1", "Pod", "pods", True)
 SLICE = Resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", True)
 
 
@@ -46,6 +47,8 @@ class Watched:
     lose: set[ObjectId] = field(default_factory=set)
     away: int = 0
     """Writes that meet a server that does not answer."""
+    accountless: int = 0
+    """Dry-runs that come before the namespace's default account was made."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -61,6 +64,9 @@ class Watched:
         if self.away and not dry_run:
             self.away -= 1
             raise ClusterUnavailable("connection refused", retry_after=0.01)
+        if self.accountless and dry_run:
+            self.accountless -= 1
+            raise AccountMissing("not found", account=f"{id.namespace}/default")
         written = await self.inner.apply(resource, id, body, dry_run=dry_run, **more)
         if id in self.lose and not dry_run:
             self.lose.discard(id)
@@ -91,6 +97,18 @@ async def stage(sandbox: SandboxInfo, namespace: str) -> AsyncIterator[Stage]:
 def watched(stage: Stage) -> Watched:
     assert isinstance(stage.cluster, Watched)
     return stage.cluster
+
+
+def pod_as(account: str) -> str:
+    return f"""\
+apiVersion: v1
+kind: Pod
+metadata: {{name: solo}}
+spec:
+  schedulerName: nobody
+  serviceAccountName: {account}
+  containers: [{{name: web, image: "example.com/web:1"}}]
+"""
 
 
 def config_map(name: str, **data: str) -> str:
@@ -508,6 +526,36 @@ class TestReplacing:
 
 
 class TestPredicted:
+    async def test_an_account_and_the_pod_that_runs_as_it_go_in_one_plan(
+        self, stage: Stage
+    ) -> None:
+        account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: runner}\n"
+        drawn = await stage.plan(f"{account}---\n{pod_as('runner')}")
+        assert not drawn.plan.blocked_by, drawn.plan.blocked_by
+        assert {c.object.kind for c in drawn.plan.changes if c.object and c.predicted} == {"Pod"}
+        executed = await stage.apply(drawn.sealed)
+        assert not executed.failed, executed.failed
+        live = await stage.get(POD, "solo")
+        assert live["spec"]["serviceAccountName"] == "runner"
+
+    async def test_a_pod_of_an_account_nobody_brings_is_refused_with_its_name(
+        self, stage: Stage
+    ) -> None:
+        drawn = await stage.plan(pod_as("stranger"))
+        (found,) = drawn.plan.blocked_by
+        assert f"{stage.namespace}/stranger" in found.message
+        assert f"create the ServiceAccount {stage.namespace}/stranger" in found.hint
+
+    async def test_the_default_account_of_a_young_namespace_is_waited_for(
+        self, stage: Stage
+    ) -> None:
+        """It is made by a controller, some time after the namespace."""
+        watched(stage).accountless = 2
+        drawn = await stage.plan(pod_as("default"))
+        assert watched(stage).accountless == 0
+        assert not drawn.plan.blocked_by, drawn.plan.blocked_by
+        assert not any(change.predicted for change in drawn.plan.changes)
+
     async def test_a_namespace_and_its_contents_go_in_one_plan(self, stage: Stage) -> None:
         name = f"{stage.namespace}-new"
         inside = deployment("web").replace("name: web}", f"name: web, namespace: {name}}}", 1)

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from gitops.errors import (
+    AccountMissing,
     AnswerLost,
     ClusterRefused,
     ClusterUnavailable,
@@ -109,11 +110,21 @@ ETCD_SLOW = said(500, "etcdserver: request timed out", "")
 SHUTTING_DOWN = said(503, "apiserver is shutting down", "ServiceUnavailable")
 PAGE = b"<html><body>502 Bad Gateway</body></html>"
 
+NO_ACCOUNT = said(
+    403,
+    'pods "slow" is forbidden: error looking up service account shop/default: serviceaccount'
+    ' "default" not found',
+    "Forbidden",
+    name="slow",
+    kind="pods",
+)
+
 TABLE: list[tuple[str, int, bytes, Context, type[GitopsError]]] = [
     ("owned by others", 409, CONFLICT, WRITE, FieldConflict),
     ("modified meanwhile", 409, MODIFIED, WRITE, ObjectMoved),
     ("another uid", 422, OTHER_UID, WRITE, ObjectMoved),
     ("a uid that is gone", 409, GONE_UID, WRITE, ObjectMoved),
+    ("an account not there yet", 403, NO_ACCOUNT, WRITE, AccountMissing),
     ("quota bookkeeping", 409, QUOTA, WRITE, ClusterUnavailable),
     ("unknown field", 500, UNKNOWN_FIELD, WRITE, ClusterRefused),
     ("immutable", 422, SELECTOR, WRITE, Immutable),
