@@ -145,6 +145,10 @@ class SealBroken(Permanent):
     """An object has a third value: neither what was shown nor what was approved."""
 
 
+class StalePlan(Permanent):
+    """A saved Terraform plan no longer fits the state it was made against."""
+
+
 class StaleWrite(Permanent):
     """A precondition of a store transaction no longer holds."""
 
@@ -179,6 +183,26 @@ class AnswerLost(Transient):
 
 class ChildTimeout(Transient):
     pass
+
+
+class StateLocked(Transient):
+    """Somebody holds the lock of a Terraform state."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        lock: str,
+        who: str = "",
+        since: str = "",
+        hint: str = "",
+        place: str = "",
+    ) -> None:
+        super().__init__(message, hint=hint, place=place)
+        self.lock = lock
+        """Its id, as ``force-unlock`` takes it."""
+        self.who = who
+        self.since = since
 
 
 class StoreUnavailable(Transient):

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gitops.errors import ConfigError
-from gitops.model.fleet import SecretRef
+from gitops.model.secret import SecretRef
 
 LIMIT = 64 << 10
 """Bytes; no key or token is larger, and a device or a log named by mistake is."""

@@ -41,12 +41,12 @@ from gitops.model.fleet import (
     Fleet,
     GitCredentials,
     NotifierSpec,
-    SecretRef,
     SourceSpec,
     StoreSpec,
     VaultSpec,
 )
 from gitops.model.ids import ApplicationName, PersonName, SourceName, TargetName
+from gitops.model.secret import SecretRef
 from gitops.plugins import Role
 
 

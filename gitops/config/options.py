@@ -22,7 +22,8 @@ from gitops.config.problems import Draft, Loc, nearest
 from gitops.config.scalars import duration
 from gitops.config.words import fault
 from gitops.foreign import one_line
-from gitops.model.fleet import NOTHING, SecretRef, SourceSpec
+from gitops.model.fleet import NOTHING, SourceSpec
+from gitops.model.secret import SecretRef
 from gitops.plugins import Plugin, Role, plugins
 
 _ROLE_WORDS = {

@@ -22,7 +22,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from gitops.config.scalars import Duration
 from gitops.config.shape import FleetFile
-from gitops.model.fleet import SecretRef
+from gitops.model.secret import SecretRef
 from gitops.plugins import Role, plugins
 
 URL = "https://gitops-controller.dev/schema/gitops.schema.json"

@@ -12,8 +12,9 @@ from gitops.config.problems import Draft, Loc
 from gitops.errors import ConfigError
 from gitops.foreign import one_line
 from gitops.gate import entitled
-from gitops.model.fleet import ApplicationSpec, ApprovalPolicy, Fleet, People, SecretRef, SourceSpec
+from gitops.model.fleet import ApplicationSpec, ApprovalPolicy, Fleet, People, SourceSpec
 from gitops.model.ids import PersonName
+from gitops.model.secret import SecretRef
 from gitops.secrets import read_secret
 
 

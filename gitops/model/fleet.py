@@ -24,7 +24,9 @@ from gitops.model.ids import (
     TargetName,
     combine,
 )
+from gitops.model.secret import SecretRef
 from gitops.model.source import Grade
+from gitops.model.terraform import Need, TerraformHost, TerraformSpec
 
 NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
@@ -32,17 +34,6 @@ NOTHING: Mapping[Any, Any] = MappingProxyType({})
 def _nothing() -> Mapping[Any, Any]:
     # Python 3.11 refuses a mappingproxy as a dataclass default (it is not hashable there).
     return NOTHING
-
-
-@dataclass(frozen=True, slots=True)
-class SecretRef:
-    """Where a secret is, never the secret. Exactly one of the two is set."""
-
-    env: str | None = None
-    file: Path | None = None
-
-    def __str__(self) -> str:
-        return f"environment variable {self.env}" if self.env else f"file {self.file}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +164,18 @@ class ApplicationSpec:
     """Per check its options; ``{"enabled": False}`` switches one off."""
     verify_timeout: timedelta = timedelta(minutes=5)
     labels: Mapping[str, str] = field(default_factory=_nothing)
+    terraform: TerraformSpec | None = None
+    """Set: a Terraform root, delivered to its workspace and to no cluster."""
+    needs: Mapping[str, Need] = field(default_factory=_nothing)
+    """Outputs of other applications by the name they have here: a Helm value (dotted path),
+    ``${needs.NAME}`` in plain and Kustomize manifests, a Terraform variable."""
+
+    @property
+    def targets(self) -> tuple[TargetName, ...]:
+        """Where it is delivered to: its clusters, or its workspace."""
+        if self.terraform is not None:
+            return (TargetName(self.terraform.workspace),)
+        return self.clusters
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +288,7 @@ class Fleet:
     api: ApiSpec = ApiSpec()
     chart_hosts: tuple[str, ...] = ()
     """Hosts a chart may be fetched from."""
+    terraform: TerraformHost = TerraformHost()
 
 
 @dataclass(frozen=True, slots=True)

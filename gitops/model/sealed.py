@@ -44,6 +44,48 @@ class SealedObject:
 
 
 @dataclass(frozen=True, slots=True)
+class SealedFile:
+    """One file of a root, as it lay in the source. ``path`` is relative to the source's root."""
+
+    path: str
+    content: bytes
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StateFacts:
+    """Which state a plan was made against. An empty state has no lineage and serial 0."""
+
+    serial: int = 0
+    lineage: str = ""
+
+    def __str__(self) -> str:
+        return f"serial {self.serial} of {self.lineage or 'no state yet'}"
+
+
+@dataclass(frozen=True, slots=True)
+class SealedRun:
+    """One saved Terraform plan and all it takes to apply that very file."""
+
+    lane: LaneId
+    path: str
+    """Folder of the root among ``files``."""
+    files: tuple[SealedFile, ...]
+    plan_file: bytes
+    sha256: str
+    """Of ``plan_file``, hex."""
+    lock_sha256: str
+    """Of the dependency lock file, hex; empty: the root needs no provider."""
+    tool: str
+    """``terraform 1.11.4``."""
+    providers: tuple[tuple[str, str], ...]
+    """(source address, version), sorted."""
+    state: StateFacts
+    target: str = ""
+    """The workspace's identity: backend, its settings, workspace name."""
+
+
+@dataclass(frozen=True, slots=True)
 class SealedSet:
     """Everything one approved change sends to one cluster."""
 
@@ -54,3 +96,7 @@ class SealedSet:
     """What the application owns in the cluster once this is applied, unchanged objects included."""
     target: str = ""
     """uid of the cluster it was approved for: after a crash another one may answer there."""
+
+
+Sealed = SealedSet | SealedRun
+"""What one approval lets run."""

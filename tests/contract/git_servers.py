@@ -21,7 +21,8 @@ from typing import Any
 
 import pytest
 
-from gitops.model.fleet import GitCredentials, SecretRef
+from gitops.model.fleet import GitCredentials
+from gitops.model.secret import SecretRef
 from gitops.model.source import Revision
 from gitops.sources import git as plugin
 from gitops.sources.git import GitSource

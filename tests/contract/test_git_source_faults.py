@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from gitops.errors import GitopsError, SourceProblem, SourceUnavailable
-from gitops.model.fleet import GitCredentials, SecretRef
+from gitops.model.fleet import GitCredentials
+from gitops.model.secret import SecretRef
 from gitops.model.source import Revision, SourceState
 from gitops.sources.git import GitSource
 from gitops.sources.git.address import candidates

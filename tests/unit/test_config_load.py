@@ -9,14 +9,9 @@ import pytest
 
 from gitops.config import load
 from gitops.errors import ConfigError
-from gitops.model.fleet import (
-    AutoApprove,
-    ConflictPolicy,
-    DriftPolicy,
-    Fleet,
-    SecretRef,
-)
+from gitops.model.fleet import AutoApprove, ConflictPolicy, DriftPolicy, Fleet
 from gitops.model.ids import ApplicationName, GroupName, PersonName, SourceName, TargetName
+from gitops.model.secret import SecretRef
 from gitops.model.source import Grade
 
 TEN_LINES = """\

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gitops.errors import ConfigError
-from gitops.model.fleet import SecretRef
+from gitops.model.secret import SecretRef
 from gitops.secrets import LIMIT, read_secret
 
 

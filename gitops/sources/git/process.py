@@ -25,7 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gitops.errors import ConfigError, SourceProblem, SourceUnavailable, ToolMissing
-from gitops.model.fleet import GitCredentials, SecretRef
+from gitops.model.fleet import GitCredentials
+from gitops.model.secret import SecretRef
 from gitops.model.source import SourceState
 from gitops.secrets import read_secret
 from gitops.sources.git.address import Address

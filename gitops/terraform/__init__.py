@@ -1,0 +1,1 @@
+"""Terraform and OpenTofu: the only package that runs them."""

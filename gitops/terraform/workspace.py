@@ -1,0 +1,1 @@
+"""Runs terraform and tofu through python_terraform, one call a command."""
