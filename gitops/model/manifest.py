@@ -81,6 +81,8 @@ class RenderedFile:
     """Content id: findings of file-scoped checks are cached by it."""
     rendered: bool = False
     """True for the output of a template; ``path`` then is the template."""
+    executable: bool = False
+    """Its mode in the source, where that matters: a root's own scripts."""
 
 
 @dataclass(frozen=True, slots=True)

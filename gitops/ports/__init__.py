@@ -37,7 +37,7 @@ from gitops.model.health import ObjectHealth
 from gitops.model.ids import ChangeId, Digest, PersonName, RequestId
 from gitops.model.manifest import Desired, ObjectId, RenderedFile
 from gitops.model.plan import Plan
-from gitops.model.sealed import SealedSet
+from gitops.model.sealed import Sealed, SealedSet
 from gitops.model.source import Authorship, Entry, Read, Revision, SourceStatus
 
 T = TypeVar("T")
@@ -404,11 +404,13 @@ class Drawn:
     """A plan and everything needed to carry it out."""
 
     plan: Plan
-    sealed: SealedSet
+    sealed: Sealed
     artifact: Digest
     """Keyed digest of the bytes to be sent; does not move with resource versions."""
     settled: Mapping[ObjectId, AppliedObject | None]
     """Objects found to be right already: recorded, so that the next pass asks nothing."""
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    """Of a Terraform plan, its outputs as they will be; name → ``OutputValue`` or ``UNKNOWN``."""
 
 
 @dataclass(frozen=True, slots=True)

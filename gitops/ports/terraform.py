@@ -10,10 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from gitops.model.delivery import LaneId
+from gitops.model.delivery import Change, LaneId
 from gitops.model.finding import Finding
 from gitops.model.fleet import ApplicationSpec
-from gitops.model.sealed import SealedFile, StateFacts
+from gitops.model.ids import Digest
+from gitops.model.plan import ResourceChange
+from gitops.model.sealed import SealedFile, SealedRun, StateFacts
+from gitops.ports import Drawn, Executed
 
 _NOTHING: Mapping[str, Any] = {}
 
@@ -118,3 +121,52 @@ class Workspace(Protocol):
 
     def identity(self, root: Root) -> str:
         """Names the state itself: backend, settings, workspace. Part of every seal."""
+
+
+# --- planning ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RootJob:
+    """What a plan of a root is drawn from."""
+
+    change: Change
+    root: Root
+    findings: tuple[Finding, ...] = ()
+    kept: SealedRun | None = None
+    """What an earlier drawing of the same change sealed: used again while the files, the tool and
+    the state are the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class RootDrift:
+    """Somebody changed what a root made."""
+
+    digest: Digest
+    """Keyed, over the differing values: the same drift is one change."""
+    changes: tuple[ResourceChange, ...]
+    """Masked; ``before`` is the state's value, ``after`` the real one."""
+
+
+class _Unknown:
+    """The value of an output that is known after apply only."""
+
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+
+UNKNOWN = _Unknown()
+"""Stands in ``Drawn.outputs`` (name → OutputValue or UNKNOWN) where nothing is known yet."""
+
+
+class RootPlanner(Protocol):
+    """Draws plans of roots and carries them out."""
+
+    async def draw(self, job: RootJob) -> Drawn: ...
+
+    async def execute(self, root: Root, sealed: SealedRun, run: str) -> Executed:
+        """Applies exactly the sealed plan file; ``run`` as in :meth:`Workspace.apply`. What moved
+        since is an outcome that is not done, in words."""
+
+    async def drift(self, root: Root) -> RootDrift | None:
+        """Looks with a refresh-only plan; None while everything is as the state says."""
