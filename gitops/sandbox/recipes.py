@@ -30,6 +30,8 @@ _LINKER = {
     "kustomize": ("-X sigs.k8s.io/kustomize/api/provenance.version={version}",),
     "helm": ("-X helm.sh/helm/v4/internal/version.version={version}",),
     "registry": ("-X github.com/distribution/distribution/v3/version.version={version}",),
+    # It knows its version; without the stamp it calls itself a "-dev" build of it.
+    "tofu": ("-X github.com/opentofu/opentofu/version.dev=no",),
 }
 
 
@@ -54,6 +56,7 @@ class Tool:
 _KUBERNETES = "k8s.io/kubernetes"
 _ETCD = "go.etcd.io/etcd/server/v3"
 _REGISTRY = "github.com/distribution/distribution/v3"
+_TOFU = "github.com/opentofu/opentofu"
 
 
 def _kubernetes(name: str, *asks: str) -> Tool:
@@ -78,12 +81,14 @@ TOOLS: dict[str, Tool] = {
         ),
         Tool("helm", "helm", "helm.sh/helm/v4/cmd/helm", "helm.sh/helm/v4", ("version",)),
         Tool("registry", "registry", f"{_REGISTRY}/cmd/registry", _REGISTRY, ("--version",)),
+        Tool("tofu", "tofu", f"{_TOFU}/cmd/tofu", _TOFU, ("version",)),
     )
 }
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
 RENDERING = ("kustomize", "helm")
-TESTING = ("registry",)
-"""Only tests need these: nobody waits for them to be built who does not run the tests."""
+TESTING = ("registry", "tofu")
+"""Built only when asked for: nobody waits for them who does not run the tests. A fleet, or the
+demo, asks for tofu where there is no terraform."""
 
 
 @cache

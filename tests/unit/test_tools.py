@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -116,6 +117,8 @@ class TestVersions:
             ('version.BuildInfo{Version:"v4.3.1", GoVersion:"go1.26.8"}', "4.3.1"),
             ("Client Version: v1.35.4\nKustomize Version: v5.7.1", "1.35.4"),
             ("v5.9.0-rc.1", "5.9.0-rc.1"),
+            ("OpenTofu v1.12.6\non linux_amd64", "1.12.6"),
+            ("OpenTofu v1.12.6-dev\non linux_amd64", "1.12.6-dev"),
             ("go version go1.26.8", ""),
             ("unknown", ""),
         ],
@@ -131,6 +134,18 @@ class TestVersions:
     def test_every_program_of_a_module_is_declared_as_its_tool(self) -> None:
         for tool in recipes.TOOLS.values():
             assert tool.package in (recipes.MODULES / tool.module / "go.mod").read_text()
+
+    def test_opentofu_is_built_with_the_parser_it_names_and_with_no_other(self) -> None:
+        parser = re.search(
+            r"^replace (\S+)(?: \S+)? => (\S+) (\S+)$",
+            (recipes.MODULES / "tofu" / "go.mod").read_text(),
+            re.MULTILINE,
+        )
+        assert parser is not None
+        assert parser.groups()[:2] == ("github.com/hashicorp/hcl/v2", "github.com/opentofu/hcl/v2")
+        sums = (recipes.MODULES / "tofu" / "go.sum").read_text()
+        assert f"{parser[2]} {parser[3]} h1:" in sums
+        assert "github.com/hashicorp/hcl/v2 " not in sums
 
 
 class TestBuilding:
