@@ -113,6 +113,10 @@ class Workspace(Protocol):
         crash it starts nothing a second time, but waits for what still runs, or tells how it
         ended (design section 9, reliability F1 and F2)."""
 
+    async def begun(self, root: Root, run: str) -> bool:
+        """Has :meth:`apply` started something under this name, here or in an earlier process?
+        Then the state has every right to have moved, and ``apply`` tells how it went."""
+
     async def outputs(self, root: Root) -> Mapping[str, OutputValue]:
         """The state's outputs."""
 
