@@ -29,6 +29,7 @@ from gitops.sandbox.recipes import CONTROL_PLANE
 from gitops.sandbox.tools import Toolbox
 
 _PG_LINE = "install it: apt-get install postgresql"
+_TERRAFORM_LINE = "install it: https://developer.hashicorp.com/terraform/install"
 _PR_SET_PDEATHSIG = 1
 
 
@@ -50,6 +51,19 @@ class Tools:
             return self.toolbox.path(name)
         except ToolMissing as missing:
             absent(str(missing))
+
+
+class TerraformBinaries(dict[str, Path]):
+    """The real ones that are here, by name; asking for one that is missing skips the test.
+
+    OpenTofu is built, so it is always to be had; terraform is not ours to build or bring along,
+    so its absence is a skip even where everything has to be there (``.ci/allowed-skips``).
+    """
+
+    def __missing__(self, name: str) -> NoReturn:
+        if name == "terraform":
+            pytest.skip(f"terraform is not on PATH; {_TERRAFORM_LINE}")
+        absent(f"tofu is not built; run: gitops sandbox tools {name}")
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +94,21 @@ def sandbox(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     yield lifecycle.start("tests", base / "sandboxes", tools.toolbox, owner=main)
     if not worker:
         lifecycle.stop("tests", base / "sandboxes")
+
+
+@pytest.fixture(scope="session")
+def terraform_binaries(tools: Tools) -> TerraformBinaries:
+    """``{"terraform": Path, "tofu": Path}``, as far as they are here."""
+    found = {"terraform": shutil.which("terraform"), "tofu": tools.toolbox.find("tofu")}
+    return TerraformBinaries({n: Path(where).absolute() for n, where in found.items() if where})
+
+
+@pytest.fixture(params=["terraform", "tofu"])
+def terraform(
+    request: pytest.FixtureRequest, terraform_binaries: TerraformBinaries
+) -> tuple[str, Path]:
+    """(name, path) of each real binary in turn: what asks for it runs once with either."""
+    return request.param, terraform_binaries[request.param]
 
 
 @pytest.fixture
