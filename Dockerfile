@@ -1,5 +1,5 @@
-# The controller with the renderers it runs. Every step is a target of the Makefile, so it can be
-# tried without Docker: `make binaries install DIR=/tmp/t PREFIX=/tmp/p`.
+# The controller with the renderers and the OpenTofu it runs. Every step is a target of the Makefile,
+# so it can be tried without Docker: `make binaries install DIR=/tmp/t PREFIX=/tmp/p`.
 ARG PYTHON=3.13-slim-bookworm
 
 FROM python:${PYTHON} AS base
@@ -16,7 +16,8 @@ COPY Makefile ./
 COPY gitops/__init__.py gitops/errors.py gitops/
 COPY gitops/model gitops/model
 COPY gitops/sandbox gitops/sandbox
-RUN make binaries PYTHON=python3 DIR=/out
+ARG BINARIES="kustomize helm tofu"
+RUN make binaries PYTHON=python3 DIR=/out BINARIES="${BINARIES}"
 
 FROM base AS package
 COPY . .

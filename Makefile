@@ -6,8 +6,9 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 PREFIX  ?= /opt/gitops
 DIR     ?= build/tools
-# What an image needs; the control plane is for tests and the demo.
-BINARIES ?= kustomize helm
+# What an image needs; the control plane is for tests and the demo. tofu costs it 110 MB and some
+# minutes of building: leave it out where no root is run, or terraform is brought along.
+BINARIES ?= kustomize helm tofu
 TESTARGS ?=
 
 # The first Python that is new enough; PYTHON=… names another.
@@ -16,6 +17,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 
 CONSTRAINTS := constraints/build.txt constraints/dev.txt
 PIP := python -m pip --disable-pip-version-check install --quiet
+# Some packages come as sources. They are built with the pinned setuptools, installed before them:
+# in isolation pip would fetch one to build with that no hash vouches for.
 
 .DEFAULT_GOAL := help
 .PHONY: help venv tools test unit lint bench demo constraints clean install binaries image
@@ -30,7 +33,8 @@ $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: name one with PYTHON=…" >&2; exit 1; }
 	@echo "making $(VENV): some minutes the first time"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/$(PIP) --require-hashes -r constraints/build.txt -r constraints/dev.txt
+	@$(BIN)/$(PIP) --require-hashes -r constraints/build.txt
+	@PYTHONWARNINGS=ignore $(BIN)/$(PIP) --require-hashes --no-build-isolation -r constraints/dev.txt
 	@PYTHONWARNINGS=ignore $(BIN)/$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -40,7 +44,8 @@ tools: venv ## Find or build the tools (minutes the first time, then cached)
 # The fast ones first: a slip shows within seconds. Tests that share something heavy are grouped.
 TESTS := tests/unit/ $(filter-out tests/unit/ tests/__pycache__/,$(wildcard tests/*/))
 
-test: venv tools ## Every test, on real parts
+test: venv ## Every test, on real parts
+	@$(BIN)/gitops sandbox tools --tests >/dev/null
 	@$(BIN)/python -m pytest -n auto --dist loadgroup $(TESTS) $(TESTARGS)
 
 unit: venv ## The fast tests alone
@@ -79,7 +84,8 @@ clean: ## Remove what was made here; the user's tool cache stays
 
 install: ## Install the released package into PREFIX, without anything for development
 	@$(PYTHON) -m venv $(PREFIX)
-	@$(PREFIX)/bin/$(PIP) --require-hashes -r constraints/build.txt -r constraints/runtime.txt
+	@$(PREFIX)/bin/$(PIP) --require-hashes -r constraints/build.txt
+	@$(PREFIX)/bin/$(PIP) --require-hashes --no-build-isolation -r constraints/runtime.txt
 	@$(PREFIX)/bin/$(PIP) --no-deps --no-build-isolation .
 	@$(PREFIX)/bin/python -m pip uninstall --quiet --yes setuptools
 
