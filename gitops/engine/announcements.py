@@ -49,7 +49,13 @@ class Announcer:
         """The same transaction; each event appended to it is also announced."""
         return cast(Transaction, _Listening(tx, self)) if self._fleet().notifiers else tx
 
-    def announce(self, tx: Transaction, event: Event) -> None:
+    def announce(self, tx: Transaction, event: Event, place: int) -> None:
+        """Enqueues what is to be told of the event at ``place`` of the log.
+
+        The place makes the notice: what becomes true a second time is told a second time, a
+        transaction that is tried again takes its first try's notices back with it, and notices of
+        one instant are sent in the order things happened.
+        """
         told = _told(event)
         if told is None:
             return
@@ -58,10 +64,10 @@ class Announcer:
         lane = str(record.change.lane) if record else ""
         now = self._clock.now()
         for notifier in self._fleet().notifiers:
-            identity = combine(notifier.name, kind, change, str(sorted(payload.items())))
+            identity = short(combine(notifier.name, kind, change, place), 12)
             tx.enqueue(
                 Notice(
-                    short(identity, 24),
+                    f"{place:012d}-{identity}",
                     notifier.name,
                     kind,
                     change,
@@ -81,9 +87,10 @@ class _Listening:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tx, name)
 
-    def append(self, event: Event) -> None:
-        self._tx.append(event)
-        self._announcer.announce(self._tx, event)
+    def append(self, event: Event) -> int:
+        place = self._tx.append(event)
+        self._announcer.announce(self._tx, event, place)
+        return place
 
 
 def _told(event: Event) -> tuple[str, ChangeId, dict[str, object]] | None:

@@ -306,8 +306,9 @@ class Reading(Protocol):
 
 
 class Transaction(Reading, Protocol):
-    def append(self, event: Event) -> None:
-        """Chains the event and applies it to the tables; StaleWrite if its precondition fails."""
+    def append(self, event: Event) -> int:
+        """Chains the event and applies it to the tables; StaleWrite if its precondition fails.
+        Returns its place among all events, higher than that of every one before it."""
 
     def record_applied(self, lane: LaneId, seen: Mapping[ObjectId, AppliedObject | None]) -> None:
         """Upserts; None removes."""

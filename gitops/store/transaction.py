@@ -33,13 +33,16 @@ class SqlTransaction(SqlReading):
         self._at = at
         self._refused: StaleWrite | None = None
 
-    def append(self, event: Event) -> None:
-        """Chains the event and applies it to the tables; StaleWrite if its precondition fails."""
+    def append(self, event: Event) -> int:
+        """Chains the event and applies it to the tables; StaleWrite if its precondition fails.
+        Returns its sequence."""
+        sequence = self._chain(event)
         try:
-            project(Step(self._connection, self._chain(event), self._at), event)
+            project(Step(self._connection, sequence, self._at), event)
         except StaleWrite as refusal:
             self._refused = refusal
             raise
+        return sequence
 
     def finish(self) -> None:
         """Before commit: work that swallowed a refusal must not keep the half it did."""

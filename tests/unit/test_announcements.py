@@ -6,9 +6,11 @@ import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from gitops.engine.announcements import TRIES, Announcer, Sender
 from gitops.engine.ledger import Ledger
-from gitops.errors import SourceUnavailable
+from gitops.errors import SourceUnavailable, StaleWrite
 from gitops.model.delivery import Cause, Change, ChangeState, LaneId
 from gitops.model.events import ChangeBlocked, ChangeClosed, ChangeOpened, Notice
 from gitops.model.fleet import Fleet, NotifierSpec
@@ -74,6 +76,32 @@ async def test_every_notifier_hears_of_an_ending_once_and_nothing_of_beginnings(
         assert [notice.kind for notice in ear.heard] == ["blocked", "failed"]
         assert ear.heard[0].payload["lane"] == "shop@prod"
         assert ear.heard[1].payload["reason"] == "it crashed"
+
+
+async def test_what_becomes_true_again_is_told_again_in_the_order_it_happened() -> None:
+    clock = StillClock()
+    ledger = await ledger_of(clock)
+    ears = {"team": Ear("team"), "pager": Ear("pager")}
+    sender = Sender(ledger, lambda: ears, clock)
+    await ledger.append(ChangeOpened(CHANGE))
+    reasons = [f"no field {name}" for name in "abcdeabcde"]
+    for reason in reasons:
+        await ledger.append(ChangeBlocked(CHANGE.id, reason))
+    await sender.send()
+    for ear in ears.values():
+        assert [notice.payload["reason"] for notice in ear.heard] == reasons
+        assert len({notice.id for notice in ear.heard}) == len(reasons)
+
+
+async def test_a_write_that_is_refused_tells_nothing() -> None:
+    clock = StillClock()
+    ledger = await ledger_of(clock)
+    await ledger.append(ChangeOpened(CHANGE))
+    with pytest.raises(StaleWrite):
+        await ledger.append(ChangeBlocked(CHANGE.id, "why"), ChangeOpened(CHANGE))
+    assert await ledger.read(lambda reading: reading.outbox()) == []
+    await ledger.append(ChangeBlocked(CHANGE.id, "why"))
+    assert len(await ledger.read(lambda reading: reading.outbox())) == 2, "one a notifier"
 
 
 async def test_a_notifier_that_is_away_keeps_back_only_its_own_and_catches_up() -> None:
