@@ -124,6 +124,29 @@ def may_answer(
     return Ruling(True, f"{person} is entitled by policy {policy.name!r}")
 
 
+def may_ask(
+    person: PersonName,
+    policy: ApprovalPolicy,
+    people: People,
+    authorship: Authorship | None = None,
+) -> Ruling:
+    """May they have an application looked at again (``gitops ask``, ``gitops retry``)?
+
+    Whoever the policy entitles, and the authors of what would be asked about (``authorship``): it
+    approves nothing by itself, but a retry applies again what people approved before.
+    """
+    if person not in people.persons:
+        return Ruling(False, f"{person} is nobody in `people` of the fleet file")
+    if person in entitled(policy, people):
+        return Ruling(True, f"{person} is entitled by policy {policy.name!r}")
+    if authorship is not None and person in authors_of(authorship, people).persons:
+        return Ruling(True, f"{person} is an author of this change")
+    return Ruling(
+        False,
+        f"{person} is neither among those policy {policy.name!r} names nor an author of the change",
+    )
+
+
 def entitled(policy: ApprovalPolicy, people: People) -> frozenset[PersonName]:
     """Persons a policy names, groups spelled out; everybody when it names none."""
     if not policy.people and not policy.groups:

@@ -13,6 +13,7 @@ from gitops.gate import (
     electorate,
     entitled,
     may_answer,
+    may_ask,
     nobody_can,
 )
 from gitops.model.approval import Decision
@@ -71,6 +72,27 @@ def test_an_author_may_approve_only_where_the_policy_says_so_outright() -> None:
 def test_an_author_may_take_the_change_back() -> None:
     ruling = may_answer(ADA, Decision.DENY, ANYBODY, by("ada@example.com"), PEOPLE)
     assert ruling.allowed
+
+
+@pytest.mark.parametrize(
+    ("person", "authorship", "may"),
+    [
+        (BOB, None, True),
+        (ADA, None, False),
+        (ADA, by("ada@home.example"), True),
+        (ADA, by("bob@example.com"), False),
+        (ADA, Authorship(logins=("github:ada",)), True),
+        (PersonName("mallory"), by("mallory@else.example"), False),
+        (PersonName("mallory"), Authorship(people=(PersonName("mallory"),)), False),
+    ],
+)
+def test_another_try_is_for_who_is_entitled_or_wrote_it(
+    person: PersonName, authorship: Authorship | None, may: bool
+) -> None:
+    policy = ApprovalPolicy("prod", groups=(GroupName("sre"),))
+    ruling = may_ask(person, policy, PEOPLE, authorship)
+    assert ruling.allowed is may
+    assert person in ruling.reason
 
 
 @pytest.mark.parametrize("decision", list(Decision))
