@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gitops import gate
-from gitops.errors import NotAllowed, Outdated, Unknown
+from gitops.engine import heals
+from gitops.engine.ballot import Ballot, Paper, SpecOf, close
 from gitops.model.approval import (
     Answer,
     AnswerKind,
@@ -22,14 +23,11 @@ from gitops.model.approval import (
     Request,
     RequestState,
     Verdict,
-    root_of,
 )
-from gitops.model.delivery import Cause, ChangeRecord, ChangeState, Hold
+from gitops.model.delivery import Cause, ChangeRecord, ChangeState
 from gitops.model.events import (
-    Answered,
     AutoApproved,
     ChangeBlocked,
-    ChangeClosed,
     ChangePlanned,
     MemberAsked,
     MemberDecided,
@@ -37,7 +35,6 @@ from gitops.model.events import (
 )
 from gitops.model.fleet import ApplicationSpec, DriftPolicy, Fleet
 from gitops.model.ids import (
-    ApplicationName,
     ChangeId,
     Digest,
     PersonName,
@@ -47,13 +44,13 @@ from gitops.model.ids import (
 from gitops.model.plan import Plan, SealParts
 from gitops.ports import Clock, Reading, Transaction
 
-SpecOf = Callable[[ApplicationName], ApplicationSpec | None]
-
 
 def seal_of(parts: SealParts) -> Digest:
     """The digest an approval is about (design section 5)."""
     return combine(
-        "seal", parts.closure, parts.artifact, parts.plan, parts.tools, parts.target, parts.policy
+        *("seal", parts.closure, parts.artifact, parts.plan, parts.tools, parts.target),
+        # Only where there is something: a plan within its budget keeps the seal it has.
+        *(parts.policy, *parts.over_budget),
     )
 
 
@@ -94,6 +91,7 @@ class Desk:
         self._fleet = fleet
         self._spec_of = spec_of
         self._clock = clock
+        self._ballot = Ballot(fleet, spec_of, clock)
 
     # --- asking -------------------------------------------------------------------------------
 
@@ -102,6 +100,7 @@ class Desk:
         record = tx.change(question.record.change.id)
         if record is None or record.state.terminal:
             return question.answered(AnswerKind.SUPERSEDED)
+        news = _budget_news(tx, record, question)
         if (
             record.seal != question.seal
             or record.plan != question.plan.digest
@@ -114,12 +113,13 @@ class Desk:
             return question.answered(AnswerKind.NOT_NEEDED)
         if self._only_reported(question):
             return question.answered(AnswerKind.REPORTED)
-        by = self._without_asking(tx, question)
+        quarrel = self._quarrel(tx, record, question)
+        by = () if quarrel else self._without_asking(tx, question)
         if by:
             tx.append(AutoApproved(record.change.id, question.seal, ", ".join(by)))
             self._leave(tx, record, "approved without asking")
             return question.answered(AnswerKind.APPROVED, by=by)
-        return self._ask_people(tx, record, question)
+        return self._ask_people(tx, record, question, tuple(filter(None, (quarrel, news))))
 
     def _block(self, tx: Transaction, record: ChangeRecord, question: Question) -> Answer:
         count = len(question.plan.blocked_by)
@@ -144,12 +144,23 @@ class Desk:
             return earlier
         # Healing puts back bytes people approved before, and no more than that: what would be
         # deleted or replaced is asked about all the same.
-        heals = change.cause is Cause.DRIFT and question.application.drift is DriftPolicy.HEAL
-        if heals and not question.plan.deletes and not question.plan.over_budget:
-            return ("drift policy heal",)
+        mends = change.cause is Cause.DRIFT and question.application.drift is DriftPolicy.HEAL
+        if mends and not question.plan.deletes and not question.plan.over_budget:
+            return (heals.BY_POLICY,)
         if gate.auto_approves(policy, question.plan, question.cluster_labels, change.authorship):
             return (f"policy {policy.name}",)
         return ()
+
+    def _quarrel(self, tx: Reading, record: ChangeRecord, question: Question) -> str:
+        """Why a drift is not mended without a person, in words. Once people are asked they are:
+        the hour's end does not take the question from them."""
+        change = question.record.change
+        if change.cause is not Cause.DRIFT:
+            return ""
+        member = _member(self._request_of(tx, record), change.id)
+        if member and member.seal == question.seal and member.state is MemberState.ASKING:
+            return member.moved or "people are asked already"
+        return heals.quarrel(tx, change, question.plan, self._clock.now())
 
     def _earlier(self, tx: Transaction, question: Question) -> tuple[str, ...]:
         """People who approved this very seal before it failed, as far as the gate would let them
@@ -166,9 +177,11 @@ class Desk:
         needed = gate.electorate(policy, change.authorship, people).needed
         return earlier if len(earlier) >= needed else ()
 
-    def _ask_people(self, tx: Transaction, record: ChangeRecord, question: Question) -> Answer:
+    def _ask_people(
+        self, tx: Transaction, record: ChangeRecord, question: Question, news: tuple[str, ...]
+    ) -> Answer:
         change = record.change
-        request = self._request_of(tx, record)
+        asked_in = request = self._request_of(tx, record)
         member = _member(request, change.id)
         if request and member and member.seal == question.seal and self._stands(member):
             return self._standing(request, member, question)
@@ -176,7 +189,7 @@ class Desk:
             request = tx.request_for(change.occasion)
         request_id = request.id if request else self._open(tx, question)
         expires = self._clock.now() + question.application.approval.expires_after.total_seconds()
-        moved = question.moved or ("the plan changed since it was asked" if member else "")
+        moved = "; ".join((*news, *_since_they_looked(asked_in, member, question, news)))
         tx.append(
             MemberAsked(request_id, change.id, question.seal, question.plan.digest, expires, moved)
         )
@@ -201,14 +214,14 @@ class Desk:
 
     def _standing(self, request: Request, member: Member, question: Question) -> Answer:
         if member.state is MemberState.APPROVED:
-            by = tuple(sorted(approvers_of(request, member)))
-            return question.answered(AnswerKind.APPROVED, request.id, by=by)
+            return question.answered(AnswerKind.APPROVED, request.id, by=member.yes)
         return question.answered(AnswerKind.PENDING, request.id)
 
     def _open(self, tx: Transaction, question: Question) -> RequestId:
         change = question.record.change
         opened = self._clock.now()
-        request_id = RequestId(combine("request", change.occasion, change.id, str(opened))[:16])
+        parts = (change.occasion, change.id, question.seal, str(opened))
+        request_id = RequestId(combine("request", *parts)[:16])
         tx.append(RequestOpened(request_id, change.occasion, question.title))
         return request_id
 
@@ -231,112 +244,9 @@ class Desk:
         Raises NotAllowed in words fit for the person: too late, changed since they looked, not
         entitled, author, confirmation missing.
         """
-        present = self._present(tx, request, root)
-        asking = [m for m in present.members if m.state is MemberState.ASKING]
-        if decision is Decision.APPROVE:
-            asking = _not_yet_approved(present, asking, person)
-        covered, refusals = self._covered(tx, asking, person, decision)
-        if not covered:
-            raise NotAllowed("; ".join(dict.fromkeys(refusals)))
-        if decision is Decision.APPROVE:
-            self._confirmed(tx, covered, confirmation)
-        if decision is Decision.DENY and not reason.strip():
-            raise NotAllowed("a denial needs a reason", hint='say why: --reason "…"')
-        verdict = Verdict(
-            request=request,
-            root=root,
-            person=person,
-            decision=decision,
-            reason=reason.strip(),
-            via=via,
-            at=self._clock.now(),
-            covers=tuple((member.change, member.seal) for member, _ in covered),
-            confirmation=confirmation,
+        return self._ballot.take(
+            tx, Paper(request, root, person, decision, reason, via, confirmation)
         )
-        tx.append(Answered(verdict))
-        decided = [
-            record
-            for member, record in covered
-            if self._settle(tx, present, member, record, verdict)
-        ]
-        return verdict, tuple(decided)
-
-    def _present(self, tx: Reading, request: RequestId, root: Digest) -> Request:
-        present = tx.request(request)
-        if present is None:
-            raise Unknown(f"there is no request {request}", hint="`gitops status` lists them")
-        if present.state is not RequestState.OPEN:
-            raise Outdated(
-                f"too late: {_how_it_ended(present)}", hint=f"`gitops show {present.id}` tells more"
-            )
-        if root_of(present.members) != root:
-            raise Outdated(
-                "the plan changed since you looked, so the answer was not taken",
-                hint=f"look again: gitops show {present.id}",
-            )
-        return present
-
-    def _covered(
-        self, tx: Reading, asking: list[Member], person: PersonName, decision: Decision
-    ) -> tuple[list[tuple[Member, ChangeRecord]], list[str]]:
-        people, now = self._fleet().people, self._clock.now()
-        covered, refusals = [], []
-        for member in asking:
-            record = tx.change(member.change)
-            spec = self._spec_of(record.change.lane.application) if record else None
-            if record is None or spec is None:
-                refusals.append("the application is no longer in the fleet file")
-            elif member.expires_at <= now:
-                refusals.append(f"the question about {record.change.lane} has expired")
-            else:
-                ruling = gate.may_answer(
-                    person, decision, spec.approval, record.change.authorship, people
-                )
-                if ruling.allowed:
-                    covered.append((member, record))
-                else:
-                    refusals.append(ruling.reason)
-        return covered, refusals
-
-    def _confirmed(
-        self, tx: Reading, covered: list[tuple[Member, ChangeRecord]], confirmation: str
-    ) -> None:
-        plans = [plan for member, _ in covered if (plan := tx.plan(member.change))]
-        phrase = gate.confirmation_phrase(plans)
-        if phrase and confirmation.strip() != phrase:
-            why = "; ".join(reason for plan in plans for reason in plan.over_budget)
-            raise NotAllowed(
-                f"this deletes more than its budget allows ({why})",
-                hint=f"confirm by typing: {phrase}",
-            )
-
-    def _settle(
-        self,
-        tx: Transaction,
-        request: Request,
-        member: Member,
-        record: ChangeRecord,
-        verdict: Verdict,
-    ) -> bool:
-        """Does the verdict decide this member? Denials do at once, approvals at the quorum."""
-        if verdict.decision is Decision.DENY:
-            why = f"denied by {verdict.person}: {verdict.reason}"
-            self.close(tx, request.id, member, record, MemberState.DENIED, why, (verdict.person,))
-            return True
-        spec = self._spec_of(record.change.lane.application)
-        policy = spec.approval if spec else None
-        yes = approvers_of(request, member) | {verdict.person}
-        needed = (
-            gate.electorate(policy, record.change.authorship, self._fleet().people).needed
-            if policy
-            else len(yes) + 1
-        )
-        if len(yes) < needed:
-            return False
-        tx.append(
-            MemberDecided(request.id, member.change, MemberState.APPROVED, tuple(sorted(yes)))
-        )
-        return True
 
     # --- endings ------------------------------------------------------------------------------
 
@@ -350,24 +260,9 @@ class Desk:
                 record = tx.change(member.change)
                 if record is not None:
                     why = "nobody answered in time"
-                    self.close(tx, request.id, member, record, MemberState.EXPIRED, why)
+                    close(tx, request.id, (member, record), MemberState.EXPIRED, why)
                     ended.append(record)
         return tuple(ended)
-
-    def close(
-        self,
-        tx: Transaction,
-        request: RequestId,
-        member: Member,
-        record: ChangeRecord,
-        state: MemberState,
-        why: str,
-        by: tuple[PersonName, ...] = (),
-    ) -> None:
-        tx.append(MemberDecided(request, member.change, state, by, why))
-        ended = ChangeState.DENIED if state is MemberState.DENIED else ChangeState.EXPIRED
-        hold = Hold(member.plan, record.change.after, why)
-        tx.append(ChangeClosed(record.change.id, ended, why, hold=hold))
 
     def _leave(self, tx: Transaction, record: ChangeRecord, why: str) -> None:
         request = self._request_of(tx, record)
@@ -387,38 +282,41 @@ class RefusingDesk(Desk):
         return question.answered(AnswerKind.REFUSED)
 
 
-def approvers_of(request: Request, member: Member) -> frozenset[PersonName]:
-    """Distinct people who said yes to this member under the seal it has now."""
-    return frozenset(
-        verdict.person
-        for verdict in request.verdicts
-        if verdict.decision is Decision.APPROVE and (member.change, member.seal) in verdict.covers
+def _since_they_looked(
+    request: Request | None, member: Member | None, question: Question, news: tuple[str, ...]
+) -> tuple[str, ...]:
+    """What moved, in words, and whose yes went with it: who has answered once would not look
+    again unless told."""
+    if request is None or member is None:
+        return (question.moved,) if question.moved else ()
+    same = member.seal == question.seal
+    told = "it was put aside meanwhile" if same else "the plan changed since it was asked"
+    gone = sorted(
+        {
+            verdict.person
+            for verdict in request.verdicts
+            if verdict.decision is Decision.APPROVE
+            and any(change == member.change for change, _ in verdict.covers)
+        }
     )
+    voided = [f"an earlier yes no longer counts: {', '.join(gone)}"] if gone else []
+    return (*([question.moved or told] if question.moved or not news else []), *voided)
 
 
-def _not_yet_approved(request: Request, asking: list[Member], person: PersonName) -> list[Member]:
-    """Raises NotAllowed when this person said yes to all of it: a quorum is of different people."""
-    left = [m for m in asking if person not in approvers_of(request, m)]
-    if asking and not left:
-        raise NotAllowed(
-            f"{person} has approved this already: somebody else has to",
-            hint=f"gitops show {request.id} says who may",
-        )
-    return left
+def _budget_news(tx: Reading, record: ChangeRecord, question: Question) -> str:
+    """The same changes may come to need a typed confirmation, or need it no longer. Read before
+    the new plan takes the old one's place."""
+    if record.plan != question.plan.digest or record.seal == question.seal:
+        return ""
+    before, now = tx.plan(record.change.id), question.plan.over_budget
+    if before is None or before.over_budget == now:
+        return ""
+    if not now:
+        return "it no longer deletes more than its budget allows"
+    return f"it now deletes more than its budget allows ({'; '.join(now)})"
 
 
 def _member(request: Request | None, change: ChangeId) -> Member | None:
     if request is None:
         return None
     return next((m for m in request.members if m.change == change), None)
-
-
-def _how_it_ended(request: Request) -> str:
-    last = request.verdicts[-1] if request.verdicts else None
-    if last is None:
-        states = {member.state for member in request.members}
-        if states == {MemberState.EXPIRED}:
-            return "it expired unanswered"
-        return "a newer change took its place"
-    word = "approved" if last.decision is Decision.APPROVE else "denied"
-    return f"{last.person} {word} it" + (f" ({last.reason})" if last.reason else "")

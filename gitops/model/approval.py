@@ -40,6 +40,9 @@ class Member:
     expires_at: float = 0.0
     moved: str = ""
     """What changed since people last looked, in words; empty for a first ask."""
+    yes: tuple[PersonName, ...] = ()
+    """Who said yes to this seal since it was last asked about, sorted. An answer from before that
+    is history: a plan that moved and came back is a new question."""
 
 
 def root_of(members: tuple[Member, ...]) -> Digest:

@@ -72,7 +72,9 @@ class MemberAsked:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A person answered. Precondition: the verdict names the request's present root."""
+    """A person answered. Precondition: the verdict names the request's present root and covers
+    members that are being asked. A denial may also cover members that are approved and not yet
+    claimed; one that covers nothing else needs no open request."""
 
     verdict: Verdict
 
@@ -80,7 +82,8 @@ class Answered:
 @dataclass(frozen=True, slots=True)
 class MemberDecided:
     """A member reached its quorum, was denied, expired, or left. The request's root follows;
-    a request without asking members closes."""
+    a request without asking members closes. Precondition: it is being asked about, or it is
+    approved, not yet claimed, and now denied."""
 
     request: RequestId
     change: ChangeId

@@ -147,3 +147,6 @@ class SealParts:
     """The cluster's ``kube-system`` uid, or the Terraform state's lineage."""
     policy: Digest
     """Policy and people in force."""
+    over_budget: tuple[str, ...] = ()
+    """``Plan.over_budget``: how much is lost depends on what else is there, so the same changes may
+    come to need a typed confirmation that nobody gave."""

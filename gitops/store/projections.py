@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
-from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, insert, or_, select, update
 
 from gitops.errors import StaleWrite
 from gitops.model import events as e
@@ -87,11 +87,31 @@ _ASKING = select(_M.change, _M.seal, _M.plan).where(
 )
 _ASKED_IN = select(_M.request).where(_M.change == _OF, _M.state == MemberState.ASKING.value)
 _APPROVED_MEMBER = select(_M.seal).where(
-    _M.change == _OF, _M.state == MemberState.APPROVED.value, _M.seal == bindparam("of_seal")
+    *_MEMBER_IS, _M.state == MemberState.APPROVED.value, _M.seal == bindparam("of_seal")
 )
 _APPROVALS = select(t.verdict.c.payload).where(
-    t.verdict.c.request == _OF, t.verdict.c.decision == Decision.APPROVE.value
+    t.verdict.c.request == _OF,
+    t.verdict.c.decision == Decision.APPROVE.value,
+    t.verdict.c.number > bindparam("since"),
 )
+_APPROVED_IN = (
+    select(_M.change, _M.seal)
+    .join(
+        t.change,
+        and_(
+            t.change.c.id == _M.change,
+            t.change.c.seal == _M.seal,
+            t.change.c.request == _M.request,
+        ),
+    )
+    .join(t.lane, t.lane.c.current == t.change.c.id)
+    .where(
+        _M.request == _OF,
+        _M.state == MemberState.APPROVED.value,
+        t.change.c.state.in_([state.value for state in _CLAIMABLE]),
+    )
+)
+"""Members people said yes to of which nothing is applied yet."""
 _TOKEN = select(t.token.c.id).where(
     or_(t.token.c.id == _OF, t.token.c.hash == bindparam("of_hash"))
 )
@@ -215,7 +235,9 @@ def _claimed(step: Step, event: e.Claimed) -> None:
 def _approved(step: Step, change: Row[Any], seal: Digest) -> bool:
     """By a policy, by people in a request, or by people before a delivery that failed: `retry`
     reuses a seal while it holds."""
-    if change.auto_seal == seal or step.one(_APPROVED_MEMBER, of=change.id, of_seal=seal):
+    # Asked again elsewhere, a yes of the earlier request is void, whatever the seal.
+    asked_in = {"of": change.request, "of_change": change.id}
+    if change.auto_seal == seal or step.one(_APPROVED_MEMBER, **asked_in, of_seal=seal):
         return True
     return bool(SqlReading(step.connection).approved_seal(_lane_of(change), seal))
 
@@ -339,11 +361,14 @@ def _member_asked(step: Step, event: e.MemberAsked) -> None:
 @_on(e.Answered)
 def _answered(step: Step, event: e.Answered) -> None:
     verdict = event.verdict
-    if _open_request(step, verdict.request).root != verdict.root:
-        _stale("what is asked has changed since it was shown")
-    asking = {(m.change, m.seal) for m in _asking(step, verdict.request)}
-    if not asking.issuperset(verdict.covers):
-        _stale("the answer covers something that is not being asked")
+    covers = set(verdict.covers)
+    if verdict.decision is Decision.DENY:
+        covers -= _approved_in(step, verdict.request)
+    if covers or not verdict.covers:
+        if _open_request(step, verdict.request).root != verdict.root:
+            _stale("what is asked has changed since it was shown")
+        if not {(m.change, m.seal) for m in _asking(step, verdict.request)}.issuperset(covers):
+            _stale("the answer covers something that is not being asked")
     step.run(
         insert(t.verdict),
         number=step.sequence,
@@ -360,21 +385,30 @@ def _answered(step: Step, event: e.Answered) -> None:
 def _member_decided(step: Step, event: e.MemberDecided) -> None:
     which = {"of": event.request, "of_change": event.change}
     member = step.one(_MEMBER, **which)
-    if member is None or member.state != MemberState.ASKING:
+    taken_back = event.state is MemberState.DENIED and (
+        (event.change, member.seal if member else "") in _approved_in(step, event.request)
+    )
+    if member is None or (member.state != MemberState.ASKING and not taken_back):
         _stale("the member is not being asked about")
     if event.state is MemberState.ASKING:
         _stale("asking is no decision")
     if event.state is MemberState.APPROVED:
-        _behind_it(step, event, member.seal)
+        _behind_it(step, event, member)
     by = dumps(tuple[PersonName, ...], event.by)
     step.run(_SET_MEMBER, **which, state=event.state.value, by=by, reason=event.reason)
     _follow_root(step, event.request)
 
 
-def _behind_it(step: Step, event: e.MemberDecided, seal: Digest) -> None:
-    """Every person named said yes to this change under this very seal, in this request."""
-    answers = [loads(Verdict, row.payload) for row in step.all(_APPROVALS, of=event.request)]
-    said_yes = {v.person for v in answers if (event.change, seal) in v.covers}
+def _approved_in(step: Step, request: str) -> set[tuple[str, str]]:
+    return {(row.change, row.seal) for row in step.all(_APPROVED_IN, of=request)}
+
+
+def _behind_it(step: Step, event: e.MemberDecided, member: Row[Any]) -> None:
+    """Every person named said yes to this change under this very seal, in this request, since it
+    was last asked about."""
+    rows = step.all(_APPROVALS, of=event.request, since=member.number)
+    answers = [loads(Verdict, row.payload) for row in rows]
+    said_yes = {v.person for v in answers if (event.change, member.seal) in v.covers}
     if not event.by or not said_yes.issuperset(event.by):
         _stale("nobody answered yes to the member's present seal")
 

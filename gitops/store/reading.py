@@ -15,7 +15,14 @@ from sqlalchemy import Connection, Row, Select, and_, bindparam, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from gitops.errors import Permanent
-from gitops.model.approval import Member, MemberState, Request, RequestState, Verdict
+from gitops.model.approval import (
+    Decision,
+    Member,
+    MemberState,
+    Request,
+    RequestState,
+    Verdict,
+)
 from gitops.model.delivery import (
     TERMINAL,
     AppliedObject,
@@ -124,20 +131,13 @@ class SqlReading:
 
     def _requests(self, rows: Sequence[Row[Any]]) -> list[Request]:
         ids = [row.id for row in rows]
-        members = self._members(ids)
-        verdicts = self._verdicts(ids)
+        members, verdicts = self._of(_MEMBERS, ids), self._of(_VERDICTS, ids)
         return [_request(row, members[row.id], verdicts[row.id]) for row in rows]
 
-    def _members(self, requests: Sequence[str]) -> Mapping[str, list[Member]]:
-        found: dict[str, list[Member]] = defaultdict(list)
-        for row in self._each(_MEMBERS, requests):
-            found[row.request].append(_member(row))
-        return found
-
-    def _verdicts(self, requests: Sequence[str]) -> Mapping[str, list[Verdict]]:
-        found: dict[str, list[Verdict]] = defaultdict(list)
-        for row in self._each(_VERDICTS, requests):
-            found[row.request].append(loads(Verdict, row.payload))
+    def _of(self, query: Select[Any], requests: Sequence[str]) -> Mapping[str, list[Row[Any]]]:
+        found: dict[str, list[Row[Any]]] = defaultdict(list)
+        for row in self._each(query, requests):
+            found[row.request].append(row)
         return found
 
     # --- deliveries ---
@@ -255,7 +255,7 @@ _MEMBERS = (
     .order_by(t.request_member.c.number)
 )
 _VERDICTS = (
-    select(t.verdict.c.request, t.verdict.c.payload)
+    select(t.verdict.c.request, t.verdict.c.number, t.verdict.c.payload)
     .where(t.verdict.c.request.in_(_ANY_OF))
     .order_by(t.verdict.c.number)
 )
@@ -323,21 +323,33 @@ def _delivery(row: Row[Any]) -> DeliveryRecord:
     )
 
 
-def _member(row: Row[Any]) -> Member:
+Yes = Mapping[tuple[str, str], Sequence[tuple[int, PersonName]]]
+"""(change, seal) → places of the answers that said yes to it, and whose they are."""
+
+
+def _member(row: Row[Any], said: Yes) -> Member:
+    """Rows of members and answers carry the place of their event, so that they have an order."""
+    yes = {who for number, who in said.get((row.change, row.seal), ()) if number > row.number}
     state = MemberState(row.state)
-    return Member(row.change, row.seal, row.plan, state, row.expires_at, row.moved)
+    by = tuple(sorted(yes))
+    return Member(row.change, row.seal, row.plan, state, row.expires_at, row.moved, by)
 
 
-def _request(row: Row[Any], members: list[Member], verdicts: list[Verdict]) -> Request:
+def _request(row: Row[Any], members: list[Row[Any]], answers: list[Row[Any]]) -> Request:
+    verdicts = [(answer.number, loads(Verdict, answer.payload)) for answer in answers]
+    said: dict[tuple[str, str], list[tuple[int, PersonName]]] = defaultdict(list)
+    for number, verdict in verdicts:
+        for pair in verdict.covers if verdict.decision is Decision.APPROVE else ():
+            said[pair].append((number, verdict.person))
     return Request(
         RequestId(row.id),
         row.occasion,
         row.title,
         row.root,
         RequestState(row.state),
-        tuple(members),
+        tuple(_member(member, said) for member in members),
         row.opened_at,
-        tuple(verdicts),
+        tuple(verdict for _, verdict in verdicts),
     )
 
 

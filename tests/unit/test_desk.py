@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from gitops.engine.desk import Desk, Question
+from gitops.engine.desk import Desk, Question, seal_of
+from gitops.engine.heals import HEALS, WITHIN
 from gitops.engine.ledger import Ledger
-from gitops.errors import NotAllowed
+from gitops.errors import NotAllowed, StaleWrite
 from gitops.model.approval import Answer, AnswerKind, Decision, MemberState, Request, RequestState
 from gitops.model.delivery import Cause, ChangeRecord, ChangeState
-from gitops.model.events import ChangeOpened
+from gitops.model.events import ApplyFinished, ChangeClosed, ChangeOpened, Claimed, MemberDecided
 from gitops.model.finding import Finding, Severity
 from gitops.model.fleet import (
     ApplicationSpec,
@@ -59,8 +60,11 @@ class Office:
     def policy(self, policy: ApprovalPolicy) -> None:
         self.spec = replace(self.spec, approval=policy)
 
-    async def open(self, name: str = "shop", cause: Cause = Cause.COMMIT) -> ChangeRecord:
-        change = change_of(lane(name), cause=cause)
+    async def open(
+        self, name: str = "shop", cause: Cause = Cause.COMMIT, wish: str = "a"
+    ) -> ChangeRecord:
+        known = await self.ledger.read(lambda r: r.lane(lane(name)))
+        change = change_of(lane(name), known.generation, wish, cause)
         await self.ledger.append(ChangeOpened(change))
         record = await self.ledger.read(lambda r: r.change(change.id))
         assert record is not None
@@ -68,15 +72,20 @@ class Office:
 
     async def ask(self, record: ChangeRecord, text: str = "p", plan: Plan | None = None) -> Answer:
         plan = plan or plan_of(record.change, text)
-        parts = SealParts(record.change.after, NOTHING, plan.digest, "tools", "uid", NOTHING)
+        parts = SealParts(
+            *(record.change.after, NOTHING, plan.digest, "tools", "uid", NOTHING), plan.over_budget
+        )
         spec = self.spec_of(record.change.lane.application)
         assert spec is not None
         question = Question(record, spec, plan, parts, "a title", {})
         return await self.ledger.write(lambda tx: self.desk.ask(tx, question))
 
+    async def requests(self) -> Sequence[Request]:
+        return await self.ledger.read(lambda r: r.requests(open_only=False))
+
     async def request(self) -> Request:
-        (found,) = await self.ledger.read(lambda r: r.requests(open_only=False))
-        return found
+        """The newest."""
+        return (await self.requests())[0]
 
     async def answer(
         self,
@@ -100,6 +109,14 @@ class Office:
             )
         )
         return decided
+
+    async def claim(self, record: ChangeRecord, answer: Answer) -> None:
+        await self.ledger.append(Claimed(record.change.id, answer.seal, answer.by))
+
+    async def deliver(self, record: ChangeRecord, answer: Answer) -> None:
+        await self.claim(record, answer)
+        id = record.change.id
+        await self.ledger.append(ApplyFinished(id, "done"), ChangeClosed(id, ChangeState.HEALTHY))
 
     async def states(self) -> list[MemberState]:
         return [member.state for member in (await self.request()).members]
@@ -278,3 +295,237 @@ async def test_who_left_the_fleet_file_answers_nothing(office: Office) -> None:
         await office.answer("bob")
     with pytest.raises(NotAllowed, match="bob is nobody"):
         await office.answer("bob", Decision.DENY)
+
+
+# --- a plan that moves and comes back -----------------------------------------------------------
+
+
+async def test_a_plan_that_moved_and_came_back_is_a_new_question_to_everybody(
+    office: Office,
+) -> None:
+    office.policy(ApprovalPolicy(quorum=2))
+    record = await office.open()
+    await office.ask(record, "first")
+    await office.answer("bob")
+    await office.ask(record, "second")
+    await office.ask(record, "first")
+    (member,) = (await office.request()).members
+    assert "an earlier yes no longer counts: bob" in member.moved
+    assert member.yes == ()
+    assert not await office.answer("cyd"), "bob's yes is from before the plan moved"
+    assert await office.answer("bob"), "who said yes before may say it again"
+    answer = await office.ask(record, "first")
+    assert (answer.kind, answer.by) == (AnswerKind.APPROVED, ("bob", "cyd"))
+
+
+async def test_the_store_takes_no_yes_from_before_the_plan_came_back(office: Office) -> None:
+    office.policy(ApprovalPolicy(quorum=2))
+    record = await office.open()
+    for text in ("first", "second", "first"):
+        await office.ask(record, text)
+        if text == "first" and not (await office.request()).verdicts:
+            await office.answer("bob")
+    request = await office.request()
+    stale = MemberDecided(request.id, record.change.id, MemberState.APPROVED, (PersonName("bob"),))
+    with pytest.raises(StaleWrite, match="nobody answered yes"):
+        await office.ledger.append(stale)
+
+
+async def test_a_yes_in_a_request_that_closed_is_void_once_it_is_asked_again(
+    office: Office,
+) -> None:
+    record = await office.open()
+    await office.ask(record, "first")
+    await office.answer("bob")
+    approved = await office.ask(record, "first")
+    for text in ("second", "first"):
+        assert (await office.ask(record, text)).kind is AnswerKind.PENDING
+    assert len(await office.requests()) == 2
+    with pytest.raises(StaleWrite, match="nobody approved"):
+        await office.claim(record, approved)
+
+
+async def test_a_plan_that_comes_to_exceed_its_budget_is_asked_again(office: Office) -> None:
+    record = await office.open()
+    plan = plan_of(record.change)
+    first = await office.ask(record, plan=plan)
+    await office.answer("bob")
+    over = replace(plan, over_budget=("1 of 2 objects would be deleted",))
+    again = await office.ask(record, plan=over)
+    assert (again.kind, plan.digest) == (AnswerKind.PENDING, over.digest)
+    assert again.seal != first.seal
+    (member,) = (await office.request()).members
+    assert member.moved == (
+        "it now deletes more than its budget allows (1 of 2 objects would be deleted); "
+        "an earlier yes no longer counts: bob"
+    )
+    with pytest.raises(NotAllowed, match="more than its budget"):
+        await office.answer("bob")
+    assert await office.answer("bob", confirmation="delete 0")
+
+
+async def test_a_plan_back_within_its_budget_is_asked_again_without_typing(office: Office) -> None:
+    record = await office.open()
+    plan = plan_of(record.change)
+    await office.ask(record, plan=replace(plan, over_budget=("too much",)))
+    old = (await office.request()).root
+    await office.ask(record, plan=plan)
+    (member,) = (await office.request()).members
+    assert member.moved == "it no longer deletes more than its budget allows"
+    with pytest.raises(NotAllowed, match="changed since you looked"):
+        await office.answer("bob", root=old, confirmation="delete 0")
+    assert await office.answer("bob")
+
+
+def test_a_plan_within_its_budget_has_the_seal_it_always_had() -> None:
+    parts = SealParts(*[combine(str(n)) for n in range(3)], "tools", "uid", NOTHING)
+    before = combine("seal", *[combine(str(n)) for n in range(3)], "tools", "uid", NOTHING)
+    assert seal_of(parts) == before
+    assert seal_of(replace(parts, over_budget=("x",))) != before
+
+
+# --- taking an approval back --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("person", ["ada", "bob", "cyd"])
+async def test_an_approval_can_be_taken_back_until_it_is_applied(
+    office: Office, person: str
+) -> None:
+    record = await office.open()
+    answer = await office.ask(record)
+    looked_at = (await office.request()).root
+    await office.answer("bob")
+    approved = await office.ask(record)
+    assert approved.kind is AnswerKind.APPROVED
+    (denied,) = await office.answer(person, Decision.DENY, root=looked_at)
+    assert denied.change.id == record.change.id
+    assert await office.states() == [MemberState.DENIED]
+    assert (await office.ask(record)).kind is AnswerKind.SUPERSEDED
+    with pytest.raises(StaleWrite):
+        await office.claim(record, replace(approved, seal=answer.seal))
+    held = await office.ledger.read(lambda r: r.lane(record.change.lane))
+    assert held.hold is not None
+    assert held.hold.why == f"the approval was taken back: denied by {person}: not now"
+    with pytest.raises(NotAllowed, match=f"too late: {person} denied it"):
+        await office.answer("bob")
+
+
+async def test_the_present_root_of_an_answered_request_serves_as_well(office: Office) -> None:
+    await office.ask(await office.open())
+    await office.answer("bob")
+    assert await office.answer("cyd", Decision.DENY)
+
+
+async def test_an_approval_is_not_taken_back_by_who_saw_another_plan(office: Office) -> None:
+    await office.ask(await office.open())
+    await office.answer("bob")
+    with pytest.raises(NotAllowed, match="too late: bob approved it"):
+        await office.answer("cyd", Decision.DENY, root=combine("another card"))
+
+
+async def test_who_is_not_entitled_takes_nothing_back(office: Office) -> None:
+    office.policy(ApprovalPolicy(people=(PersonName("bob"),)))
+    await office.ask(await office.open())
+    await office.answer("bob")
+    with pytest.raises(NotAllowed, match="cyd is not among those"):
+        await office.answer("cyd", Decision.DENY)
+    assert await office.states() == [MemberState.APPROVED]
+
+
+async def test_what_is_being_applied_is_not_taken_back(office: Office) -> None:
+    record = await office.open()
+    await office.ask(record)
+    await office.answer("bob")
+    await office.claim(record, await office.ask(record))
+    with pytest.raises(NotAllowed, match="shop@prod is being applied"):
+        await office.answer("cyd", Decision.DENY)
+    assert await office.states() == [MemberState.APPROVED]
+
+
+async def test_the_store_lets_nobody_deny_what_is_being_applied(office: Office) -> None:
+    record = await office.open()
+    await office.ask(record)
+    await office.answer("bob")
+    await office.claim(record, await office.ask(record))
+    request = await office.request()
+    late = MemberDecided(request.id, record.change.id, MemberState.DENIED, (PersonName("cyd"),))
+    with pytest.raises(StaleWrite, match="not being asked about"):
+        await office.ledger.append(late)
+
+
+async def test_a_no_covers_what_is_asked_and_what_is_approved_but_not_applied(
+    office: Office,
+) -> None:
+    office.policy(ApprovalPolicy(quorum=2))
+    shop, other = await office.open("shop"), await office.open("shop-b")
+    await office.ask(shop)
+    await office.answer("bob")
+    await office.ask(other)
+    await office.answer("cyd")
+    assert sorted(await office.states()) == [MemberState.APPROVED, MemberState.ASKING]
+    decided = await office.answer("dan", Decision.DENY)
+    assert {r.change.id for r in decided} == {shop.change.id, other.change.id}
+    assert await office.states() == [MemberState.DENIED, MemberState.DENIED]
+
+
+# --- heals that do not last -----------------------------------------------------------------------
+
+
+async def heal(office: Office, wish: str = "a") -> Answer:
+    """One drift, as far as it gets by itself."""
+    record = await office.open(cause=Cause.DRIFT, wish=wish)
+    answer = await office.ask(record)
+    if answer.kind is AnswerKind.APPROVED:
+        await office.deliver(record, answer)
+    return answer
+
+
+@pytest.mark.parametrize("wishes", ["aaaa", "abcd"], ids=["the same value", "another value"])
+async def test_what_is_changed_again_and_again_is_put_back_only_so_often(
+    office: Office, wishes: str
+) -> None:
+    office.spec = replace(office.spec, drift=DriftPolicy.HEAL)
+    for wish in wishes[:HEALS]:
+        assert (await heal(office, wish)).by == ("drift policy heal",)
+        office.clock.time += 60
+    record = await office.open(cause=Cause.DRIFT, wish=wishes[HEALS])
+    plan = plan_of(record.change)
+    (row,) = plan.changes
+    (field,) = row.fields
+    taken = replace(row, fields=(replace(field, taken_from="hpa"),))
+    answer = await office.ask(record, plan=replace(plan, changes=(taken,)))
+    assert answer.kind is AnswerKind.PENDING
+    (member,) = (await office.request()).members
+    assert member.moved == (
+        f"ConfigMap shop/web was put back {HEALS} times within the hour and is changed again by "
+        "hpa: it is put back only if somebody says so"
+    )
+    office.clock.time += WITHIN
+    again = await office.ask(record, plan=replace(plan, changes=(taken,)))
+    assert again.kind is AnswerKind.PENDING, "time alone does not take the question back"
+    assert await office.answer("bob")
+
+
+async def test_an_hour_without_it_and_drift_is_put_back_again(office: Office) -> None:
+    office.spec = replace(office.spec, drift=DriftPolicy.HEAL)
+    for _ in range(HEALS):
+        await heal(office)
+    office.clock.time += WITHIN
+    assert (await heal(office)).kind is AnswerKind.APPROVED
+
+
+async def test_a_policy_that_approves_by_itself_does_not_quarrel_either(office: Office) -> None:
+    office.policy(ApprovalPolicy("free", auto=AutoApprove(always=True)))
+    kinds = [(await heal(office)).kind for _ in range(HEALS + 1)]
+    assert kinds == [AnswerKind.APPROVED] * HEALS + [AnswerKind.PENDING]
+
+
+async def test_what_people_put_back_themselves_is_no_quarrel(office: Office) -> None:
+    for _ in range(HEALS):
+        record = await office.open(cause=Cause.DRIFT)
+        await office.ask(record)
+        await office.answer("bob")
+        await office.deliver(record, await office.ask(record))
+        office.clock.time += 1
+    office.spec = replace(office.spec, drift=DriftPolicy.HEAL)
+    assert (await heal(office)).kind is AnswerKind.APPROVED
