@@ -1,8 +1,9 @@
-"""A sealed set as bytes and back: what goes into the vault and what its artifact digest covers.
+"""What was approved as bytes and back: what goes into the vault.
 
-Called by planning (to digest and keep what people are asked about) and by apply (to read it again).
-Deterministic: equal sets give equal bytes in every process. The bytes hold Secret values in clear
-and must never be logged or stored outside the vault.
+Called by planning (to keep what people are asked about) and by apply (to read it again): a set of
+objects for a cluster, or a saved Terraform plan with its root. Deterministic: equal values give
+equal bytes in every process. The bytes hold secrets in clear and must never be logged or stored
+outside the vault.
 """
 
 from __future__ import annotations
@@ -12,41 +13,51 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from gitops.model.manifest import ObjectId
-from gitops.model.sealed import SealedSet
+from gitops.model.sealed import Sealed, SealedRun, SealedSet
 from gitops.records import Unreadable, dumps, loads
 
-FORMAT = 2
-"""Rises when the bytes change meaning: a set of another format is void and asked again."""
+FORMAT = 3
+"""Rises when the bytes change meaning: what has another format is void and asked again."""
 
 _PARTS: Callable[[ObjectId], tuple[str, ...]] = attrgetter("group", "kind", "namespace", "name")
 
 
 @dataclass(frozen=True, slots=True)
 class _Envelope:
+    """Holds one of ``set`` and ``run``."""
+
     format: int
-    set: SealedSet
+    set: SealedSet | None
     """Without its inventory."""
     inventory: str
     """One identity a line, parts between tabs: thousands of them go out with every change, and no
     name of Kubernetes holds either character."""
+    run: SealedRun | None
 
 
-def encode(sealed: SealedSet) -> bytes:
+def encode(sealed: Sealed) -> bytes:
     """Canonical JSON (ASCII, sorted keys, bytes as base64) with its format number."""
-    lines = "\n".join(map("\t".join, map(_PARTS, sealed.inventory)))
-    bare = replace(sealed, inventory=())
-    return dumps(_Envelope, _Envelope(FORMAT, bare, lines)).encode("ascii")
+    if isinstance(sealed, SealedRun):
+        envelope = _Envelope(FORMAT, None, "", sealed)
+    else:
+        lines = "\n".join(map("\t".join, map(_PARTS, sealed.inventory)))
+        envelope = _Envelope(FORMAT, replace(sealed, inventory=()), lines, None)
+    return dumps(_Envelope, envelope).encode("ascii")
 
 
-def decode(content: bytes) -> SealedSet:
-    """The set :func:`encode` was given.
+def decode(content: bytes) -> Sealed:
+    """What :func:`encode` was given.
 
     Raises :class:`gitops.records.Unreadable` for anything else, without quoting the content; the
     seal is void then and the change is asked again.
     """
     envelope = loads(_Envelope, content)
     if envelope.format != FORMAT:
-        raise Unreadable(f"a sealed set of format {envelope.format}; this version reads {FORMAT}")
+        raise Unreadable(f"sealed bytes of format {envelope.format}; this version reads {FORMAT}")
+    if envelope.run is not None and envelope.set is None and not envelope.inventory:
+        return envelope.run
+    if envelope.set is None or envelope.run is not None:
+        raise Unreadable("sealed bytes that are neither a set of objects nor a saved plan")
     return replace(envelope.set, inventory=tuple(_identities(envelope.inventory)))
 
 

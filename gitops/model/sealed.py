@@ -83,6 +83,8 @@ class SealedRun:
     state: StateFacts
     target: str = ""
     """The workspace's identity: backend, its settings, workspace name."""
+    inputs: Digest = Digest("")
+    """Keyed, over the variables it was planned with: no file and no state tells of them."""
 
 
 @dataclass(frozen=True, slots=True)
