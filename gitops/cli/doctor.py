@@ -6,12 +6,13 @@ Looks only: builds nothing, writes nothing, and asks a cluster no more than who 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -23,11 +24,16 @@ from gitops.cli.settings import Settings, settings
 
 if TYPE_CHECKING:
     from gitops.errors import GitopsError
-    from gitops.model.fleet import ClusterSpec
+    from gitops.model.fleet import ClusterSpec, Fleet
     from gitops.sandbox.tools import Toolbox
 
 _OLDEST_GIT = (2, 31)
 """Configuration through the environment (``GIT_CONFIG_COUNT``) came with it."""
+_ROOT_TOOLS = {
+    "terraform": "install it: https://developer.hashicorp.com/terraform/install",
+    "tofu": "gitops sandbox tools tofu",
+}
+"""What Terraform roots are run with, each with the line that gets it."""
 _GIB = 1 << 30
 _SECONDS = 15.0
 
@@ -59,7 +65,8 @@ def doctor(ctx: typer.Context) -> None:
     from gitops.sandbox.tools import Toolbox
 
     chosen = settings(ctx)
-    found = [*examine_machine(Toolbox()), *_examine_fleet(chosen)]
+    toolbox = Toolbox()
+    found = [*examine_machine(toolbox), *_examine_fleet(chosen, toolbox)]
     well = all(one.state is not State.MISSING for one in found)
     if chosen.json:
         emit({"ok": well, "checks": found})
@@ -77,6 +84,7 @@ def examine_machine(toolbox: Toolbox) -> Iterator[Examined]:
     yield Examined("gitops", State.OK, f"{__version__} on Python {python}")
     yield _git()
     yield from _tools(toolbox)
+    yield from _root_tools(toolbox)
     yield _go(toolbox)
     yield _isolation()
     yield _disk(toolbox.cache)
@@ -117,6 +125,53 @@ def _tool(toolbox: Toolbox, name: str, if_absent: State, needed: str) -> Examine
     return Examined(name, if_absent, absent, f"gitops sandbox tools {name}")
 
 
+def _root_tools(toolbox: Toolbox) -> Iterator[Examined]:
+    """Of any version: which one a root wants is looked at with the fleet file."""
+    for name, remedy in _ROOT_TOOLS.items():
+        found = next(_binaries(name, toolbox), None)
+        if found is None:
+            detail = f"not here; only for Terraform roots with binary: {name}"
+            yield Examined(name, State.OPTIONAL, detail, remedy)
+        else:
+            yield Examined(name, State.OK, f"{found[1] or 'of no known version'}  {found[0]}")
+
+
+def _binaries(
+    name: str, toolbox: Toolbox, folders: Sequence[Path] = (), version: str = ""
+) -> Iterator[tuple[Path, str]]:
+    """Each file a root of this binary could be run with, and the version it says it has, in the
+    order the controller looks: the fleet's folders, PATH, the tools built here."""
+    parts = (f"{name}-{version}", f"{version}/{name}", name) if version else (name,)
+    places = [folder / part for folder in folders for part in parts]
+    on_path = shutil.which(name)
+    places += [Path(on_path)] if on_path else []
+    built = toolbox.find(name) if name == "tofu" else None
+    places += [built] if built else []
+    for place in dict.fromkeys(places):
+        if place.is_file() and os.access(place, os.X_OK):
+            yield place, _version_of(place)
+
+
+def _version_of(binary: Path) -> str:
+    """``1.11.4``; empty for what does not say. Asks nobody whether there is a newer one."""
+    environment = {"HOME": "/nonexistent", "PATH": os.defpath, "CHECKPOINT_DISABLE": "1"}
+    try:
+        answer = subprocess.run(
+            [binary, "version", "-json"],
+            capture_output=True,
+            timeout=_SECONDS,
+            env=environment,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        said = json.loads(answer.stdout)
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return ""
+    version = said.get("terraform_version") if isinstance(said, dict) else None
+    return version if isinstance(version, str) else ""
+
+
 def _go(toolbox: Toolbox) -> Examined:
     from gitops.sandbox.golang import find_go
 
@@ -154,7 +209,7 @@ def _disk(folder: Path) -> Examined:
     return Examined("disk", State.OK, detail)
 
 
-def _examine_fleet(chosen: Settings) -> Iterator[Examined]:
+def _examine_fleet(chosen: Settings, toolbox: Toolbox) -> Iterator[Examined]:
     """The fleet file and each cluster it names. That there is none is fine unless it was named."""
     from gitops.config import load
     from gitops.errors import GitopsError
@@ -168,8 +223,39 @@ def _examine_fleet(chosen: Settings) -> Iterator[Examined]:
         yield _refused("fleet file", problem)
         return
     yield Examined("fleet file", State.OK, str(chosen.config))
+    yield from examine_roots(fleet, toolbox)
     for spec in fleet.clusters.values():
         yield asyncio.run(examine_cluster(spec))
+
+
+def examine_roots(fleet: Fleet, toolbox: Toolbox) -> Iterator[Examined]:
+    """One row for each binary and version that Terraform roots of the fleet want."""
+    from gitops.model.ids import ApplicationName
+
+    wanted: dict[tuple[str, str], list[str]] = {}
+    roots = [(name, spec.terraform) for name, spec in fleet.applications.items()]
+    roots += [(ApplicationName(one.glob), one.template.terraform) for one in fleet.discoveries]
+    for name, root in roots:
+        if root is not None:
+            wanted.setdefault((root.binary, root.version), []).append(name)
+    for (binary, version), names in wanted.items():
+        found = list(_binaries(binary, toolbox, fleet.terraform.folders, version))
+        yield _root_tool(binary, version, names, found)
+
+
+def _root_tool(
+    binary: str, version: str, names: Sequence[str], found: Sequence[tuple[Path, str]]
+) -> Examined:
+    name = f"{binary} {version}".rstrip()
+    users = f"for {', '.join(names[:3])}{f' and {len(names) - 3} more' if names[3:] else ''}"
+    for path, said in found:
+        if said and version in {"", said}:
+            return Examined(name, State.OK, f"{said}  {path}  {users}")
+    others = [f"{path} is {said or 'of no known version'}" for path, said in found]
+    remedy = _ROOT_TOOLS[binary]
+    if version:
+        remedy = f"put it into a folder of terraform.folders as {binary}-{version}"
+    return Examined(name, State.MISSING, "; ".join(["is not here", *others, users]), remedy)
 
 
 async def examine_cluster(spec: ClusterSpec) -> Examined:

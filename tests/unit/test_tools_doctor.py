@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gitops.cli.doctor import Examined, State, examine_machine
+from gitops.cli.doctor import Examined, State, examine_machine, examine_roots
+from gitops.model.fleet import ApplicationSpec, Fleet
+from gitops.model.ids import ApplicationName, SourceName
+from gitops.model.terraform import TerraformHost, TerraformSpec
 from gitops.sandbox.tools import Toolbox
 
 
@@ -71,3 +76,83 @@ def test_everything_missing_comes_with_a_line_that_gets_it(bare: Path, tmp_path:
     lacking = [one for one in examined(tmp_path).values() if one.state is not State.OK]
     assert lacking
     assert [one.name for one in lacking if not one.remedy and one.name != "go"] == []
+
+
+def says(version: str) -> str:
+    return f'{{"terraform_version": "{version}"}}'
+
+
+def test_without_a_fleet_a_missing_terraform_is_a_note_with_the_line_that_gets_one(
+    bare: Path, tmp_path: Path
+) -> None:
+    found = examined(tmp_path)
+    assert {found[name].state for name in ("terraform", "tofu")} == {State.OPTIONAL}
+    assert found["tofu"].remedy == "gitops sandbox tools tofu"
+    assert "https://" in found["terraform"].remedy
+    put(bare, "terraform", says("1.11.4"))
+    row = examined(tmp_path)["terraform"]
+    assert (row.state, row.detail) == (State.OK, f"1.11.4  {bare / 'terraform'}")
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Callable[..., Fleet]:
+    """A fleet with one root, run by what the arguments say."""
+
+    def build(**root: Any) -> Fleet:
+        spec = ApplicationSpec(
+            ApplicationName("network"), SourceName("config"), "", terraform=TerraformSpec(**root)
+        )
+        host = TerraformHost(folders=(tmp_path / "versions",))
+        applications = {spec.name: spec}
+        return Fleet(tmp_path / "gitops.yaml", tmp_path, applications=applications, terraform=host)
+
+    return build
+
+
+def rows(fleet: Fleet, tmp_path: Path) -> list[Examined]:
+    return list(examine_roots(fleet, Toolbox(tmp_path / "cache")))
+
+
+def test_a_root_whose_binary_is_missing_is_a_failure_that_names_it(
+    bare: Path, tmp_path: Path, fleet: Callable[..., Fleet]
+) -> None:
+    (row,) = rows(fleet(binary="tofu"), tmp_path)
+    assert (row.name, row.state) == ("tofu", State.MISSING)
+    assert "network" in row.detail
+    assert row.remedy == "gitops sandbox tools tofu"
+    assert rows(Fleet(tmp_path, tmp_path), tmp_path) == []
+
+
+def test_a_root_takes_any_version_unless_it_names_one(
+    bare: Path, tmp_path: Path, fleet: Callable[..., Fleet]
+) -> None:
+    put(bare, "terraform", says("1.9.0"))
+    (any_version,) = rows(fleet(), tmp_path)
+    assert any_version.state is State.OK
+    (exactly,) = rows(fleet(version="1.11.4"), tmp_path)
+    assert (exactly.name, exactly.state) == ("terraform 1.11.4", State.MISSING)
+    assert f"{bare / 'terraform'} is 1.9.0" in exactly.detail
+    assert "terraform-1.11.4" in exactly.remedy
+
+
+@pytest.mark.parametrize("place", ["terraform", "terraform-1.11.4", "1.11.4/terraform"])
+def test_a_version_is_found_in_the_fleets_own_folders_before_path(
+    bare: Path, tmp_path: Path, fleet: Callable[..., Fleet], place: str
+) -> None:
+    put(bare, "terraform", says("1.11.4"))
+    there = tmp_path / "versions" / place
+    there.parent.mkdir(parents=True)
+    put(there.parent, there.name, says("1.11.4"))
+    (row,) = rows(fleet(version="1.11.4"), tmp_path)
+    assert row.state is State.OK
+    assert str(there) in row.detail
+
+
+@pytest.mark.parametrize("gibberish", ["no JSON", "[]", '{"terraform_version": 7}'])
+def test_a_binary_that_says_no_version_is_not_taken_for_one(
+    bare: Path, tmp_path: Path, fleet: Callable[..., Fleet], gibberish: str
+) -> None:
+    put(bare, "terraform", gibberish)
+    (row,) = rows(fleet(), tmp_path)
+    assert row.state is State.MISSING
+    assert "of no known version" in row.detail
