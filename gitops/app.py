@@ -22,6 +22,7 @@ from gitops.engine.keeper import LeaseKeeper
 from gitops.engine.ledger import Ledger
 from gitops.engine.renders import Renders
 from gitops.engine.roster import Roster
+from gitops.errors import ToolMissing
 from gitops.jsonable import to_json
 from gitops.masking import Masker
 from gitops.model.fleet import ApplicationSpec, ClusterSpec, Fleet, NotifierSpec, SourceSpec
@@ -228,8 +229,16 @@ def _parts(
         connect=connector(clock),
         clock=clock,
         mask=masker.text,
+        taint=masker.taint,
+        root_planner=_NoTerraform(),
+        workspace=_NoTerraform(),
         reached=kill_switch(os.environ.get("GITOPS_KILL_AT", "")),
     )
+
+
+class _NoTerraform:
+    def __getattr__(self, name: str) -> Any:
+        raise ToolMissing("terraform is not wired yet")
 
 
 class _Forgetful:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import structlog
 
@@ -22,23 +21,25 @@ from gitops.engine.ledger import Ledger
 from gitops.engine.reach import keep_reaching
 from gitops.engine.renders import Renders
 from gitops.engine.roster import Roster
+from gitops.engine.targets import Target
+from gitops.engine.targets.clusters import Clusters
+from gitops.engine.targets.roots import Roots, Supplies
+from gitops.engine.tasks import Tasks
 from gitops.engine.watches import SourceWatch
 from gitops.errors import StaleWrite, Transient, Unknown
 from gitops.model.approval import Answer, Decision, MemberState, Verdict
-from gitops.model.cluster import LiveEvent, LiveEventKind
 from gitops.model.delivery import ChangeRecord, LaneId
 from gitops.model.events import HoldLifted
-from gitops.model.fleet import ClusterSpec, Fleet, SourceSpec
+from gitops.model.fleet import ApplicationSpec, ClusterSpec, Fleet, SourceSpec
 from gitops.model.ids import (
     ApplicationName,
     Digest,
     PersonName,
     RequestId,
     SourceName,
-    TargetName,
     combine,
 )
-from gitops.model.sealed import SealedSet
+from gitops.model.sealed import Sealed
 from gitops.model.source import SourceStatus
 from gitops.pipeline import propose, tend
 from gitops.policy import policy_digest
@@ -54,17 +55,14 @@ from gitops.ports import (
     Vault,
     Watchman,
 )
-from gitops.projection import digest, mask_from_bytes, owned
+from gitops.ports.terraform import RootPlanner, Workspace
 from gitops.steps.kit import Kit, Memory, Reached
 from gitops.steps.values import Checker
 from gitops.steps.watch import watch
 
 _log = structlog.get_logger(__name__)
 
-DRIFT_SETTLES = 1.0
-"""Seconds a drifted lane is left alone, so that one edit in several writes is one drift."""
 EXPIRY_EVERY = 5.0
-RESTART_AFTER = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +73,14 @@ class Parts:
     keeper: LeaseKeeper
     vault: Vault
     digester: Digester
-    encode: Callable[[SealedSet], bytes]
-    decode: Callable[[bytes], SealedSet]
+    encode: Callable[[Sealed], bytes]
+    decode: Callable[[bytes], Sealed]
     renders: Renders
     checker: Checker
     planner: Planner
     watchman: Watchman
+    root_planner: RootPlanner
+    workspace: Workspace
     tools: str
     build_source: Callable[[SourceSpec], Source]
     connect: Callable[[ClusterSpec], Awaitable[Cluster]]
@@ -89,6 +89,8 @@ class Parts:
     clock: Clock
     mask: Callable[[str], str]
     """Takes every secret value met so far out of a text: for the log and other sinks."""
+    taint: Callable[[str], None]
+    """Has a value taken out of every text from now on."""
     reached: Reached
 
 
@@ -101,11 +103,28 @@ class Controller:
         self.parts = parts
         self.lanes = Lanes(self._work, parts.clock)
         self.watches: dict[SourceName, SourceWatch] = {}
-        self.clusters: dict[TargetName, Cluster] = {}
         self.ready = asyncio.Event()
-        self._connecting: dict[TargetName, asyncio.Lock] = {}
         self._memories: dict[LaneId, Memory] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks = Tasks()
+        self.clusters = Clusters(
+            parts.connect,
+            parts.planner,
+            parts.watchman,
+            parts.ledger,
+            parts.digester,
+            self.lanes,
+            self._tasks,
+        )
+        self.roots = Roots(
+            parts.root_planner,
+            parts.workspace,
+            roster,
+            parts.ledger,
+            parts.digester,
+            parts.clock,
+            self.lanes,
+            parts.taint,
+        )
         self._sender = Sender(parts.ledger, parts.notifiers, parts.clock)
 
     @property
@@ -124,9 +143,10 @@ class Controller:
         try:
             self.roster.recall(await self.ledger.read(lambda reading: reading.lanes()))
             await self._sweep()
-            self._start("expiry", self._expire)
-            self._start("reach", lambda: keep_reaching(self.clusters, self.lanes))
-            self._start("outbox", self._sender.run)
+            self._tasks.start("expiry", self._expire)
+            self._tasks.start("reach", lambda: keep_reaching(self.clusters.connected, self.lanes))
+            self._tasks.start("roots", self.roots.keep_looking)
+            self._tasks.start("outbox", self._sender.run)
             await self._adjust()
             self.ready.set()
             await self.parts.keeper.keep()
@@ -140,19 +160,6 @@ class Controller:
         for seal in await self.parts.vault.held():
             if seal not in seals:
                 await self.parts.vault.discard(seal)
-
-    def _start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Has ``work`` done for as long as the controller lives. A defect in it is logged and it
-        is begun again: a source nobody looks at any more would be a stuck source."""
-        self._tasks[name] = asyncio.ensure_future(self._again_and_again(name, work))
-
-    async def _again_and_again(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                await work()
-            except Exception:
-                _log.exception("task.defect", task=name)
-            await asyncio.sleep(RESTART_AFTER)
 
     async def _stop(self) -> None:
         self.ready.clear()
@@ -171,25 +178,25 @@ class Controller:
         self.roster.reload(fleet)
         self.roster.recall(await self.ledger.read(lambda reading: reading.lanes()))
         for name in gone:
-            await self._disconnect(name)
+            await self.clusters.disconnect(name)
         await self._adjust()
         # Only now: what is discovered is on the roster again once its source was looked through.
         for lane in before - set(self.roster.lanes()):
-            self.parts.checker.forget(lane)
+            self._forget(lane)
         for lane in self.roster.lanes():
             self.lanes.offer(lane)
 
     async def _adjust(self) -> None:
         """Starts and ends source watches until they are those of the fleet file."""
         for name in [n for n, w in self.watches.items() if self.fleet.sources.get(n) != w.spec]:
-            self._tasks.pop(f"source {name}").cancel()
+            self._tasks.end(f"source {name}")
             del self.watches[name]
         for name, spec in self.fleet.sources.items():
             if name not in self.watches:
                 source = self.parts.build_source(spec)
                 watch = SourceWatch(spec, source, self.ledger, self.parts.clock, self._moved)
                 self.watches[name] = watch
-                self._start(f"source {name}", watch.run)
+                self._tasks.start(f"source {name}", watch.run)
             elif (snapshot := self.watches[name].snapshot) is not None:
                 await self._moved(snapshot)
 
@@ -224,7 +231,7 @@ class Controller:
         for spec in self.roster.of_source(snapshot.revision.source):
             if not self.parts.renders.concerned(spec.name, snapshot):
                 continue
-            for target in spec.clusters:
+            for target in spec.targets:
                 lane = LaneId(spec.name, target)
                 self.memory(lane).newer.set()
                 self.lanes.offer(lane)
@@ -239,6 +246,7 @@ class Controller:
         if kit is None:
             return
         outcome = await tend(kit)
+        self.roots.settled(lane, kit.snapshot.revision.id)
         if outcome is None and kit.departed:
             await self._dismiss(lane)
         for other in self.parts.checker.freed():
@@ -260,19 +268,27 @@ class Controller:
         record = await self.ledger.read(lambda reading: reading.lane(lane))
         if record.delivered is None and record.current is None:
             self.roster.dismiss(lane.application)
-            self.parts.checker.forget(lane)
-            self._memories.pop(lane, None)
+            self._forget(lane)
+
+    def _forget(self, lane: LaneId) -> None:
+        self.parts.checker.forget(lane)
+        self.clusters.forget(lane)
+        self.roots.forget(lane)
+        self._memories.pop(lane, None)
 
     async def _kit(self, lane: LaneId) -> Kit | None:
         """None while there is nothing to work with: the source was never read, or the
         application or its target left the fleet file (its objects stay)."""
         spec = self.roster.spec(lane.application)
-        target = self.fleet.clusters.get(lane.target)
-        if spec is None or target is None or lane.target not in spec.clusters:
+        if spec is None or lane.target not in spec.targets:
             return None
         watch = self.watches.get(spec.source)
         snapshot = watch.snapshot if watch else None
         if watch is None or snapshot is None:
+            return None
+        supplies = await self.roots.supplies(spec, lane, self._revision)
+        target = await self._target(lane, spec, supplies)
+        if target is None:
             return None
         parts = self.parts
         return Kit(
@@ -282,15 +298,13 @@ class Controller:
             snapshot=snapshot,
             newest=lambda: watch.snapshot or snapshot,
             source=watch.source,
-            cluster=await self._cluster(target),
-            cluster_labels=target.labels,
+            target=target,
+            supplies=supplies,
             policy=policy_digest(spec, self.fleet.people),
             present_policy=lambda: self._policy(lane),
             tools=parts.tools,
             renders=parts.renders,
             checker=parts.checker,
-            planner=parts.planner,
-            watchman=parts.watchman,
             desk=self.desk,
             ledger=parts.ledger,
             vault=parts.vault,
@@ -302,67 +316,21 @@ class Controller:
             reached=parts.reached,
         )
 
+    async def _target(
+        self, lane: LaneId, spec: ApplicationSpec, supplies: Supplies
+    ) -> Target | None:
+        if spec.terraform is not None:
+            return self.roots.target(lane, spec, supplies)
+        cluster = self.fleet.clusters.get(lane.target)
+        return await self.clusters.target(lane, spec, cluster) if cluster else None
+
+    def _revision(self, spec: ApplicationSpec) -> str:
+        watch = self.watches.get(spec.source)
+        return watch.snapshot.revision.id if watch and watch.snapshot else ""
+
     def _policy(self, lane: LaneId) -> Digest:
         spec = self.roster.spec(lane.application)
         return policy_digest(spec, self.fleet.people) if spec else combine("gone")
-
-    # --- clusters -----------------------------------------------------------------------------
-
-    async def _cluster(self, spec: ClusterSpec) -> Cluster:
-        """Connects at first need. Raises what connecting raises; the lane tries again."""
-        async with self._connecting.setdefault(spec.name, asyncio.Lock()):
-            if spec.name not in self.clusters:
-                cluster = await self.parts.connect(spec)
-                self.clusters[spec.name] = cluster
-                self._start(f"cluster {spec.name}", partial(self._listen, spec.name, cluster))
-            return self.clusters[spec.name]
-
-    async def _disconnect(self, name: TargetName) -> None:
-        task = self._tasks.pop(f"cluster {name}", None)
-        if task is not None:
-            task.cancel()
-        cluster = self.clusters.pop(name, None)
-        if cluster is not None:
-            await cluster.close()
-        for lane in [lane for lane in self._memories if lane.target == name]:
-            del self._memories[lane]
-
-    async def _listen(self, target: TargetName, cluster: Cluster) -> None:
-        async for event in cluster.live.events():
-            for lane, memory in self._concerned(target, event):
-                self._judge(lane, memory, event)
-
-    def _concerned(self, target: TargetName, event: LiveEvent) -> list[tuple[LaneId, Memory]]:
-        """The lane whose label the object carries, or carried: a label taken off is drift too."""
-        lane = LaneId(ApplicationName(event.object.application), target)
-        if lane in self._memories:
-            return [(lane, self._memories[lane])]
-        id = event.object.id
-        return [
-            (lane, memory)
-            for lane, memory in self._memories.items()
-            if lane.target == target and memory.applied and id in memory.applied
-        ]
-
-    def _judge(self, lane: LaneId, memory: Memory, event: LiveEvent) -> None:
-        """Wakes the lane if the object is not as we left it, or an open plan touches it."""
-        id, digester = event.object.id, self.parts.digester
-        body = None if event.kind is LiveEventKind.DELETED else event.object.body
-        memory.suspects.add(id)
-        ours = memory.applied.get(id) if memory.applied is not None else None
-        planned = memory.touched.get(id) if memory.drawn is not None else None
-        if planned is not None:
-            now = digest(body, mask_from_bytes(planned.mask), digester)
-            if now == planned.before:
-                return
-            memory.drawn = None
-        elif ours is None or not (
-            id in memory.drifted
-            or body is None
-            or digest(body, owned(body), digester) != ours.projection
-        ):
-            return
-        self.lanes.offer(lane, after=DRIFT_SETTLES)
 
     # --- looking without a controller running (``gitops plan``) --------------------------------
 
@@ -393,11 +361,8 @@ class Controller:
         return (await propose(record, kit)).answer
 
     async def close(self) -> None:
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        for cluster in self.clusters.values():
-            await cluster.close()
+        await self._tasks.close()
+        await self.clusters.close()
 
     # --- what people ask for ------------------------------------------------------------------
 
@@ -451,7 +416,7 @@ class Controller:
         if spec is None:
             known = ", ".join(sorted(self.roster.specs())) or "none"
             raise Unknown(f"there is no application {application!r}", hint=f"applications: {known}")
-        lanes = tuple(LaneId(application, target) for target in spec.clusters)
+        lanes = tuple(LaneId(application, target) for target in spec.targets)
         for lane in lanes:
             await self.ledger.write(_lift(lane, person))
             self.memory(lane).demanded = person

@@ -185,6 +185,10 @@ class ChildTimeout(Transient):
     pass
 
 
+class Awaiting(Transient):
+    """Something else has to happen first; the one that waits is looked at again when it did."""
+
+
 class StateLocked(Transient):
     """Somebody holds the lock of a Terraform state."""
 

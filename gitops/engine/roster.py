@@ -59,7 +59,7 @@ class Roster:
 
     def lanes(self) -> tuple[LaneId, ...]:
         return tuple(
-            LaneId(spec.name, target) for spec in self.specs().values() for target in spec.clusters
+            LaneId(spec.name, target) for spec in self.specs().values() for target in spec.targets
         )
 
     def of_source(self, source: SourceName) -> tuple[ApplicationSpec, ...]:

@@ -17,10 +17,9 @@ from gitops.model.approval import AnswerKind
 from gitops.model.delivery import Cause, ChangeRecord, ChangeState, Delivered, Hold, LaneId
 from gitops.model.events import ApplyFinished, ChangeClosed, Claimed, Event, HoldLifted, Noted
 from gitops.model.ids import Digest
-from gitops.model.sealed import SealedSet
+from gitops.model.sealed import Sealed
 from gitops.ports import Executed, Transaction
 from gitops.records import Unreadable
-from gitops.steps.drift import applied_of
 from gitops.steps.kit import Kit
 from gitops.steps.values import Applied, Asked, Sketch
 
@@ -35,8 +34,8 @@ async def apply(record: ChangeRecord, asked: Asked, kit: Kit) -> Applied:
         return await _report(record, asked.sketch, kit)
     if kind is not AnswerKind.APPROVED or drawn is None:
         return Applied(record, ChangeState.ASKING, reason=asked.answer.reason)
-    if overtaken := _overtaken(record, asked.sketch, kit):
-        return Applied(record, ChangeState.SUPERSEDED, reason=overtaken)
+    if held := _held_back(record, asked.sketch, kit):
+        return held
     kit.reached("claim", record)
     try:
         await kit.ledger.append(
@@ -47,6 +46,17 @@ async def apply(record: ChangeRecord, asked: Asked, kit: Kit) -> Applied:
         return Applied(record, ChangeState.SUPERSEDED, reason=stale.message)
     kit.reached("claimed", record)
     return await execute(replace(record, seal=asked.answer.seal), drawn.sealed, kit)
+
+
+def _held_back(record: ChangeRecord, sketch: Sketch, kit: Kit) -> Applied | None:
+    """Approved, and yet not claimed."""
+    if overtaken := _overtaken(record, sketch, kit):
+        return Applied(record, ChangeState.SUPERSEDED, reason=overtaken)
+    if not kit.supplies.planned:
+        return None
+    # Approved with values that are to be: they have to be true before anything is applied.
+    waits = f"approved; it follows {', '.join(kit.supplies.planned)}"
+    return Applied(record, ChangeState.ASKING, reason=waits)
 
 
 def _overtaken(record: ChangeRecord, sketch: Sketch, kit: Kit) -> str:
@@ -76,17 +86,16 @@ async def recall(record: ChangeRecord, kit: Kit) -> Applied:
         return await _failed(record, why, kit)
     if record.state is ChangeState.VERIFYING:
         return Applied(record, ChangeState.VERIFYING, sealed)
-    if sealed.target != (await kit.cluster.facts()).uid:
-        why = "another cluster answers here than the one it was approved for"
+    if sealed.target != await kit.target.identity():
+        why = "another target answers here than the one it was approved for"
         return await _failed(record, why, kit)
     await kit.ledger.append(Noted(record.change.id, "carried on after a restart"))
     return await execute(record, sealed, kit)
 
 
-async def execute(record: ChangeRecord, sealed: SealedSet, kit: Kit) -> Applied:
+async def execute(record: ChangeRecord, sealed: Sealed, kit: Kit) -> Applied:
     """Sends the sealed bytes; records what the server made of them together with the outcome."""
-    await applied_of(kit)
-    executed = await kit.planner.execute(sealed, kit.cluster)
+    executed = await kit.target.execute(record.change.id, sealed)
     kit.reached("executed", record)
     if executed.failed:
         return await _partly(record, executed, kit)
@@ -142,13 +151,7 @@ async def _conclude(executed: Executed, kit: Kit, event: Event) -> None:
 
     await kit.ledger.write(work)
     kit.memory.drawn = None
-    mirror = kit.memory.applied if kit.memory.applied is not None else {}
-    for id, seen in executed.applied.items():
-        kit.memory.suspects.add(id)
-        if seen is None:
-            mirror.pop(id, None)
-        else:
-            mirror[id] = seen
+    kit.target.learn(executed.applied)
 
 
 def _summary(executed: Executed) -> str:

@@ -26,7 +26,7 @@ async def ask(record: ChangeRecord, sketch: Sketch, kit: Kit) -> Asked:
         plan=sketch.plan,
         parts=sketch.parts,
         title=_title(record),
-        cluster_labels=kit.cluster_labels,
+        cluster_labels=kit.target.labels,
         moved=await _moved(record, sketch.plan, kit),
         insisted=record.change.id == kit.memory.insisted,
     )
@@ -42,7 +42,8 @@ async def ask(record: ChangeRecord, sketch: Sketch, kit: Kit) -> Asked:
         return kit.desk.ask(tx, question)
 
     answer = await kit.ledger.write(work)
-    _remember_settled(sketch, kit)
+    if drawn is not None:
+        kit.target.learn(drawn.settled)
     if record.seal is not None and record.seal != seal_of(sketch.parts):
         await kit.vault.discard(record.seal)
     return Asked(sketch, answer)
@@ -66,17 +67,6 @@ async def _moved(record: ChangeRecord, plan: Plan, kit: Kit) -> str:
     ]
     more = f" and {len(parts) - MOVED_SHOWN} more" if len(parts) > MOVED_SHOWN else ""
     return ", ".join(parts[:MOVED_SHOWN]) + more
-
-
-def _remember_settled(sketch: Sketch, kit: Kit) -> None:
-    if sketch.drawn is None or kit.memory.applied is None:
-        return
-    for id, seen in sketch.drawn.settled.items():
-        if seen is None:
-            kit.memory.applied.pop(id, None)
-        else:
-            kit.memory.applied[id] = seen
-        kit.memory.suspects.add(id)
 
 
 def _title(record: ChangeRecord) -> str:

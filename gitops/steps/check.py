@@ -18,7 +18,7 @@ async def check(record: ChangeRecord, rendered: Rendered, kit: Kit) -> Checked:
         kit.lane,
         kit.application,
         rendered.desired,
-        kit.cluster,
+        kit.target.catalogue,
         delivered=lane.delivered is not None,
     )
     return Checked(rendered, rendered.findings + found)

@@ -6,28 +6,19 @@ Made by the controller for every round, so a reloaded fleet file takes effect at
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gitops.engine.desk import Desk
 from gitops.engine.ledger import Ledger
 from gitops.engine.renders import Rendered, Renders
-from gitops.model.delivery import AppliedObject, ChangeRecord, LaneId
+from gitops.engine.targets import Target
+from gitops.engine.targets.roots import Supplies
+from gitops.model.delivery import ChangeRecord, LaneId
 from gitops.model.fleet import ApplicationSpec
 from gitops.model.ids import ChangeId, Digest, combine
-from gitops.model.manifest import ObjectId
-from gitops.model.sealed import SealedObject, SealedSet
-from gitops.ports import (
-    Clock,
-    Cluster,
-    Digester,
-    Drawn,
-    Planner,
-    Snapshot,
-    Source,
-    Vault,
-    Watchman,
-)
+from gitops.model.sealed import Sealed
+from gitops.ports import Clock, Digester, Drawn, Snapshot, Source, Vault
 from gitops.steps.values import Checker
 
 Reached = Callable[[str, ChangeRecord], None]
@@ -38,19 +29,8 @@ Reached = Callable[[str, ChangeRecord], None]
 class Memory:
     """What is remembered of a lane between rounds; losing it costs time, never safety."""
 
-    applied: dict[ObjectId, AppliedObject] | None = None
-    """Mirror of the store's rows; None: not read yet."""
-    suspects: set[ObjectId] = field(default_factory=set)
-    """Objects that moved since they were last compared with what we applied."""
-    drifted: dict[ObjectId, str] = field(default_factory=dict)
-    """Objects that are not as we left them, with a digest of how they are."""
-    touched: Mapping[ObjectId, SealedObject] = field(default_factory=dict)
-    """The writes of ``drawn``, so that an event can be held against the value that was planned."""
-    followed: bool = False
-    """Whether the cluster's live view watches every kind this lane owns."""
     drawn: tuple[ChangeId, Digest, Drawn, ApplicationSpec] | None = None
-    """(change, desired digest, plan, rules it was drawn under) of the last drawing, while nothing
-    it touches moved."""
+    """(change, desired digest, plan, rules it was drawn under) of the last drawing."""
     demanded: str = ""
     """The person who asked for another try (``gitops retry``, ``gitops ask``)."""
     insisted: ChangeId | None = None
@@ -70,22 +50,21 @@ class Kit:
     newest: Callable[[], Snapshot]
     """The same at any later moment."""
     source: Source
-    cluster: Cluster
-    cluster_labels: Mapping[str, str]
+    target: Target
+    supplies: Supplies
+    """What the application takes from others."""
     policy: Digest
     """Digest of policy and people in force."""
     tools: str
     """Versions of what renders and plans, part of the seal."""
     renders: Renders
     checker: Checker
-    planner: Planner
-    watchman: Watchman
     desk: Desk
     ledger: Ledger
     vault: Vault
     digester: Digester
-    encode: Callable[[SealedSet], bytes]
-    decode: Callable[[bytes], SealedSet]
+    encode: Callable[[Sealed], bytes]
+    decode: Callable[[bytes], Sealed]
     clock: Clock
     memory: Memory
     present_policy: Callable[[], Digest]
@@ -99,6 +78,5 @@ async def wanted(kit: Kit, rendered: Rendered) -> Digest:
     Terms are the fleet file's and in no closure; changing them changes what is sent. A cluster
     built anew under the same name has had nothing delivered.
     """
-    spec, facts = kit.application, await kit.cluster.facts()
-    terms = combine(spec.namespace, spec.run_as, str(spec.prune), spec.conflicts)
-    return combine("wanted", rendered.closure.digest, terms, facts.uid)
+    identity = await kit.target.identity()
+    return combine("wanted", rendered.closure.digest, kit.target.terms(), identity)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from gitops.engine.targets import Sitting
 from gitops.model.delivery import ChangeRecord
 from gitops.model.finding import blocking
 from gitops.model.ids import combine
 from gitops.model.plan import Plan, SealParts
-from gitops.ports import DrawJob, Drawn
-from gitops.steps.drift import applied_of
+from gitops.model.sealed import Sealed
+from gitops.ports import Drawn
+from gitops.records import Unreadable
 from gitops.steps.kit import Kit
 from gitops.steps.values import Checked, Sketch
 
@@ -24,7 +26,7 @@ async def draw_plan(record: ChangeRecord, checked: Checked, kit: Kit) -> Sketch:
         artifact=drawn.artifact,
         plan=drawn.plan.digest,
         tools=f"{checked.rendered.desired.renderer}; {kit.tools}",
-        target=(await kit.cluster.facts()).uid,
+        target=await kit.target.identity(),
         policy=kit.policy,
     )
     return Sketch(record, checked.rendered, drawn.plan, parts, drawn)
@@ -38,29 +40,26 @@ def _remembered(record: ChangeRecord, checked: Checked, kit: Kit) -> Drawn | Non
     fits = fits and rules == kit.application
     # The plan's own findings come after those of the checks.
     same = drawn.plan.findings[: len(checked.findings)] == checked.findings
-    # Only what carries our label sends events. What is to be created or adopted may have moved
-    # without our hearing of it, so it is asked about again.
-    heard = kit.cluster.live.owned(kit.lane.application)
-    return drawn if fits and same and all(w.id in heard for w in drawn.sealed.writes) else None
+    return drawn if fits and same and kit.target.recognises(drawn) else None
 
 
 async def _draw(record: ChangeRecord, checked: Checked, kit: Kit) -> Drawn:
     desired = checked.rendered.desired
     assert desired is not None
     kit.memory.drawn = None
-    drawn = await kit.planner.draw(
-        DrawJob(
-            record.change,
-            kit.application,
-            desired,
-            checked.findings,
-            kit.cluster,
-            await applied_of(kit),
-        )
-    )
+    kept = await _kept(record, kit)
+    drawn = await kit.target.draw(Sitting(record.change, desired, checked.findings, kept))
     kit.memory.drawn = (record.change.id, desired.digest, drawn, kit.application)
-    kit.memory.touched = {write.id: write for write in drawn.sealed.writes}
     return drawn
+
+
+async def _kept(record: ChangeRecord, kit: Kit) -> Sealed | None:
+    """What people were asked about, after a restart: a saved plan file is not made twice."""
+    content = await kit.vault.get(record.seal) if record.seal else None
+    try:
+        return kit.decode(content) if content else None
+    except Unreadable:
+        return None
 
 
 async def _undrawn(record: ChangeRecord, checked: Checked, kit: Kit) -> Sketch:
@@ -73,8 +72,8 @@ async def _undrawn(record: ChangeRecord, checked: Checked, kit: Kit) -> Sketch:
         digest=digest,
         findings=checked.findings,
     )
-    uid = (await kit.cluster.facts()).uid
+    target = await kit.target.identity()
     parts = SealParts(
-        checked.rendered.closure.digest, combine(), digest, kit.tools, uid, kit.policy
+        checked.rendered.closure.digest, combine(), digest, kit.tools, target, kit.policy
     )
     return Sketch(record, checked.rendered, plan, parts, None)

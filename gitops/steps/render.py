@@ -21,7 +21,7 @@ async def render(record: ChangeRecord, kit: Kit) -> Rendered:
     """A cache hit for a commit change (``watch`` rendered it). A drift change is rendered at the
     revision that was delivered: newer bytes nobody approved never ride on a repair."""
     kit.reached("render", record)
-    facts = await kit.cluster.facts()
+    facts = await kit.target.facts()
     snapshot = kit.snapshot
     if record.change.cause is Cause.DRIFT:
         newest = await kit.renders.of(kit.application, snapshot, facts, gone=True)

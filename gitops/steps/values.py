@@ -12,7 +12,7 @@ from gitops.model.finding import Finding
 from gitops.model.fleet import ApplicationSpec
 from gitops.model.manifest import Desired
 from gitops.model.plan import Plan, SealParts
-from gitops.model.sealed import SealedSet
+from gitops.model.sealed import Sealed
 from gitops.ports import Drawn, KindCatalogue
 
 
@@ -24,7 +24,7 @@ class Checker(Protocol):
         lane: LaneId,
         spec: ApplicationSpec,
         desired: Desired,
-        catalogue: KindCatalogue,
+        catalogue: KindCatalogue | None,
         *,
         delivered: bool,
     ) -> tuple[Finding, ...]:
@@ -66,7 +66,7 @@ class Applied:
 
     record: ChangeRecord
     state: ChangeState
-    sealed: SealedSet | None = None
+    sealed: Sealed | None = None
     reason: str = ""
     whole: bool = False
     """Verify everything the application owns, not only what was written."""

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 
 from gitops.model.delivery import Cause, ChangeRecord, ChangeState, Hold
 from gitops.model.events import ChangeClosed
 from gitops.model.health import Health, ObjectHealth
 from gitops.model.ids import combine
-from gitops.model.manifest import ObjectId
-from gitops.model.plan import Action
 from gitops.steps.apply import arrived, delivered
-from gitops.steps.drift import applied_of, follow
 from gitops.steps.kit import Kit, wanted
 from gitops.steps.values import Applied, Outcome
 
@@ -31,36 +28,23 @@ async def verify(applied: Applied, kit: Kit) -> Outcome:
     if applied.state is not ChangeState.VERIFYING:
         return Outcome(record, applied.state, applied.reason)
     kit.reached("verify", record)
-    health = await _until_healthy(record, await _ids(applied, kit), kit)
+    health = await _until_healthy(applied, kit)
     if health is None:
         why = "applied; a newer commit took its place before it was healthy"
         return await _close(record, ChangeState.SUPERSEDED, why, applied, kit)
     poor = {id: state for id, state in health.items() if state.health not in FINE}
     if poor:
         return await _close(record, ChangeState.FAILED, _describe(poor), applied, kit)
-    why = f"{len(health)} objects are healthy" if health else "nothing to wait for"
+    why = kit.target.summary(health)
     return await _close(record, applied.well, why, applied, kit)
 
 
-async def _ids(applied: Applied, kit: Kit) -> Sequence[ObjectId]:
-    """What to wait for, with a watch on each of its kinds."""
-    if applied.whole or applied.sealed is None:
-        ids = list(await applied_of(kit))
-    else:
-        ids = [w.id for w in applied.sealed.writes if w.action is not Action.DELETE]
-    await follow(kit, ids)
-    return ids
-
-
-async def _until_healthy(
-    record: ChangeRecord, ids: Sequence[ObjectId], kit: Kit
-) -> Mapping[ObjectId, ObjectHealth] | None:
+async def _until_healthy(applied: Applied, kit: Kit) -> Mapping[str, ObjectHealth] | None:
     """None when a newer commit arrived first."""
     seconds = kit.application.verify_timeout.total_seconds()
-    waiting = asyncio.ensure_future(
-        kit.watchman.until_healthy(kit.lane.application, ids, kit.cluster, seconds)
-    )
-    newer = asyncio.ensure_future(_newer(record, kit))
+    written = None if applied.whole else applied.sealed
+    waiting = asyncio.ensure_future(kit.target.until_well(written, seconds))
+    newer = asyncio.ensure_future(_newer(applied.record, kit))
     try:
         await asyncio.wait({waiting, newer}, return_when=asyncio.FIRST_COMPLETED)
         return waiting.result() if waiting.done() else None
@@ -78,7 +62,7 @@ async def _newer(record: ChangeRecord, kit: Kit) -> None:
     if record.change.cause is Cause.DRIFT:
         live = lane.delivered.closure if lane.delivered else live
     while True:
-        facts = await kit.cluster.facts()
+        facts = await kit.target.facts()
         rendered = await kit.renders.of(kit.application, kit.newest(), facts, gone=True)
         if await wanted(kit, rendered) != live:
             return
@@ -86,8 +70,8 @@ async def _newer(record: ChangeRecord, kit: Kit) -> None:
         kit.memory.newer.clear()
 
 
-def _describe(poor: Mapping[ObjectId, ObjectHealth]) -> str:
-    words = [f"{id} is {state.health}: {state.reason}" for id, state in sorted(poor.items())]
+def _describe(poor: Mapping[str, ObjectHealth]) -> str:
+    words = [f"{id} is {state.health}: {state.reason}" for id, state in poor.items()]
     more = len(words) - 5
     return "; ".join(words[:5]) + (f"; and {more} more" if more > 0 else "")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from gitops.engine.renders import Rendered
+from gitops.engine.targets.roots import joined
 from gitops.model.delivery import (
     Cause,
     Change,
@@ -23,7 +24,6 @@ from gitops.model.fleet import DriftPolicy
 from gitops.model.ids import Digest, short
 from gitops.model.source import Authorship, Revision
 from gitops.ports import Transaction
-from gitops.steps.drift import drift_of
 from gitops.steps.kit import Kit, wanted
 
 CLAIMED = (ChangeState.APPLYING, ChangeState.VERIFYING)
@@ -49,7 +49,7 @@ async def watch(kit: Kit) -> ChangeRecord | None:
         await _put_aside(kit, current, "its folder left the source before it was delivered")
         return None
     rendered = await kit.renders.of(
-        kit.application, kit.snapshot, await kit.cluster.facts(), gone=lane.delivered is not None
+        kit.application, kit.snapshot, await kit.target.facts(), gone=lane.delivered is not None
     )
     after = await wanted(kit, rendered)
     if current is not None and _insisted(kit, current, after):
@@ -104,7 +104,7 @@ async def _wish(kit: Kit, lane: LaneRecord, rendered: Rendered, after: Digest) -
             return None
     if kit.application.drift is DriftPolicy.IGNORE:
         return None
-    drift = await drift_of(kit, rendered.desired)
+    drift = await kit.target.drift(rendered.desired)
     if drift is None or _holds(lane.drift_hold, drift):
         return None
     return Wish(drift, Cause.DRIFT, delivered.revision)
@@ -124,7 +124,7 @@ async def _lift_outdated_holds(
         events.append(HoldLifted(kit.lane, "the source moved"))
     if lane.drift_hold and wish is not None and wish.cause is Cause.DRIFT:
         events.append(HoldLifted(kit.lane, "the drift is another one", drift=True))
-    elif lane.drift_hold and wish is None and await drift_of(kit, rendered.desired) is None:
+    elif lane.drift_hold and wish is None and await kit.target.drift(rendered.desired) is None:
         events.append(HoldLifted(kit.lane, "the drift is gone", drift=True))
     if events:
         await kit.ledger.append(*events)
@@ -175,4 +175,5 @@ async def _authorship(
     if current is not None and current.change.revision.id == wish.revision.id:
         return current.change.authorship
     since = lane.delivered.revision if lane.delivered else None
-    return await kit.source.authorship(since, wish.revision, wish.rendered.closure.reads)
+    own = await kit.source.authorship(since, wish.revision, wish.rendered.closure.reads)
+    return joined(own, kit.supplies.authorship)

@@ -36,7 +36,7 @@ async def status(controller: Controller) -> Mapping[str, Any]:
         "problems": [str(problem) for problem in controller.roster.problems],
         "clusters": [
             {"name": name, "status": cluster.status()}
-            for name, cluster in sorted(controller.clusters.items())
+            for name, cluster in sorted(controller.clusters.connected.items())
         ],
         "lanes": [{**row, "trouble": controller.lanes.trouble(row["record"].lane)} for row in rows],
         "requests": requests,
@@ -115,7 +115,7 @@ async def why(controller: Controller, application: ApplicationName) -> Mapping[s
     spec = controller.roster.spec(application)
     if spec is None:
         return None
-    lanes = [LaneId(application, target) for target in spec.clusters]
+    lanes = [LaneId(application, target) for target in spec.targets]
     return {str(lane): explain(await _story(controller, lane)) for lane in lanes}
 
 
@@ -123,7 +123,7 @@ async def _story(controller: Controller, lane: LaneId) -> Story:
     spec = controller.roster.spec(lane.application)
     assert spec is not None
     watch = controller.watches.get(spec.source)
-    cluster = controller.clusters.get(lane.target)
+    cluster = controller.clusters.connected.get(lane.target)
 
     def query(reading: Reading) -> Story:
         record = reading.lane(lane)

@@ -26,7 +26,7 @@ class FleetChecker:
         lane: LaneId,
         spec: ApplicationSpec,
         desired: Desired,
-        catalogue: KindCatalogue,
+        catalogue: KindCatalogue | None,
         *,
         delivered: bool,
     ) -> tuple[Finding, ...]:

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from gitops.app import Running, assemble
+from gitops.controller import Controller
 from gitops.kube.access import PodSettings
 from gitops.kube.cluster import connect
 from gitops.model.delivery import ChangeState
@@ -150,7 +151,7 @@ async def test_the_example_suffices_to_deliver_and_grants_nothing_more(inside: R
         await system.nudge()
         record = await system.approve("grace", confirmation="delete 4")
         assert record.state is ChangeState.HEALTHY, record
-        live = system.controller.clusters[system.lane.target].live
+        live = system.controller.clusters.connected[system.lane.target].live
         await system.until(lambda: len(live.owned(inside.application)) == 1)
     assert "namespace/shop" not in inside.kubectl("get", "namespaces", "-o", "name").split()
     assert inside.kubectl("get", "configmap", "keep", "-o", "name")
@@ -243,8 +244,10 @@ def _in_pod(fleet: Fleet, pod: PodSettings) -> Running:
         assert spec.in_cluster
         return await connect(spec, clock=parts.clock, sandbox_kubeconfig=Path, pod=pod)
 
-    running.controller.parts = replace(parts, connect=reach)
-    return running
+    whole = running.controller
+    return replace(
+        running, controller=Controller(whole.roster, whole.desk, replace(parts, connect=reach))
+    )
 
 
 def _readme_blocks() -> list[str]:

@@ -1,0 +1,271 @@
+"""The Terraform roots of the fleet: what is remembered of each, when drift is looked for, and what
+one application's outputs mean to another.
+
+Kept by the controller. An output reaches its dependents in one of three ways: as it stands in the
+state, as the open plan says it will be (then the dependents are planned with it, but nothing of
+them is applied before it is true), or not yet at all (then they wait, and say for what).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from gitops.engine.lanes import Lanes
+from gitops.engine.ledger import Ledger
+from gitops.engine.roster import Roster
+from gitops.engine.targets.workspace import WorkspaceMemory, WorkspaceTarget
+from gitops.errors import Awaiting, ConfigError
+from gitops.model.delivery import ChangeRecord, ChangeState, LaneId, LaneRecord
+from gitops.model.fleet import ApplicationSpec
+from gitops.model.ids import ApplicationName, Digest, combine
+from gitops.model.source import Authorship
+from gitops.model.terraform import Need
+from gitops.ports import Clock, Digester, Reading
+from gitops.ports.terraform import UNKNOWN, OutputValue, Root, RootPlanner, Workspace
+
+LOOK_EVERY = 30.0
+"""Seconds between looks at which root's drift is due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Supplies:
+    """What an application takes from others, at one moment."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """By the name the value has in the application. May be secret."""
+    planned: tuple[str, ...] = ()
+    """Whose open plans some values are from: nothing may be applied before those arrived."""
+    digest: Digest = combine()
+    """Keyed, over the values."""
+    authorship: Authorship = Authorship()
+    """Of the changes that brought values which were not delivered here yet."""
+
+
+NONE = Supplies()
+
+
+@dataclass(frozen=True, slots=True)
+class _Provider:
+    """Everything known of the application a value comes from."""
+
+    spec: ApplicationSpec
+    lane: LaneId
+    record: LaneRecord
+    current: ChangeRecord | None
+    last: ChangeRecord | None
+
+
+class Roots:
+    """Offers targets (:class:`WorkspaceTarget`) and supplies."""
+
+    def __init__(
+        self,
+        planner: RootPlanner,
+        workspace: Workspace,
+        roster: Roster,
+        ledger: Ledger,
+        digester: Digester,
+        clock: Clock,
+        lanes: Lanes,
+        taint: Callable[[str], None],
+    ) -> None:
+        self._planner = planner
+        self.workspace = workspace
+        self._roster = roster
+        self._ledger = ledger
+        self._digester = digester
+        self._clock = clock
+        self._lanes = lanes
+        self._taint = taint
+        self._memories: dict[LaneId, WorkspaceMemory] = {}
+        self._settled: dict[LaneId, str] = {}
+        """The revision a lane's last round was about."""
+
+    def target(self, lane: LaneId, spec: ApplicationSpec, supplies: Supplies) -> WorkspaceTarget:
+        return WorkspaceTarget(
+            lane=lane,
+            application=spec,
+            planner=self._planner,
+            workspace=self.workspace,
+            digester=self._digester,
+            clock=self._clock,
+            variables=supplies.values,
+            memory=self._memory(lane, spec),
+        )
+
+    def forget(self, lane: LaneId) -> None:
+        self._memories.pop(lane, None)
+        self._settled.pop(lane, None)
+
+    def _memory(self, lane: LaneId, spec: ApplicationSpec) -> WorkspaceMemory:
+        known = self._memories.get(lane)
+        if known is None:
+            # As if it had been looked at some time within the last interval: a restart is no
+            # reason to plan every root at once.
+            assert spec.terraform is not None
+            every = spec.terraform.drift_every.total_seconds()
+            since = random.uniform(0, every)  # noqa: S311
+            known = WorkspaceMemory(self._clock.monotonic() - since)
+            self._memories[lane] = known
+        return known
+
+    # --- drift --------------------------------------------------------------------------------
+
+    async def keep_looking(self) -> None:
+        """For ever: offers each root whose time has come."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            for lane, spec in self._lanes_of_roots():
+                if self.target(lane, spec, NONE).due() <= 0:
+                    self._lanes.offer(lane)
+
+    def _lanes_of_roots(self) -> list[tuple[LaneId, ApplicationSpec]]:
+        specs = self._roster.specs().values()
+        return [
+            (LaneId(spec.name, target), spec)
+            for spec in specs
+            if spec.terraform is not None
+            for target in spec.targets
+        ]
+
+    # --- outputs ------------------------------------------------------------------------------
+
+    def settled(self, lane: LaneId, revision: str) -> None:
+        """A lane's round at this revision has ended: whoever takes something from it looks."""
+        self._settled[lane] = revision
+        for spec in self._roster.specs().values():
+            if any(need.application == lane.application for need in spec.needs.values()):
+                for target in spec.targets:
+                    self._lanes.offer(LaneId(spec.name, target))
+
+    async def supplies(
+        self, spec: ApplicationSpec, lane: LaneId, newest: Callable[[ApplicationSpec], str]
+    ) -> Supplies:
+        """What ``spec`` takes from others now. ``newest`` tells the revision an application's
+        source is at. Raises Awaiting while a value is not there, ConfigError for an output that
+        does not exist."""
+        if not spec.needs:
+            return NONE
+        ours = await self._ledger.read(lambda reading: reading.lane(lane))
+        values, planned, from_changes = {}, set(), []
+        for name, need in sorted(spec.needs.items()):
+            provider = await self._provider(need)
+            if self._settled.get(provider.lane) != newest(provider.spec):
+                raise Awaiting(f"{provider.lane} is being looked at first: {name} comes from it")
+            value, ahead = await self._value(provider, need)
+            values[name] = value
+            if ahead:
+                planned.add(str(provider.lane))
+            if ahead or _newer(provider.record, ours):
+                from_changes += [c for c in (provider.current, provider.last) if c is not None][:1]
+        said = self._digester.of(orjson.dumps(values, option=orjson.OPT_SORT_KEYS))
+        authors = _together([record.change.authorship for record in from_changes])
+        return Supplies(values, tuple(sorted(planned)), said, authors)
+
+    async def _provider(self, need: Need) -> _Provider:
+        spec = self._roster.spec(ApplicationName(need.application))
+        if spec is None or spec.terraform is None:
+            raise ConfigError(
+                f"there is no Terraform application {need.application!r} to take {need.output} from"
+            )
+        lane = LaneId(spec.name, spec.targets[0])
+
+        def query(reading: Reading) -> _Provider:
+            record = reading.lane(lane)
+            current = reading.change(record.current) if record.current else None
+            ended = [c for c in reading.changes(open_only=False, lane=lane) if c.state.terminal]
+            return _Provider(spec, lane, record, current, ended[0] if ended else None)
+
+        return await self._ledger.read(query)
+
+    async def _value(self, provider: _Provider, need: Need) -> tuple[Any, bool]:
+        """The value, and whether it is only planned."""
+        present = await self._present(provider)
+        if provider.current is not None and provider.current.state in _AHEAD:
+            memory = self._memory(provider.lane, provider.spec)
+            coming = memory.planned.get(need.output)
+            if coming is UNKNOWN:
+                raise Awaiting(
+                    f"{need.output} of {provider.lane} is known once its change is applied"
+                )
+            if isinstance(coming, OutputValue):
+                self._note(coming)
+                now = present.get(need.output)
+                return coming.value, now is None or now.value != coming.value
+        if provider.record.delivered is None:
+            raise Awaiting(f"{provider.lane} has not been delivered yet")
+        if need.output not in present:
+            raise _no_output(provider, need, present)
+        self._note(present[need.output])
+        return present[need.output].value, False
+
+    async def _present(self, provider: _Provider) -> Mapping[str, OutputValue]:
+        if provider.record.delivered is None:
+            return {}
+        memory = self._memory(provider.lane, provider.spec)
+        if memory.outputs is None:
+            root = Root(provider.lane, provider.spec, ())
+            memory.outputs = await self.workspace.outputs(root)
+        return memory.outputs
+
+    def _note(self, output: OutputValue) -> None:
+        if output.sensitive:
+            for text in _texts(output.value):
+                self._taint(text)
+
+
+_AHEAD = (ChangeState.ASKING, ChangeState.APPLYING, ChangeState.VERIFYING)
+
+
+def _newer(provider: LaneRecord, ours: LaneRecord) -> bool:
+    if provider.delivered is None:
+        return False
+    return ours.delivered is None or provider.delivered.at > ours.delivered.at
+
+
+def _no_output(provider: _Provider, need: Need, present: Mapping[str, Any]) -> ConfigError:
+    near = difflib.get_close_matches(need.output, present, n=1)
+    meant = (
+        f"did you mean {near[0]}?" if near else f"it has: {', '.join(sorted(present)) or 'none'}"
+    )
+    return ConfigError(f"{provider.lane} has no output {need.output!r}", hint=meant)
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        return [text for each in value.values() for text in _texts(each)]
+    if isinstance(value, list | tuple):
+        return [text for each in value for text in _texts(each)]
+    return [str(value)] if value is not None and not isinstance(value, bool) else []
+
+
+def _together(parts: list[Authorship]) -> Authorship:
+    """Everybody who had a hand in any of these."""
+    merged = Authorship()
+    for part in parts:
+        merged = joined(merged, part)
+    return merged
+
+
+def joined(one: Authorship, other: Authorship) -> Authorship:
+    """The authors of two changes that become one; known only if both are, graded as the weaker."""
+    if other == Authorship():
+        return one
+    if one == Authorship():
+        return other
+    return Authorship(
+        commits=tuple(dict.fromkeys((*one.commits, *other.commits))),
+        signatures=tuple(dict.fromkeys((*one.signatures, *other.signatures))),
+        logins=tuple(dict.fromkeys((*one.logins, *other.logins))),
+        people=tuple(dict.fromkeys((*one.people, *other.people))),
+        grade=min(one.grade, other.grade, key=lambda grade: grade.rank),
+        known=one.known and other.known,
+        note=one.note or other.note,
+    )

@@ -1,0 +1,145 @@
+"""A Terraform workspace.
+
+Nothing tells when somebody changes what a root made, so drift is looked for: every so often, by a
+refresh-only plan, never twice within the operator's interval. A saved plan is kept in the vault and
+used again while the state it was made on stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from gitops.engine.targets import Sitting
+from gitops.jsonable import to_json
+from gitops.model.delivery import AppliedObject, LaneId
+from gitops.model.finding import Finding, Severity
+from gitops.model.fleet import ApplicationSpec
+from gitops.model.health import Health, ObjectHealth
+from gitops.model.ids import ChangeId, Digest, combine
+from gitops.model.manifest import Desired, ObjectId
+from gitops.model.plan import Plan
+from gitops.model.sealed import Sealed, SealedRun, SealedSet
+from gitops.ports import Clock, Digester, Drawn, Executed
+from gitops.ports.terraform import OutputValue, Root, RootJob, RootPlanner, Workspace
+from gitops.roots import root_of
+
+_GONE = (
+    "its folder is no longer in the source, while its workspace may still hold resources",
+    "put it back with the resources taken out, so that destroying them is asked about",
+)
+
+
+@dataclass(slots=True)
+class WorkspaceMemory:
+    """What is remembered between rounds; losing it costs time, never safety."""
+
+    looked_at: float
+    """When drift was looked for, on the monotonic clock."""
+    drift: Digest | None = None
+    outputs: Mapping[str, OutputValue] | None = None
+    """Of the state as it was last read; None: not read yet."""
+    planned: Mapping[str, Any] = field(default_factory=dict)
+    """What the open plan says the outputs will be (:func:`known_outputs`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceTarget:
+    """Plays :class:`gitops.engine.targets.Target`."""
+
+    lane: LaneId
+    application: ApplicationSpec
+    planner: RootPlanner
+    workspace: Workspace
+    digester: Digester
+    clock: Clock
+    variables: Mapping[str, Any]
+    """Outputs of other applications."""
+    memory: WorkspaceMemory
+
+    catalogue = None
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return self.application.labels
+
+    async def identity(self) -> str:
+        return self.workspace.identity(Root(self.lane, self.application, ()))
+
+    async def facts(self) -> None:
+        return None
+
+    def terms(self) -> Digest:
+        said = orjson.dumps(to_json(self.application.terraform), option=orjson.OPT_SORT_KEYS)
+        given = orjson.dumps(dict(self.variables), option=orjson.OPT_SORT_KEYS)
+        return combine("workspace", self.digester.of(said), self.digester.of(given))
+
+    # --- planning and executing ---------------------------------------------------------------
+
+    async def draw(self, sitting: Sitting) -> Drawn:
+        if not sitting.desired.files:
+            return self._gone(sitting)
+        root = root_of(self.lane, self.application, sitting.desired, self.variables)
+        kept = sitting.kept if isinstance(sitting.kept, SealedRun) else None
+        drawn = await self.planner.draw(RootJob(sitting.change, root, sitting.findings, kept))
+        self.memory.planned = drawn.outputs
+        return drawn
+
+    def _gone(self, sitting: Sitting) -> Drawn:
+        what, hint = _GONE
+        finding = Finding("plan", Severity.ERROR, what, hint, self.application.path)
+        digest = combine("gone", sitting.desired.digest)
+        findings = (*sitting.findings, finding)
+        lane = self.lane
+        plan = Plan(sitting.change.id, lane.application, lane.target, (), digest, findings=findings)
+        return Drawn(plan, SealedSet(lane, "", (), ()), digest, {})
+
+    def recognises(self, drawn: Drawn) -> bool:
+        """Never: the state may have moved. The kept plan file makes looking again cheap."""
+        return False
+
+    async def execute(self, change: ChangeId, sealed: Sealed) -> Executed:
+        assert isinstance(sealed, SealedRun), "a workspace is given a plan file"
+        executed = await self.planner.execute(self._sealed_root(sealed), sealed, change)
+        self.memory.outputs, self.memory.drift = None, None
+        self.memory.looked_at = self.clock.monotonic()
+        return executed
+
+    def _sealed_root(self, sealed: SealedRun) -> Root:
+        return Root(self.lane, self.application, sealed.files, self.variables)
+
+    def learn(self, applied: Mapping[ObjectId, AppliedObject | None]) -> None:
+        """A workspace has no objects."""
+
+    async def until_well(self, sealed: Sealed | None, seconds: float) -> Mapping[str, ObjectHealth]:
+        """The tool waits for what it makes, and fails where that does not come up. What is left
+        is whether the state can be read back."""
+        files = sealed.files if isinstance(sealed, SealedRun) else ()
+        root = Root(self.lane, self.application, files, self.variables)
+        if files:
+            self.memory.outputs = await self.workspace.outputs(root)
+        state = await self.workspace.state(root) if files else None
+        reason = f"the state is at {state}" if state else "nothing differs"
+        return {f"workspace {self.lane.target}": ObjectHealth(Health.HEALTHY, reason)}
+
+    def summary(self, health: Mapping[str, ObjectHealth]) -> str:
+        return "; ".join(each.reason for each in health.values())
+
+    # --- drift --------------------------------------------------------------------------------
+
+    def due(self) -> float:
+        """Seconds until drift is to be looked for again; not positive: now."""
+        assert self.application.terraform is not None
+        every = self.application.terraform.drift_every.total_seconds()
+        return self.memory.looked_at + every - self.clock.monotonic()
+
+    async def drift(self, wanted: Desired | None) -> Digest | None:
+        if wanted is not None and wanted.files and self.due() <= 0:
+            self.memory.looked_at = self.clock.monotonic()
+            root = root_of(self.lane, self.application, wanted, self.variables)
+            found = await self.planner.drift(root)
+            self.memory.drift = found.digest if found else None
+        return self.memory.drift
