@@ -1,1 +1,475 @@
-"""Runs terraform and tofu through python_terraform, one call a command."""
+"""Runs terraform and tofu through python_terraform, one folder a call.
+
+Plays :class:`gitops.ports.terraform.Workspace` for every root of the controller; the composition
+root makes one :class:`Workspaces`. The only importer of python_terraform, which knows no deadline,
+no cancellation and no clean environment: it starts our supervisor
+(:mod:`gitops.terraform.child`) with the command line it has made up, and the supervisor runs the
+tool. Credentials of an apply are read in :meth:`Workspaces.apply` and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import difflib
+import fcntl
+import json
+import logging
+import os
+import posixpath
+import re
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import python_terraform
+
+from gitops.errors import GitopsError, RenderError, StateLocked
+from gitops.model.finding import Finding, Severity
+from gitops.model.ids import combine
+from gitops.model.sealed import StateFacts
+from gitops.model.secret import SecretRef
+from gitops.model.terraform import Backend, TerraformHost, TerraformSpec
+from gitops.ports.terraform import ApplyRun, OutputValue, PlanRun, Root
+from gitops.terraform.applying import Applying
+from gitops.terraform.binaries import Binaries
+from gitops.terraform.environment import Scrub, environment, granted, strings
+from gitops.terraform.execution import Call, Finished, Orders, execute
+from gitops.terraform.files import TESTS, checked, own_state, write_settings
+from gitops.terraform.line import Line, Place, Turn
+from gitops.terraform.names import folder_name
+from gitops.terraform.planfile import planned_on, providers, state_facts
+from gitops.terraform.runs import Run
+from gitops.terraform.said import Reader, diagnostic, diagnostics, events, telling
+from gitops.terraform.session import LOCK_TIMEOUT, Session, Setting
+
+_LOCK_ID = re.compile(r"[A-Za-z0-9_.:/=+][A-Za-z0-9_.:/=+-]{0,199}")
+_LOCK_FILE = ".terraform.lock.hcl"
+_DIFFED = 256 << 10
+"""Characters of a file of which a diff is shown; computing one is quadratic."""
+_QUICK = 60.0
+
+
+class _Supervised(python_terraform.Terraform):  # type: ignore[misc]  # it has no types
+    """Makes up the command line, and starts our supervisor with it."""
+
+    def __init__(self, supervisor: Sequence[str], binary: Path, folder: Path) -> None:
+        self.supervisor = tuple(supervisor)
+        super().__init__(
+            working_dir=str(folder), terraform_bin_path=str(binary), is_env_vars_included=False
+        )
+
+    def generate_cmd_string(self, cmd: str, *args: str, **kwargs: Any) -> list[str]:
+        return [*self.supervisor, *super().generate_cmd_string(cmd, *args, **kwargs)]
+
+    def read_state_file(self, file_path: str | None = None) -> None:
+        """Never: it would parse a hostile file of the working folder in this process."""
+
+
+def start(supervisor: tuple[str, ...], binary: Path, folder: Path, call: Call) -> None:
+    """Starts one run (see :data:`gitops.terraform.execution.Start`)."""
+    tool = _Supervised(supervisor, binary, folder)
+    options: dict[str, Any] = {}
+    for name, value in call.options.items():
+        # A dict would become a file that everybody on the machine may read; there is none here.
+        options[name] = python_terraform.IsFlagged if value is True else value
+        if isinstance(value, tuple):
+            options[name] = list(value)
+    tool.cmd(call.command, *call.arguments, **options)
+
+
+def _silence() -> None:
+    """Its log repeats command lines and output, through a method Python has deprecated."""
+    log = logging.getLogger("python_terraform")
+    log.disabled = True
+    log.warn = log.warning  # type: ignore[method-assign]
+
+
+_silence()
+
+
+class Workspaces:
+    """The tool, for every root (:class:`gitops.ports.terraform.Workspace`).
+
+    ``tofu`` finds a tofu that is in none of the host's folders and not on PATH, or raises
+    ToolMissing; ``mask`` takes secrets out of a text. Keeps everything below
+    ``STATE_DIR/terraform``.
+    """
+
+    def __init__(
+        self,
+        host: TerraformHost,
+        state_dir: Path,
+        *,
+        tofu: Callable[[str], Path],
+        mask: Callable[[str], str],
+    ) -> None:
+        self._host = host
+        self._home = state_dir.absolute() / "terraform"
+        self._mask = mask
+        self._line = Line(host.parallel)
+        self._binaries = Binaries(host, tofu, self._ask_version)
+        # No application is called this: its folder's name never begins with a dot.
+        self._calls = self._home / ".calls" / uuid.uuid4().hex
+        self._cache = host.cache or self._home / ".providers"
+        self._held = -1
+
+    def queue(self) -> tuple[Place, ...]:
+        """Who runs, who waits for whom, which apply is past its deadline."""
+        return self._line.places()
+
+    def identity(self, root: Root) -> str:
+        """``local:default:DIGEST``. Without what the environment adds (``PG_CONN_STR``): that is
+        secret, and another database is another lineage."""
+        spec = _spec(root)
+        own = root.application.name if spec.backend is None else None
+        backend = spec.backend or Backend()
+        settings = json.dumps(dict(backend.settings), sort_keys=True, default=str)
+        digest = combine("terraform state", backend.kind, settings, spec.workspace, own)
+        return f"{backend.kind}:{spec.workspace}:{digest}"
+
+    async def tool(self, root: Root) -> str:
+        return str(await self._binaries.find(_spec(root)))
+
+    async def fmt(self, root: Root) -> Sequence[tuple[str, str]]:
+        async with self._session(root, "fmt", state="", credentials={}) as session:
+            done = await session.run(
+                "fmt", {"recursive": True, "list": False}, ("../" * _depth(root) or ".",),
+                seconds=_QUICK, bare=True,
+            )  # fmt: skip
+            session.check(done, "fmt")
+            return await asyncio.to_thread(_rewritten, session, root)
+
+    async def validate(self, root: Root) -> Sequence[Finding]:
+        async with self._session(root, "validate", state="", credentials={}) as session:
+            reader = session.setting.reader
+            done = await session.init(backend=False)
+            try:
+                session.check(done, "init")
+            except RenderError:
+                found = diagnostics(done.stdout, done.stderr)
+                return [reader.finding(each) for each in telling(found)]
+            seconds = session.setting.spec.deadlines.plan.total_seconds()
+            done = await session.run("validate", {"json": True}, seconds=seconds, bare=True)
+            if done.why or done.code < 0:
+                session.check(done, "validate")
+            return [reader.finding(each) for each in _validated(done)]
+
+    async def test(self, root: Root, files: Sequence[str]) -> Sequence[Finding]:
+        if not files:
+            return []
+        folder = root.application.path
+        prefix = f"{folder}/" if folder else ""
+        named = {posixpath.normpath(name) for name in files}
+        named |= {f"{prefix}{name}" for name in named}
+
+        def wanted(path: str) -> bool:
+            # A test file that is not there cannot apply anything, whatever the filter matches.
+            name = path.rpartition("/")[2]
+            return path in named or not any(fnmatchcase(name, each) for each in TESTS)
+
+        credentials = _spec(root).environment.plan
+        async with self._session(
+            root, "test", state="", credentials=credentials, wanted=wanted
+        ) as session:
+            session.check(await session.init(backend=False), "init")
+            options: dict[str, Any] = {
+                "json": True,
+                "filter": tuple(sorted({name.removeprefix(prefix) for name in files})),
+                "var_file": session.variables(),
+            }
+            seconds = session.setting.spec.deadlines.plan.total_seconds()
+            done = await session.run("test", options, seconds=seconds, bare=True)
+            return _tested(session, done)
+
+    async def plan(self, root: Root, *, refresh_only: bool = False) -> PlanRun:
+        credentials = _spec(root).environment.plan
+        async with self._session(root, "plan", credentials=credentials) as session:
+            await session.ready()
+            seconds = await session.plan(refresh_only=refresh_only)
+            plan_file = await asyncio.to_thread(session.read_plan)
+            shown = await session.document("show", str(session.plan_file))
+            lock = _lock_file(root)
+            return PlanRun(
+                plan_file=b"" if refresh_only else plan_file,
+                shown=await asyncio.to_thread(_document, shown),
+                state=await asyncio.to_thread(planned_on, plan_file),
+                tool=str(session.setting.binary),
+                providers=providers(lock),
+                lock_sha256=sha256(lock).hexdigest() if lock else "",
+                seconds=seconds,
+            )
+
+    async def show(self, root: Root, plan_file: bytes) -> Mapping[str, Any]:
+        credentials = _spec(root).environment.plan
+        async with self._session(root, "show", state="", credentials=credentials) as session:
+            session.check(await session.init(backend=False), "init")
+            await asyncio.to_thread(session.plan_file.write_bytes, plan_file)
+            shown = await session.document("show", str(session.plan_file))
+            return await asyncio.to_thread(_document, shown)
+
+    async def state(self, root: Root) -> StateFacts:
+        credentials = _spec(root).environment.plan
+        async with self._session(root, "state", credentials=credentials) as session:
+            return await _state(session)
+
+    async def outputs(self, root: Root) -> Mapping[str, OutputValue]:
+        credentials = _spec(root).environment.plan
+        async with self._session(root, "outputs", credentials=credentials) as session:
+            await session.ready()
+            shown = _document(await session.document("output"))
+        return {
+            str(name): OutputValue(each.get("value"), bool(each.get("sensitive", True)))
+            for name, each in shown.items()
+            if isinstance(each, dict)
+        }
+
+    async def unlock(self, root: Root, lock: str) -> None:
+        if not _LOCK_ID.fullmatch(lock):
+            raise RenderError("no id of a lock", hint="take it from the message that names it")
+        credentials = _spec(root).environment.plan
+        async with self._session(root, "unlock", credentials=credentials) as session:
+            await session.ready()
+            done = await session.run(
+                "force-unlock", {"force": True}, (lock,), seconds=_QUICK, bare=True
+            )
+            session.check(done, "force-unlock")
+
+    async def apply(self, root: Root, plan_file: bytes, run: str) -> ApplyRun:
+        """See the port. Raises Transient when there is no room for the state. Cancelled, it leaves
+        the tool running: call it again with the same ``run``."""
+        spec = _spec(root)
+        credentials = {**spec.environment.plan, **spec.environment.apply}
+        async with self._turn(root, "apply", self.identity(root)) as turn:
+            setting = await self._setting(root, credentials)
+
+            async def read_state() -> StateFacts:
+                async with self._folder(setting, self._backend(root)) as session:
+                    return await _state(session)
+
+            async def await_lock() -> None:
+                async with self._folder(setting, self._backend(root)) as session:
+                    await _await_lock(session)
+
+            applying = Applying(
+                setting,
+                self._backend(root),
+                self._runs(root) / folder_name(run),
+                plan_file,
+                self._host.reserve,
+                read_state,
+                await_lock,
+            )
+            return await applying.carry_out(turn)
+
+    @contextlib.asynccontextmanager
+    async def _session(
+        self,
+        root: Root,
+        doing: str,
+        *,
+        credentials: Mapping[str, str | SecretRef],
+        state: str | None = None,
+        wanted: Callable[[str], bool] = lambda path: True,
+    ) -> AsyncIterator[Session]:
+        """A folder with the root in it, for as long as it is used. ``state`` empty: without the
+        backend."""
+        identity = self.identity(root) if state is None else state
+        async with self._turn(root, doing, identity):
+            setting = await self._setting(root, credentials, wanted)
+            backend = self._backend(root) if identity else None
+            async with self._folder(setting, backend) as session:
+                yield session
+
+    @contextlib.asynccontextmanager
+    async def _folder(self, setting: Setting, backend: Backend | None) -> AsyncIterator[Session]:
+        session = Session(self._new_folder(), setting)
+        try:
+            await asyncio.to_thread(session.prepare, backend)
+            yield session
+        finally:
+            await session.remove()
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, root: Root, doing: str, state: str) -> AsyncIterator[Turn]:
+        async with self._line.turn(root.lane, state, doing) as turn:
+            yield turn
+
+    async def _setting(
+        self,
+        root: Root,
+        credentials: Mapping[str, str | SecretRef],
+        wanted: Callable[[str], bool] = lambda path: True,
+    ) -> Setting:
+        spec = _spec(root)
+        binary = await self._binaries.find(spec)
+        values, secrets = await asyncio.to_thread(granted, credentials)
+        scrub = Scrub(self._mask, [*secrets, *strings(root.variables)])
+        reader = Reader(scrub, root.application.path, binary.name)
+        return Setting(
+            start, root, spec, binary, reader, values, self._cache, self._host.mirror, wanted
+        )
+
+    def _backend(self, root: Root) -> Backend:
+        spec = _spec(root)
+        if spec.backend is None:
+            return own_state(self._home, root.application.name, spec.workspace)
+        return checked(spec.backend, spec.workspace)
+
+    def _runs(self, root: Root) -> Path:
+        application, workspace = root.application.name, _spec(root).workspace
+        return self._home / folder_name(application) / folder_name(workspace) / "runs"
+
+    def _new_folder(self) -> Path:
+        if self._held < 0:
+            self._held = _hold(self._calls)
+        return self._calls / uuid.uuid4().hex
+
+    async def _ask_version(self, path: Path) -> Finished:
+        folder = self._new_folder()
+        folder.mkdir(mode=0o700)
+        try:
+            write_settings(folder / "settings.tfrc", None)
+            plain = environment(folder, folder / "data", folder / "settings.tfrc", folder, {})
+            plain.pop("TF_PLUGIN_CACHE_DIR")
+            orders = Orders(plain, seconds=_QUICK, orphan=folder)
+            call = Call("version", {"json": True})
+            return await execute(start, Run(folder / "run"), path, folder, call, orders)
+        except GitopsError:
+            return Finished(1, b"", b"", cut=False)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _hold(calls: Path) -> int:
+    """Makes the folder of this process's calls and holds it; removes those nobody holds any more:
+    their processes were killed, and secrets may lie in them."""
+    held = _made(calls)
+    for other in calls.parent.iterdir():
+        if other == calls:
+            continue
+        try:
+            descriptor = _lock(other)
+        except OSError:
+            continue
+        shutil.rmtree(other, ignore_errors=True)
+        os.close(descriptor)
+    return held
+
+
+def _made(calls: Path) -> int:
+    """The folder, held. Another process may sweep it away between the two."""
+    while True:
+        calls.mkdir(mode=0o700, parents=True)
+        with contextlib.suppress(OSError):
+            held = _lock(calls)
+            if calls.is_dir():
+                return held
+            os.close(held)
+
+
+def _lock(folder: Path) -> int:
+    """A descriptor that holds it; raises OSError when another process does."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _spec(root: Root) -> TerraformSpec:
+    spec = root.application.terraform
+    if spec is None:
+        raise RenderError(f"{root.application.name} is no Terraform root")
+    return spec
+
+
+def _depth(root: Root) -> int:
+    path = root.application.path
+    return path.count("/") + 1 if path else 0
+
+
+def _lock_file(root: Root) -> bytes:
+    wanted = posixpath.normpath(posixpath.join(root.application.path, _LOCK_FILE))
+    return next((file.content for file in root.files if file.path == wanted), b"")
+
+
+def _document(text: bytes) -> Mapping[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise RenderError("what the tool printed is no JSON object")
+    return found
+
+
+async def _state(session: Session) -> StateFacts:
+    await session.ready()
+    return await asyncio.to_thread(state_facts, await session.document("state pull"))
+
+
+async def _await_lock(session: Session) -> None:
+    """Raises StateLocked while somebody holds the state: a plan takes the lock, and is not kept."""
+    await session.ready()
+    try:
+        await session.plan(refresh_only=False)
+    except StateLocked:
+        raise
+    except RenderError:
+        return  # it had the lock, or complains of what the apply will have changed
+
+
+def _rewritten(session: Session, root: Root) -> list[tuple[str, str]]:
+    """The files the tool has put into canonical form, each with what it changed."""
+    found = []
+    for file in root.files:
+        path = session.base / "tree" / file.path
+        after = path.read_bytes() if path.is_file() else file.content
+        if after != file.content:
+            found.append((file.path, _diff(file.path, file.content, after)))
+    return found
+
+
+def _diff(path: str, before: bytes, after: bytes) -> str:
+    if len(before) > _DIFFED:
+        return f"{path} is too large to show a diff of"
+    old, new = (text.decode("utf-8", "replace").splitlines() for text in (before, after))
+    return "\n".join(difflib.unified_diff(old, new, path, f"{path} (canonical)", lineterm=""))
+
+
+def _validated(done: Finished) -> list[Any]:
+    found = _document(done.stdout).get("diagnostics")
+    return [diagnostic(each) for each in found or () if isinstance(each, dict)]
+
+
+def _tested(session: Session, done: Finished) -> list[Finding]:
+    if done.why or done.code < 0:
+        session.check(done, "test")
+    reader = session.setting.reader
+    check = f"{reader.tool}-test"
+    found = [
+        reader.finding(each, check) for each in diagnostics(done.stdout, done.stderr) if each.error
+    ]
+    if done.code and not found:
+        failed = [_test_name(event) for event in events(done.stdout)]
+        names = reader.scrub.text(", ".join(name for name in failed if name), 500)
+        message = f"the module's own tests fail: {names or 'no reason given'}"
+        found = [Finding(check, Severity.ERROR, message, path=reader.folder)]
+    return found
+
+
+def _test_name(event: Mapping[str, Any]) -> str:
+    run = event.get("test_run")
+    if not isinstance(run, dict) or run.get("status") not in {"fail", "error"}:
+        return ""
+    return f"{run.get('path')} {run.get('run')}"
+
+
+__all__ = ["LOCK_TIMEOUT", "Place", "Workspaces"]
