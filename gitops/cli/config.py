@@ -54,17 +54,23 @@ def _counts(fleet: Fleet) -> dict[str, int]:
         "sources": len(fleet.sources),
         "clusters": len(fleet.clusters),
         "applications": len(fleet.applications),
+        "roots": sum(spec.terraform is not None for spec in fleet.applications.values()),
         "discoveries": len(fleet.discoveries),
         "people": len(fleet.people.persons),
     }
 
 
 def summary(fleet: Fleet) -> str:
-    """``1 source, 2 clusters, 1 application``: what the fleet file describes."""
-    plural = {"people": "person", "discoveries": "discovery"}
-    words = [
-        f"{count} {plural.get(word, word[:-1]) if count == 1 else word}"
-        for word, count in _counts(fleet).items()
-        if count or word not in ("discoveries",)
-    ]
-    return ", ".join(words)
+    """``1 source, 2 clusters, 3 applications (1 root)``: what the fleet file describes."""
+    counts = _counts(fleet)
+    roots = counts.pop("roots")
+    quiet = {"discoveries"} | ({"clusters"} if roots else set())
+    words = {word: _counted(count, word) for word, count in counts.items()}
+    if roots:
+        words["applications"] += f" ({_counted(roots, 'roots')})"
+    return ", ".join(said for word, said in words.items() if counts[word] or word not in quiet)
+
+
+def _counted(count: int, word: str) -> str:
+    singular = {"people": "person", "discoveries": "discovery"}.get(word, word[:-1])
+    return f"{count} {singular if count == 1 else word}"

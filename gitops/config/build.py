@@ -7,6 +7,7 @@ something harmless takes its place, so that one pass finds everything. Called by
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,6 @@ from typing import Any
 
 from gitops.config import shape
 from gitops.config.addresses import (
-    Refused,
     check_folder,
     check_git,
     check_listen,
@@ -24,11 +24,13 @@ from gitops.config.addresses import (
     is_remote,
 )
 from gitops.config.kubeconfig import find_context
+from gitops.config.needs import needs
 from gitops.config.options import known, options
 from gitops.config.persons import approval, directory
 from gitops.config.problems import Draft, Loc, home
+from gitops.config.roots import RENDERER, host, root
+from gitops.config.values import existing, judge, secret
 from gitops.config.words import owner
-from gitops.foreign import one_line
 from gitops.model.fleet import (
     ApiSpec,
     ApplicationSpec,
@@ -46,7 +48,6 @@ from gitops.model.fleet import (
     VaultSpec,
 )
 from gitops.model.ids import ApplicationName, PersonName, SourceName, TargetName
-from gitops.model.secret import SecretRef
 from gitops.plugins import Role
 
 
@@ -66,6 +67,7 @@ def build(draft: Draft, file: shape.FleetFile, path: Path) -> Fleet:
         vault=builder.vault(),
         api=builder.api(),
         chart_hosts=tuple(dict.fromkeys(file.chart_hosts)),
+        terraform=host(draft, file.terraform),
     )
 
 
@@ -94,9 +96,9 @@ class _Builder:
         local = kind == "directory" or source.allow_local
         if kind == "git":
             url = self._git(url, local, (*loc, key))
-            self._judge(check_ref, source.ref, (*loc, "ref"))
+            judge(self.draft, check_ref, source.ref, (*loc, "ref"))
         elif kind == "directory":
-            url = str(self._existing(url, (*loc, key), folder=True))
+            url = str(existing(self.draft, url, (*loc, key), folder=True))
         plugin = known(self.draft, Role.SOURCE, kind, (*loc, "kind")) if kind else None
         for index, author in enumerate(source.authors):
             self.draft.expect(
@@ -134,52 +136,20 @@ class _Builder:
         return "", "", ""
 
     def _git(self, url: str, local: bool, loc: Loc) -> str:
-        self._judge(lambda text: check_git(text, allow_local=local), url, loc)
+        judge(self.draft, lambda text: check_git(text, allow_local=local), url, loc)
         return url if is_remote(url) else str(self.draft.path(loc, url))
-
-    def _judge(self, rule: Any, text: str, loc: Loc) -> Any:
-        """Runs a rule over a text; the message never repeats the text."""
-        try:
-            return rule(text)
-        except Refused as refused:
-            key = loc[-1]
-            self.draft.refuse(loc, f'"{key}" of {_owner(loc)} {refused.message}', refused.hint)
-            return ""
 
     def _credentials(self, given: shape.Credentials, loc: Loc) -> GitCredentials:
         return GitCredentials(
             username=given.username,
-            token=self._secret(given.token, (*loc, "token")),
-            ssh_key=self._secret(given.ssh_key, (*loc, "ssh_key")),
+            token=secret(self.draft, given.token, (*loc, "token")),
+            ssh_key=secret(self.draft, given.ssh_key, (*loc, "ssh_key")),
             known_hosts=self._file(given.known_hosts, (*loc, "known_hosts")),
             ca_file=self._file(given.ca_file, (*loc, "ca_file")),
         )
 
-    def _secret(self, given: shape.Secret | None, loc: Loc) -> SecretRef | None:
-        if given is None:
-            return None
-        if (given.env is None) == (given.file is None):
-            hint = "write {env: VARIABLE} or {file: PATH}"
-            self.draft.refuse(loc, f'"{loc[-1]}" has to be in exactly one place', hint)
-            return None
-        if given.file is not None:
-            return SecretRef(file=self.draft.path((*loc, "file"), given.file))
-        return SecretRef(env=given.env)
-
     def _file(self, text: str | None, loc: Loc) -> Path | None:
-        return None if text is None else self._existing(text, loc)
-
-    def _existing(self, text: str, loc: Loc, *, folder: bool = False) -> Path:
-        path = self.draft.path(loc, text)
-        try:
-            there = path.is_dir() if folder else path.is_file()
-        except (OSError, ValueError):
-            there = False
-        if not there and self.draft.resolve_secrets:
-            kind = "folder" if folder else "file"
-            message = f'there is no {kind} "{one_line(str(path), 200)}"'
-            self.draft.refuse(loc, message, "relative paths start at the folder of this file")
-        return path
+        return None if text is None else existing(self.draft, text, loc)
 
     # --- clusters -----------------------------------------------------------------------------
 
@@ -226,7 +196,7 @@ class _Builder:
         found = {}
         for name, given in self.file.applications.items():
             loc: Loc = ("applications", name)
-            path = self._judge(check_folder, given.path, (*loc, "path"))
+            path = judge(self.draft, check_folder, given.path, (*loc, "path"))
             found[ApplicationName(name)] = self._application(name, path, given, loc)
         return found
 
@@ -234,18 +204,19 @@ class _Builder:
         found = []
         for index, given in enumerate(self.file.discover):
             loc: Loc = ("discover", index)
-            pattern = self._judge(check_folder, given.path, (*loc, "path"))
+            pattern = judge(self.draft, check_folder, given.path, (*loc, "path"))
             if "{name}" not in given.name:
                 hint = 'for example name: "{name}" or name: "shop-{name}"'
                 self.draft.refuse((*loc, "name"), "a name pattern has to hold {name}", hint)
-            template = self._application(given.name, "", given, loc)
-            found.append(Discovery(pattern, template))
+            template = self._application(given.name, pattern, given, loc)
+            found.append(Discovery(pattern, dataclasses.replace(template, path="")))
         return tuple(found)
 
     def _application(
         self, name: str, path: str, given: shape.Delivered, loc: Loc
     ) -> ApplicationSpec:
-        renderer, renderer_options = self._renderer(given.renderer, (*loc, "renderer"))
+        terraform = root(self.draft, path, given, loc)
+        renderer, renderer_options = self._renderer(given, (*loc, "renderer"))
         return ApplicationSpec(
             name=ApplicationName(name),
             source=self._source_of(given, loc),
@@ -268,6 +239,8 @@ class _Builder:
             checks=self._checks(given, loc),
             verify_timeout=given.verify_timeout,
             labels=MappingProxyType(dict(given.labels)),
+            terraform=terraform,
+            needs=needs(given),
         )
 
     def _source_of(self, given: shape.Delivered, loc: Loc) -> SourceName:
@@ -287,6 +260,8 @@ class _Builder:
         return SourceName("")
 
     def _targets(self, given: shape.Delivered, loc: Loc) -> tuple[TargetName, ...]:
+        if given.terraform is not None:
+            return ()
         wanted, known_clusters = given.clusters, self.draft.names("clusters")
         where: Loc = (*loc, "clusters")
         if isinstance(wanted, shape.Selector):
@@ -322,11 +297,18 @@ class _Builder:
             self.draft.refuse(loc, f"no cluster has the labels of {_owner((*loc,))}", hint)
         return tuple(chosen)
 
-    def _renderer(self, given: Any, loc: Loc) -> tuple[str, Mapping[str, Any]]:
-        if given is None:
+    def _renderer(self, given: shape.Delivered, loc: Loc) -> tuple[str, Mapping[str, Any]]:
+        chosen = given.renderer
+        if given.terraform is not None:
+            return RENDERER, MappingProxyType({})
+        if chosen is None:
             return "", MappingProxyType({})
-        name, raw = (given, {}) if isinstance(given, str) else next(iter(given.items()))
-        at = loc if isinstance(given, str) else (*loc, name)
+        name, raw = (chosen, {}) if isinstance(chosen, str) else next(iter(chosen.items()))
+        at = loc if isinstance(chosen, str) else (*loc, name)
+        if name == RENDERER:
+            message = f"{_owner(loc)} is not a Terraform root"
+            self.draft.refuse(at, message, "write terraform: {} instead of the renderer")
+            return "", MappingProxyType({})
         plugin = known(self.draft, Role.RENDERER, name, at)
         return name, MappingProxyType(options(self.draft, plugin, raw, at))
 
@@ -375,20 +357,20 @@ class _Builder:
     def store(self) -> StoreSpec:
         given = self.file.store
         if given.url:
-            self._judge(check_store, given.url, ("store", "url"))
-        return StoreSpec(given.url, self._secret(given.password, ("store", "password")))
+            judge(self.draft, check_store, given.url, ("store", "url"))
+        return StoreSpec(given.url, secret(self.draft, given.password, ("store", "password")))
 
     def vault(self) -> VaultSpec:
         folder = self.file.vault.folder
         return VaultSpec(
             folder=None if folder is None else self.draft.path(("vault", "folder"), folder),
-            key=self._secret(self.file.vault.key, ("vault", "key")),
+            key=secret(self.draft, self.file.vault.key, ("vault", "key")),
         )
 
     def api(self) -> ApiSpec:
         given = self.file.api
         if given.listen:
-            self._judge(check_listen, given.listen, ("api", "listen"))
+            judge(self.draft, check_listen, given.listen, ("api", "listen"))
         socket = None if given.socket is None else self.draft.path(("api", "socket"), given.socket)
         return ApiSpec(socket, given.listen)
 

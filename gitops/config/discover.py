@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 
+from gitops.config.roots import named
 from gitops.config.scalars import dns_label
 from gitops.errors import ConfigError
 from gitops.foreign import one_line
@@ -54,10 +55,7 @@ def discover(fleet: Fleet, discovery: Discovery, snapshot: Snapshot) -> Discover
     for name, folders in claims.items():
         refusal = _refusal(fleet, name, folders)
         if refusal is None:
-            spec = dataclasses.replace(
-                discovery.template, name=ApplicationName(name), path=folders[0]
-            )
-            found[spec.name] = _named_policy(spec, discovery)
+            found[ApplicationName(name)] = instance(discovery, name, folders[0])
         else:
             problems += [_problem(snapshot, folder, *refusal) for folder in folders]
     return Discovered(MappingProxyType(found), tuple(problems))
@@ -119,11 +117,20 @@ def _refusal(fleet: Fleet, name: str, folders: list[str]) -> tuple[str, str] | N
     return None
 
 
-def _named_policy(spec: ApplicationSpec, discovery: Discovery) -> ApplicationSpec:
-    """A policy written into the discovery carries the application's name, as anywhere else."""
-    if spec.approval.name != discovery.template.name:
-        return spec
-    return dataclasses.replace(spec, approval=dataclasses.replace(spec.approval, name=spec.name))
+def instance(discovery: Discovery, name: str, path: str) -> ApplicationSpec:
+    """The discovery's template as the application of this name in this folder.
+
+    A policy written into the discovery carries the application's name, as anywhere else; a root's
+    state has a place of its own.
+    """
+    template = discovery.template
+    approval = template.approval
+    if approval.name == template.name:
+        approval = dataclasses.replace(approval, name=name)
+    terraform = None if template.terraform is None else named(template.terraform, name)
+    return dataclasses.replace(
+        template, name=ApplicationName(name), path=path, approval=approval, terraform=terraform
+    )
 
 
 def _problem(snapshot: Snapshot, folder: str, message: str, hint: str) -> ConfigError:

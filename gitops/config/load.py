@@ -24,7 +24,7 @@ from gitops.errors import ConfigError
 from gitops.foreign import one_line
 from gitops.model.fleet import Fleet
 
-_FREE = frozenset({"options", "renderer", "checks", "notifiers"})
+_FREE = frozenset({"options", "renderer", "checks", "notifiers", "variables"})
 
 
 def load(

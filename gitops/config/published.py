@@ -19,8 +19,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+from pydantic.json_schema import GenerateJsonSchema
 
-from gitops.config.scalars import Duration
+from gitops.config.backends import KINDS
+from gitops.config.roots import RENDERER
+from gitops.config.scalars import Duration, written
 from gitops.config.shape import FleetFile
 from gitops.model.secret import SecretRef
 from gitops.plugins import Role, plugins
@@ -33,11 +36,12 @@ _NAMES_INSIDE = ("properties", "$defs", "patternProperties")
 
 def schema() -> str:
     """The schema as JSON text, the same on every machine with the same plugins."""
-    tree = _tidy(FleetFile.model_json_schema())
+    tree = _tidy(FleetFile.model_json_schema(schema_generator=_AsWritten))
     checks = _checks()
     for shape in (tree["$defs"]["Application"], tree["$defs"]["Discover"]):
         _describe(shape["properties"], "renderer", _choice(Role.RENDERER))
         _describe(shape["properties"], "checks", checks)
+    _describe(tree["$defs"]["Terraform"]["properties"], "backend", _backends())
     _describe(tree["properties"], "checks", checks)
     notifiers = {"type": "object", "additionalProperties": _choice(Role.NOTIFIER)}
     _describe(tree["properties"], "notifiers", notifiers)
@@ -47,14 +51,24 @@ def schema() -> str:
     return json.dumps(tree, indent=2, ensure_ascii=False) + "\n"
 
 
+class _AsWritten(GenerateJsonSchema):
+    """Shows defaults as an operator writes them."""
+
+    def encode_default(self, dft: Any) -> Any:
+        return written(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
+
+
 def _describe(properties: dict[str, Any], key: str, schema: dict[str, Any]) -> None:
     properties[key] = {"description": properties[key]["description"], **schema}
 
 
 def _choice(role: Role) -> dict[str, Any]:
     """``NAME`` or ``{NAME: {option: value}}``."""
-    found = sorted(plugins(role).items())
-    options = {name: _options(plugin.options) for name, plugin in found}
+    found = sorted((name, each) for name, each in plugins(role).items() if name != RENDERER)
+    return _one_of({name: _options(plugin.options) for name, plugin in found})
+
+
+def _one_of(options: dict[str, Any]) -> dict[str, Any]:
     inline = {"type": "object", "minProperties": 1, "maxProperties": 1}
     return {
         "oneOf": [
@@ -62,6 +76,16 @@ def _choice(role: Role) -> dict[str, Any]:
             {**inline, "properties": options, "additionalProperties": False},
         ]
     }
+
+
+def _backends() -> dict[str, Any]:
+    """Settings are terraform's own; only the secret ones are known here, and not allowed."""
+    return _one_of(
+        {
+            name: {"type": "object", "properties": dict.fromkeys(sorted(kind.secrets), False)}
+            for name, kind in sorted(KINDS.items())
+        }
+    )
 
 
 def _checks() -> dict[str, Any]:

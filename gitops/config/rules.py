@@ -6,8 +6,10 @@ after everything has its shape.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from gitops.config.backends import identity as state_of
+from gitops.config.needs import check_needs
 from gitops.config.problems import Draft, Loc
 from gitops.errors import ConfigError
 from gitops.foreign import one_line
@@ -15,12 +17,14 @@ from gitops.gate import entitled
 from gitops.model.fleet import ApplicationSpec, ApprovalPolicy, Fleet, People, SourceSpec
 from gitops.model.ids import PersonName
 from gitops.model.secret import SecretRef
-from gitops.secrets import read_secret
+from gitops.secrets import read_secret, refuse_exposed
 
 
 def apply_rules(draft: Draft, fleet: Fleet) -> None:
     same_cluster_twice(draft, fleet)
     same_delivery_twice(draft, fleet)
+    same_state_twice(draft, fleet)
+    check_needs(draft, fleet)
     one_identity_one_person(draft, fleet.people)
     empty_groups(draft, fleet.people)
     nobody_could_approve(draft, fleet)
@@ -68,6 +72,25 @@ def same_delivery_twice(draft: Draft, fleet: Fleet) -> None:
                     f"the other is at {draft.named(('applications', first))}; keep one",
                 )
                 break
+
+
+def same_state_twice(draft: Draft, fleet: Fleet) -> None:
+    """One state, one owner: two roots would each destroy what the other made."""
+    seen: dict[str, str] = {}
+    for name, application in fleet.applications.items():
+        root = application.terraform
+        if root is None or root.backend is None:
+            continue
+        state = state_of(root.backend, root.workspace, root.environment.plan)
+        first = seen.setdefault(state, name)
+        if first != name:
+            loc: Loc = ("applications", name, "terraform", "backend")
+            other = draft.named(("applications", first, "terraform", "backend"))
+            draft.refuse_at(
+                draft.named(loc),
+                f'applications "{first}" and "{name}" have the same state',
+                f"the other's backend is at {other}; give each a state of its own",
+            )
 
 
 def one_identity_one_person(draft: Draft, people: People) -> None:
@@ -160,7 +183,7 @@ def auto_matches_no_cluster(draft: Draft, fleet: Fleet) -> None:
     """Labels nobody has are a typing error that would quietly never approve."""
     for loc, what, application in _applications(fleet):
         auto = application.approval.auto
-        if auto is None or not auto.clusters or not fleet.clusters:
+        if auto is None or not auto.clusters or not fleet.clusters or application.terraform:
             continue
         wanted = auto.clusters.items()
         if not any(wanted <= cluster.labels.items() for cluster in fleet.clusters.values()):
@@ -192,6 +215,38 @@ def secrets_are_there(draft: Draft, fleet: Fleet) -> None:
             read_secret(ref, draft.env)
         except ConfigError as error:
             draft.refuse(loc, error.message, error.hint)
+    for at, _, application in _applications(fleet):
+        _root_secrets_are_there(draft, application, (*at, "terraform", "environment"))
+
+
+def _root_secrets_are_there(draft: Draft, application: ApplicationSpec, loc: Loc) -> None:
+    """What applies is looked for but not read: that happens after an approval, never before."""
+    if application.terraform is None:
+        return
+    environment = application.terraform.environment
+    for phase, look in (("plan", read_secret), ("apply", find_secret)):
+        for name, ref in getattr(environment, phase).items():
+            try:
+                if isinstance(ref, SecretRef):
+                    look(ref, draft.env)
+            except ConfigError as error:
+                draft.refuse((*loc, phase, name), error.message, error.hint)
+
+
+def find_secret(ref: SecretRef, env: Mapping[str, str]) -> None:
+    """Raises ConfigError, as reading it would, if the secret is not where it should be. Never
+    opens it."""
+    if ref.env is not None and ref.env not in env:
+        hint = f"set {ref.env} where the controller starts, or refer to a file: {{file: PATH}}"
+        raise ConfigError(f"environment variable {ref.env} is not set", hint=hint)
+    if ref.file is None:
+        return
+    try:
+        refuse_exposed(ref.file, ref.file.stat())
+    except (OSError, ValueError) as error:
+        hint = "check the path, and that the controller's user may read it"
+        reason = getattr(error, "strerror", None) or "not a path"
+        raise ConfigError(f"{ref} cannot be read: {reason}", hint=hint) from None
 
 
 def _references(fleet: Fleet) -> Iterator[tuple[Loc, SecretRef]]:

@@ -11,7 +11,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 _DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -83,9 +89,17 @@ def duration(text: object) -> timedelta:
     return timedelta(seconds=seconds)
 
 
+def written(value: timedelta) -> str:
+    """As an operator writes it; the published schema shows defaults so."""
+    seconds = round(value.total_seconds())
+    unit = next(unit for unit in reversed(_UNITS) if seconds % _UNITS[unit] == 0)
+    return f"{seconds // _UNITS[unit]}{unit}"
+
+
 Duration = Annotated[
     timedelta,
     PlainValidator(duration),
+    PlainSerializer(written),
     WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["30s"]}),
 ]
 
@@ -127,3 +141,82 @@ def no_literal(value: object) -> object:
             "{env: VARIABLE} or {file: PATH}",
         )
     return value
+
+
+_IDENTIFIER = r"[A-Za-z_][-A-Za-z0-9_]{0,127}"
+_VERSION = r"[0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}(-[a-z0-9.]{1,32})?"
+_PART = r"[*A-Za-z0-9]([-_.*A-Za-z0-9]{0,126}[*A-Za-z0-9])?"
+_SIZE = re.compile(r"([1-9][0-9]{0,8})(KiB|MiB|GiB)")
+_SCALE = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+Identifier = Annotated[
+    str,
+    *_text(
+        _IDENTIFIER, "is not a name terraform takes", "letters, digits, _ and -, such as vpc_id"
+    ),
+]
+Version = Annotated[
+    str, *_text(_VERSION, "is not a version", "write all three numbers in quotes, such as 1.11.4")
+]
+Workspace = Annotated[
+    str,
+    *_text(
+        r"([A-Za-z0-9]|\{application\})([-._A-Za-z0-9]|\{application\}){0,62}",
+        "is not a workspace",
+        "letters, digits, dots, dashes and underscores, at most 63, such as prod",
+    ),
+]
+Output = Annotated[
+    str,
+    *_text(
+        rf"{_DNS_LABEL}\.{_IDENTIFIER}",
+        "is not an output",
+        "write APPLICATION.OUTPUT, such as network.vpc_id",
+    ),
+]
+Needed = Annotated[
+    str,
+    *_text(
+        rf"{_IDENTIFIER}(\.{_IDENTIFIER}){{0,15}}",
+        "is not the name of a value",
+        "letters, digits, _ and -, for Helm with dots between: db_host, or database.host",
+    ),
+]
+Provider = Annotated[
+    str,
+    *_text(
+        rf"({_PART}/)?{_PART}/{_PART}",
+        "is not a provider",
+        "write NAMESPACE/TYPE, such as hashicorp/aws or hashicorp/*; "
+        "other registries with their host: registry.example.com/team/dns",
+    ),
+]
+ResourceType = Annotated[
+    str,
+    *_text(
+        r"[a-z0-9_*?-]{1,128}", "is not a type of resource", "such as aws_db_instance or *_db_*"
+    ),
+]
+
+
+def size(value: object) -> int:
+    """Bytes: ``64MiB``, or a whole number of them."""
+    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if found is not None:
+        return int(found[1]) * _SCALE[found[2]]
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1 << 50:
+        raise said("is not a size", "write a whole number and a unit: 64MiB or 1GiB")
+    return value
+
+
+Size = Annotated[
+    int,
+    PlainValidator(size),
+    WithJsonSchema(
+        {
+            "oneOf": [
+                {"type": "integer", "minimum": 0},
+                {"type": "string", "pattern": f"^{_SIZE.pattern}$", "examples": ["64MiB"]},
+            ]
+        }
+    ),
+]

@@ -5,59 +5,29 @@ What needs more than one key at a time is checked in :mod:`gitops.config.build` 
 :mod:`gitops.config.rules`; values end up as :mod:`gitops.model.fleet`.
 """
 
+# ruff: noqa: RUF012 - pydantic copies defaults; ruff cannot see that Shape is a model
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import Field, Tag
 
+from gitops.config.base import Choice, SecretAt, Shape, by_type
 from gitops.config.scalars import (
     Account,
     Duration,
     Emails,
-    Env,
     Host,
     Label,
     Logins,
+    Needed,
     SlackIds,
     Subjects,
     Texts,
     Word,
-    no_literal,
 )
-
-
-class Shape(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        frozen=True,
-        use_attribute_docstrings=True,
-        hide_input_in_errors=True,
-        allow_inf_nan=False,
-    )
-
-
-def by_type(**tags: type) -> Discriminator:
-    """Chooses the variant by the YAML type alone, so that an error speaks of one variant."""
-
-    def choose(value: object) -> str | None:
-        return next((f"<{name}>" for name, kind in tags.items() if isinstance(value, kind)), None)
-
-    return Discriminator(choose)
-
-
-class Secret(Shape):
-    """Where a secret is: an environment variable or a file. Never the secret itself."""
-
-    env: Env | None = None
-    """Name of an environment variable of the controller."""
-    file: str | None = None
-    """A file that only the controller's user may read; relative paths start at this file."""
-
-
-SecretAt = Annotated[Secret, BeforeValidator(no_literal)]
+from gitops.config.shape_terraform import NeedOf, Terraform, TerraformHost
 
 
 class Credentials(Shape):
@@ -183,17 +153,6 @@ class Budget(Shape):
     """Kinds of which every single one has to be confirmed."""
 
 
-Choice = Annotated[
-    Annotated[str, Tag("<name>")]
-    | Annotated[
-        dict[str, dict[str, Any]],
-        Tag("<options>"),
-        Field(min_length=1, max_length=1),
-    ],
-    by_type(name=str, options=dict),
-]
-"""A plugin: ``helm``, or ``{helm: {values: [prod.yaml]}}``."""
-
 Checks = dict[
     str,
     Annotated[
@@ -240,6 +199,11 @@ class Delivered(Shape):
     """How long a delivery may take to become healthy."""
     labels: dict[str, str] = {}
     """Labels of the application, to filter and group by."""
+    terraform: Terraform | None = None
+    """Makes it a Terraform root, delivered to its workspace instead of clusters."""
+    needs: dict[Needed, NeedOf] = {}
+    """Outputs of Terraform applications by the name they have here (a Helm value, ${needs.NAME} in
+    manifests, a Terraform variable): {db_host: database.host}."""
 
 
 class Application(Delivered):
@@ -339,3 +303,5 @@ class FleetFile(Shape):
     """Where the controller's own API listens."""
     chart_hosts: list[Host] = []
     """Hosts that Helm charts may be fetched from."""
+    terraform: TerraformHost = TerraformHost()
+    """What all Terraform roots share."""

@@ -27,7 +27,10 @@ _ENTRIES = {
     "notifiers": "notifier",
     "checks": "check",
 }
-_SECRET_WORDS = ("token", "password", "passwd", "secret", "key", "credential", "url", "git")
+_SECRET_WORDS = (
+    *("token", "password", "passwd", "secret", "key", "credential", "url", "git"),
+    *("environment", "variables", "backend"),
+)
 _KINDS: Mapping[type, str] = {dict: "a mapping", list: "a list", bool: "true or false"}
 _EXPECTED = {
     "string_type": "text",
@@ -168,7 +171,15 @@ def _variants(loc: Loc) -> str:
         "clusters": "a name, a list of names, or {labels: {…}}",
         "renderer": "NAME, or NAME: {option: value}",
         "approval": "the name of a policy, or the policy itself",
-    }.get(last, "true, false or {option: value}" if "checks" in loc else "NAME, or NAME: {…}")
+    }.get(last, _inner_variants(loc))
+
+
+def _inner_variants(loc: Loc) -> str:
+    if "environment" in loc:
+        return "text in quotes, {env: VARIABLE} or {file: PATH}"
+    if "needs" in loc:
+        return "APPLICATION.OUTPUT, or {application: …, output: …}"
+    return "true, false or {option: value}" if "checks" in loc else "NAME, or NAME: {…}"
 
 
 def _unknown_key(loc: Loc) -> tuple[str, str]:
