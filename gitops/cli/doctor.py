@@ -246,7 +246,7 @@ def examine_roots(fleet: Fleet, toolbox: Toolbox) -> Iterator[Examined]:
 def _root_tool(
     binary: str, version: str, names: Sequence[str], found: Sequence[tuple[Path, str]]
 ) -> Examined:
-    name = f"{binary} {version}".rstrip()
+    name = f"roots with {binary} {version}".rstrip()
     users = f"for {', '.join(names[:3])}{f' and {len(names) - 3} more' if names[3:] else ''}"
     for path, said in found:
         if said and version in {"", said}:

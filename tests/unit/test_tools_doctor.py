@@ -117,7 +117,7 @@ def test_a_root_whose_binary_is_missing_is_a_failure_that_names_it(
     bare: Path, tmp_path: Path, fleet: Callable[..., Fleet]
 ) -> None:
     (row,) = rows(fleet(binary="tofu"), tmp_path)
-    assert (row.name, row.state) == ("tofu", State.MISSING)
+    assert (row.name, row.state) == ("roots with tofu", State.MISSING)
     assert "network" in row.detail
     assert row.remedy == "gitops sandbox tools tofu"
     assert rows(Fleet(tmp_path, tmp_path), tmp_path) == []
@@ -130,7 +130,7 @@ def test_a_root_takes_any_version_unless_it_names_one(
     (any_version,) = rows(fleet(), tmp_path)
     assert any_version.state is State.OK
     (exactly,) = rows(fleet(version="1.11.4"), tmp_path)
-    assert (exactly.name, exactly.state) == ("terraform 1.11.4", State.MISSING)
+    assert (exactly.name, exactly.state) == ("roots with terraform 1.11.4", State.MISSING)
     assert f"{bare / 'terraform'} is 1.9.0" in exactly.detail
     assert "terraform-1.11.4" in exactly.remedy
 
