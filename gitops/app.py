@@ -219,7 +219,7 @@ def _parts(
         digester=keyring,
         encode=encode,
         decode=decode,
-        renders=Renders(RendererChoice(services), lambda: keyring.of(b"")),
+        renders=Renders(RendererChoice(services), keyring.of),
         checker=checker_of(services),
         planner=planner,
         watchman=planner,

@@ -21,9 +21,10 @@ from gitops.engine.ledger import Ledger
 from gitops.engine.reach import keep_reaching
 from gitops.engine.renders import Renders
 from gitops.engine.roster import Roster
+from gitops.engine.supplies import Supplies
 from gitops.engine.targets import Target
 from gitops.engine.targets.clusters import Clusters
-from gitops.engine.targets.roots import Roots, Supplies
+from gitops.engine.targets.roots import Roots
 from gitops.engine.tasks import Tasks
 from gitops.engine.watches import SourceWatch
 from gitops.errors import StaleWrite, Transient, Unknown

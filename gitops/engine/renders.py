@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gitops.closures import Recorder, moved
+from gitops.engine.supplies import NONE, Supplies
 from gitops.errors import RenderError
 from gitops.model.cluster import ClusterFacts
 from gitops.model.finding import Finding, Severity
@@ -19,6 +20,7 @@ from gitops.model.fleet import ApplicationSpec
 from gitops.model.ids import ApplicationName, Digest, combine
 from gitops.model.manifest import Desired
 from gitops.model.source import Closure, Revision
+from gitops.needs import substituted
 from gitops.ports import Renderer, RenderJob, Snapshot
 
 _Key = tuple[ApplicationName, str]
@@ -37,6 +39,7 @@ class Rendered:
 @dataclass(slots=True)
 class _Memo:
     spec: ApplicationSpec
+    supplies: Digest
     rendered: Rendered
 
 
@@ -44,10 +47,12 @@ class Renders:
     """Offered to the steps as ``kit.renders``."""
 
     def __init__(
-        self, pick: Callable[[ApplicationSpec, Snapshot], Renderer], empty: Callable[[], Digest]
+        self,
+        pick: Callable[[ApplicationSpec, Snapshot], Renderer],
+        digest: Callable[[bytes], Digest],
     ) -> None:
         self._pick = pick
-        self._empty = empty
+        self._digest = digest
         self._memos: dict[_Key, _Memo] = {}
         self._locks: dict[_Key, asyncio.Lock] = {}
 
@@ -56,6 +61,7 @@ class Renders:
         application: ApplicationSpec,
         snapshot: Snapshot,
         facts: ClusterFacts | None,
+        supplies: Supplies = NONE,
         *,
         gone: bool = False,
     ) -> Rendered:
@@ -65,17 +71,22 @@ class Renders:
         # Two targets of one application ask at the same time after every commit.
         async with self._locks.setdefault(key, asyncio.Lock()):
             memo = self._memos.get(key)
-            if memo and memo.spec == application and not moved(memo.rendered.closure, snapshot):
+            same = memo and (memo.spec, memo.supplies) == (application, supplies.digest)
+            if memo and same and not moved(memo.rendered.closure, snapshot):
                 return memo.rendered
-            rendered = await self._render(application, snapshot, facts, gone)
-            self._memos[key] = _Memo(application, rendered)
+            rendered = await self._render(application, snapshot, facts, supplies, gone)
+            self._memos[key] = _Memo(application, supplies.digest, rendered)
             return rendered
 
     async def once(
-        self, application: ApplicationSpec, snapshot: Snapshot, facts: ClusterFacts | None
+        self,
+        application: ApplicationSpec,
+        snapshot: Snapshot,
+        facts: ClusterFacts | None,
+        supplies: Supplies = NONE,
     ) -> Rendered:
         """An older revision, without forgetting the newest."""
-        return await self._render(application, snapshot, facts, gone=True)
+        return await self._render(application, snapshot, facts, supplies, gone=True)
 
     def concerned(self, application: ApplicationName, snapshot: Snapshot) -> bool:
         """Does this revision change anything the application's renderings read?"""
@@ -91,6 +102,7 @@ class Renders:
         application: ApplicationSpec,
         snapshot: Snapshot,
         facts: ClusterFacts | None,
+        supplies: Supplies,
         gone: bool,
     ) -> Rendered:
         recorder = Recorder(snapshot)
@@ -98,7 +110,8 @@ class Renders:
             return self._absent(application, recorder, gone)
         try:
             renderer = self._pick(application, recorder)
-            desired = await renderer.render(RenderJob(application, recorder, facts))
+            job = RenderJob(application, recorder, facts, supplies.values)
+            desired = substituted(await renderer.render(job), supplies.values, self._digest)
         except RenderError as error:
             finding = Finding("render", Severity.ERROR, error.message, error.hint, error.place)
             closure = recorder.closure(outside=("unrenderable", error.message))
@@ -113,7 +126,7 @@ class Renders:
         closure = recorder.closure(outside=("absent", str(gone)))
         revision = recorder.revision
         if gone:
-            desired = Desired((), closure, self._empty(), "nothing")
+            desired = Desired((), closure, self._digest(b""), "nothing")
             return Rendered(closure, revision, desired)
         finding = Finding(
             "render",

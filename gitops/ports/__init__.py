@@ -139,6 +139,8 @@ class RenderJob:
     snapshot: Snapshot
     facts: ClusterFacts | None = None
     """None when no cluster is at hand (``gitops render``)."""
+    needs: Mapping[str, Any] = field(default_factory=dict)
+    """Outputs of other applications by the name they have here. May be secret."""
 
 
 class Renderer(Protocol):

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from gitops.engine.desk import Desk
 from gitops.engine.ledger import Ledger
 from gitops.engine.renders import Rendered, Renders
+from gitops.engine.supplies import Supplies
 from gitops.engine.targets import Target
-from gitops.engine.targets.roots import Supplies
 from gitops.model.delivery import ChangeRecord, LaneId
 from gitops.model.fleet import ApplicationSpec
 from gitops.model.ids import ChangeId, Digest, combine

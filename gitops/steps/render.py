@@ -24,13 +24,13 @@ async def render(record: ChangeRecord, kit: Kit) -> Rendered:
     facts = await kit.target.facts()
     snapshot = kit.snapshot
     if record.change.cause is Cause.DRIFT:
-        newest = await kit.renders.of(kit.application, snapshot, facts, gone=True)
+        newest = await kit.renders.of(kit.application, snapshot, facts, kit.supplies, gone=True)
         lane = await kit.ledger.read(lambda reading: reading.lane(kit.lane))
         if lane.delivered is None or lane.delivered.closure == await wanted(kit, newest):
             return newest
         old = await kit.source.snapshot(lane.delivered.revision)
-        rendered = await kit.renders.once(kit.application, old, facts)
+        rendered = await kit.renders.once(kit.application, old, facts, kit.supplies)
         if lane.delivered.closure != await wanted(kit, rendered):
             return replace(rendered, desired=None, findings=(_UNREPEATABLE,))
         return rendered
-    return await kit.renders.of(kit.application, snapshot, facts, gone=True)
+    return await kit.renders.of(kit.application, snapshot, facts, kit.supplies, gone=True)

@@ -63,7 +63,9 @@ async def _newer(record: ChangeRecord, kit: Kit) -> None:
         live = lane.delivered.closure if lane.delivered else live
     while True:
         facts = await kit.target.facts()
-        rendered = await kit.renders.of(kit.application, kit.newest(), facts, gone=True)
+        rendered = await kit.renders.of(
+            kit.application, kit.newest(), facts, kit.supplies, gone=True
+        )
         if await wanted(kit, rendered) != live:
             return
         await kit.memory.newer.wait()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from gitops.engine.renders import Rendered
-from gitops.engine.targets.roots import joined
+from gitops.engine.supplies import joined
 from gitops.model.delivery import (
     Cause,
     Change,
@@ -49,7 +49,11 @@ async def watch(kit: Kit) -> ChangeRecord | None:
         await _put_aside(kit, current, "its folder left the source before it was delivered")
         return None
     rendered = await kit.renders.of(
-        kit.application, kit.snapshot, await kit.target.facts(), gone=lane.delivered is not None
+        kit.application,
+        kit.snapshot,
+        await kit.target.facts(),
+        kit.supplies,
+        gone=lane.delivered is not None,
     )
     after = await wanted(kit, rendered)
     if current is not None and _insisted(kit, current, after):

@@ -22,6 +22,7 @@ from gitops.model.cluster import ClusterFacts
 from gitops.model.ids import Digest, combine
 from gitops.model.manifest import Desired, ObjectId, Origin
 from gitops.model.source import Closure, Entry, EntryKind
+from gitops.needs import nested
 from gitops.plugins import Services
 from gitops.ports import RenderJob, Snapshot
 from planners.render import charts, pulls, scratch
@@ -87,6 +88,8 @@ class _Inputs:
     pins: Mapping[str, pulls.Pin]
     """What is fetched: by path in the chart; the empty path is the chart itself."""
     values: tuple[Entry, ...]
+    inline: Mapping[str, Any]
+    """Values that win over every file: the operator's, and over them other applications'."""
     closure: Closure
 
 
@@ -164,11 +167,12 @@ class Helm:
             place = normalise(self._options.chart, base, place=base)
             entries = self._local(recorder, place, pins, 0, base)
         values = tuple(self._values(recorder, base, path) for path in _several(self._options.files))
-        inline = self._digest(b"helm-values\0" + yamlio.canonical(dict(self._options.values)))
+        inline = nested(self._options.values, job.needs)
+        given = self._digest(b"helm-values\0" + yamlio.canonical(inline))
         pinned = (f"{path}={pin}@{pin.digest}" for path, pin in sorted(pins.items()))
         order = (entry.path for entry in values)
-        closure = recorder.closure([combine(NAME, VERSION, arguments, inline, *pinned, *order)])
-        return _Inputs(recorder, place, entries, pins, values, closure)
+        closure = recorder.closure([combine(NAME, VERSION, arguments, given, *pinned, *order)])
+        return _Inputs(recorder, place, entries, pins, values, inline, closure)
 
     @property
     def _remote(self) -> bool:
@@ -272,8 +276,8 @@ class Helm:
         for index, entry in enumerate(inputs.values):
             files[f"values/{index}.yaml"] = await asyncio.to_thread(self._checked, inputs, entry)
             named.append(f"values/{index}.yaml")
-        if self._options.values:
-            files["values/inline.json"] = yamlio.canonical(dict(self._options.values))
+        if inputs.inline:
+            files["values/inline.json"] = yamlio.canonical(dict(inputs.inline))
             named.append("values/inline.json")
         argv = (binary, "template", arguments[0], f"./{_CHART}", *arguments[1:])
         argv += tuple(part for name in named for part in ("--values", name))
@@ -296,7 +300,7 @@ class Helm:
     ) -> bytes:
         done, folder = await scratch.in_scratch(files, argv, self._services.children, inputs.place)
         if done.code:
-            inline = _strings(self._options.values)
+            inline = _strings(inputs.inline)
             raise _failure(done.stderr, folder, chart, inputs, inline)
         return done.stdout
 

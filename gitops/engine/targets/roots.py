@@ -12,7 +12,7 @@ import asyncio
 import difflib
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -20,35 +20,18 @@ import orjson
 from gitops.engine.lanes import Lanes
 from gitops.engine.ledger import Ledger
 from gitops.engine.roster import Roster
+from gitops.engine.supplies import NONE, Supplies, together
 from gitops.engine.targets.workspace import WorkspaceMemory, WorkspaceTarget
 from gitops.errors import Awaiting, ConfigError
 from gitops.model.delivery import ChangeRecord, ChangeState, LaneId, LaneRecord
 from gitops.model.fleet import ApplicationSpec
-from gitops.model.ids import ApplicationName, Digest, combine
-from gitops.model.source import Authorship
+from gitops.model.ids import ApplicationName
 from gitops.model.terraform import Need
 from gitops.ports import Clock, Digester, Reading
 from gitops.ports.terraform import UNKNOWN, OutputValue, Root, RootPlanner, Workspace
 
 LOOK_EVERY = 30.0
 """Seconds between looks at which root's drift is due."""
-
-
-@dataclass(frozen=True, slots=True)
-class Supplies:
-    """What an application takes from others, at one moment."""
-
-    values: Mapping[str, Any] = field(default_factory=dict)
-    """By the name the value has in the application. May be secret."""
-    planned: tuple[str, ...] = ()
-    """Whose open plans some values are from: nothing may be applied before those arrived."""
-    digest: Digest = combine()
-    """Keyed, over the values."""
-    authorship: Authorship = Authorship()
-    """Of the changes that brought values which were not delivered here yet."""
-
-
-NONE = Supplies()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +149,7 @@ class Roots:
             if ahead or _newer(provider.record, ours):
                 from_changes += [c for c in (provider.current, provider.last) if c is not None][:1]
         said = self._digester.of(orjson.dumps(values, option=orjson.OPT_SORT_KEYS))
-        authors = _together([record.change.authorship for record in from_changes])
+        authors = together(record.change.authorship for record in from_changes)
         return Supplies(values, tuple(sorted(planned)), said, authors)
 
     async def _provider(self, need: Need) -> _Provider:
@@ -244,28 +227,3 @@ def _texts(value: Any) -> list[str]:
     if isinstance(value, list | tuple):
         return [text for each in value for text in _texts(each)]
     return [str(value)] if value is not None and not isinstance(value, bool) else []
-
-
-def _together(parts: list[Authorship]) -> Authorship:
-    """Everybody who had a hand in any of these."""
-    merged = Authorship()
-    for part in parts:
-        merged = joined(merged, part)
-    return merged
-
-
-def joined(one: Authorship, other: Authorship) -> Authorship:
-    """The authors of two changes that become one; known only if both are, graded as the weaker."""
-    if other == Authorship():
-        return one
-    if one == Authorship():
-        return other
-    return Authorship(
-        commits=tuple(dict.fromkeys((*one.commits, *other.commits))),
-        signatures=tuple(dict.fromkeys((*one.signatures, *other.signatures))),
-        logins=tuple(dict.fromkeys((*one.logins, *other.logins))),
-        people=tuple(dict.fromkeys((*one.people, *other.people))),
-        grade=min(one.grade, other.grade, key=lambda grade: grade.rank),
-        known=one.known and other.known,
-        note=one.note or other.note,
-    )
