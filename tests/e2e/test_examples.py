@@ -39,7 +39,7 @@ ROLLED_OUT = {
     "helm": {("default", "guestbook"): 2},
     "many-clusters": {("shop-front", "shop"): 1, ("shop-front", "shop", "prod"): 3},
 }
-ELSEWHERE = {"kubernetes"}
+ELSEWHERE = {"kubernetes", "terraform-and-app"}
 """Examples with a test of their own."""
 WAIT = 60.0
 TOO_LATE = ("too late", "changed since")
