@@ -25,11 +25,12 @@ from planners.plan.terraform.document import Json
 from planners.plan.terraform.inputs import artifact_of, inputs_of, sha256_of, unlike
 from planners.plan.terraform.outputs import known_outputs
 from planners.plan.terraform.reading import Reading, read, read_drift
-from planners.plan.terraform.veil import Veil
+from planners.plan.terraform.veil import Veil, secrets_of
 from planners.plan.terraform.versions import versions_of
 
 _LONGEST = 1_000
 """Characters of the tool's words about one resource."""
+_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class TerraformPlanner:
         return Drawn(plan, sealed, artifact, settled={}, outputs=last.outputs)
 
     async def _read(self, root: Root, sealed: SealedRun, shown: Json) -> _Last:
-        veil = self._veil(root, shown)
+        veil = await self._veil(root, shown)
         reading = await asyncio.to_thread(read, shown, root.application, veil, self._digester)
         versions = versions_of(shown, sealed.tool, sealed.providers)
         last = _Last(sealed.sha256, root.application, reading, versions, known_outputs(shown))
@@ -109,18 +110,23 @@ class TerraformPlanner:
             inputs=inputs_of(root, self._digester),
         )
 
-    def _veil(self, root: Root, shown: Json) -> Veil:
-        """Learnt on the loop's own thread: the masker beneath is shared with everybody."""
-        veil = Veil(self._masker.scope(root.lane.application), self._digester)
-        veil.learn(shown)
-        return veil
+    async def _veil(self, root: Root, shown: Json) -> Veil:
+        """What is secret is found in a thread, and told to the masker on the loop's own, a few at
+        a time: everybody shares it."""
+        masker = self._masker.scope(root.lane.application)
+        secrets = await asyncio.to_thread(secrets_of, shown)
+        for index, secret in enumerate(secrets):
+            masker.taint(secret.text, live=secret.live)
+            if index % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return await asyncio.to_thread(Veil, masker, self._digester, secrets)
 
     # --- drift --------------------------------------------------------------------------------
 
     async def drift(self, root: Root) -> RootDrift | None:
         """What a refresh-only plan finds. A configuration that moved on is no drift."""
         run = await self._workspace.plan(root, refresh_only=True)
-        veil = self._veil(root, run.shown)
+        veil = await self._veil(root, run.shown)
         rows, digest = await asyncio.to_thread(read_drift, run.shown, veil, self._digester)
         return RootDrift(digest, rows) if rows else None
 
@@ -165,7 +171,7 @@ class TerraformPlanner:
         """After a restart nobody here knows yet which values of this plan are secret. None where
         that cannot be found out: then the tool's words are not passed on."""
         with contextlib.suppress(GitopsError):
-            return self._veil(root, await self._workspace.show(root, sealed.plan_file))
+            return await self._veil(root, await self._workspace.show(root, sealed.plan_file))
         return None
 
     async def _moved(self, root: Root, sealed: SealedRun) -> AsyncIterator[str]:

@@ -57,7 +57,7 @@ class Reading:
 
 
 def read(shown: Json, application: ApplicationSpec, veil: Veil, digester: Digester) -> Reading:
-    """``veil`` has learnt what this plan holds. Raises RenderError for what cannot be read."""
+    """``veil`` is this plan's own. Raises RenderError for what cannot be read."""
     try:
         return _read(shown, application, veil, digester)
     except (RecursionError, ValueError) as error:
@@ -104,7 +104,7 @@ def _read(shown: Json, application: ApplicationSpec, veil: Veil, digester: Diges
         (
             *said.unknown_actions([e for e in entries if action_of(e) is None], veil),
             *said.of_plan(shown, veil),
-            *said.drift(drift, {entry.address for entry in entries if action_of(entry)}, veil),
+            *said.drift(drift, {e.address for e in entries if _has_row(e)}, veil),
             *said.hidden(hidden),
         ),
         (*lost, *stateful_losses),
@@ -114,17 +114,19 @@ def _read(shown: Json, application: ApplicationSpec, veil: Veil, digester: Diges
 
 def _resource_rows(entries: Iterable[Entry], terms: Terms) -> Iterator[Row]:
     for entry in entries:
-        # An action nobody here knows is shown as far as it can be; a finding blocks the plan.
-        action = action_of(entry) or Action.UPDATE
-        if action is not Action.NONE:
-            yield row(entry, action, terms)
+        if _has_row(entry):
+            # An action nobody here knows is shown as far as can be; a finding blocks the plan.
+            yield row(entry, action_of(entry) or Action.UPDATE, terms)
+
+
+def _has_row(entry: Entry) -> bool:
+    return action_of(entry) is not Action.NONE
 
 
 def _output_rows(entries: Iterable[Entry], terms: Terms) -> Iterator[Row]:
     for entry in entries:
-        action = action_of(entry) or Action.UPDATE
-        if action is not Action.NONE:
-            yield output_row(entry, action, terms)
+        if _has_row(entry):
+            yield output_row(entry, action_of(entry) or Action.UPDATE, terms)
 
 
 def _action_rows(shown: Json, terms: Terms) -> Iterator[Row]:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from gitops.masking import SHORTEST_DELIVERED, Masker
@@ -39,38 +40,53 @@ _LONGEST = 256 * 1024
 _DEEPEST = 32
 
 
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A sensitive value as text."""
+
+    text: str
+    live: bool
+    """The state holds it. What is only planned is nobody else's secret yet."""
+
+
+def secrets_of(shown: Json) -> frozenset[Secret]:
+    """Every sensitive string and number of a plan: of resources, outputs, data sources and
+    variables, before and after."""
+    return frozenset(
+        Secret(_text_of(leaf), live)
+        for side, live in _sides(shown)
+        if side.sensitive
+        for leaf in marks.marked_leaves(side.value, side.sensitive)
+    )
+
+
+def _sides(shown: Json) -> Iterator[tuple[Side, bool]]:
+    for entry in _entries(shown):
+        yield entry.before, True
+        yield entry.after, False
+    for held in prior_resources(shown):
+        yield Side(held.get("values"), False, held.get("sensitive_values")), True
+    declared = mapping(next(iter(modules(shown)))[2].get("variables"))
+    given = mapping(shown.get("variables"))
+    for name in given:
+        sensitive = mapping(declared.get(name)).get("sensitive") is True
+        yield Side(mapping(given[name]).get("value"), False, sensitive), False
+
+
 class Veil:
     """Hides one plan's sensitive values."""
 
-    def __init__(self, masker: Masker, digester: Digester) -> None:
-        """``masker`` is the application's (:meth:`gitops.masking.Masker.scope`): it learns too, so
-        that logs lose the values."""
+    def __init__(self, masker: Masker, digester: Digester, secrets: Iterable[Secret]) -> None:
+        """``masker`` is the application's (:meth:`gitops.masking.Masker.scope`), and has been told
+        the secrets too: whatever it hides is hidden here as well."""
         self._application = masker
         self._plan = Masker(digester)
+        for secret in secrets:
+            if len(secret.text) >= SHORTEST_DELIVERED:
+                self._plan.taint(secret.text)
         self._echoes: frozenset[str] = frozenset()
         self._texts: dict[str, str] = {}
         self._hid = False
-
-    def learn(self, shown: Json) -> None:
-        """Remembers every sensitive value of a plan. Values of the state exist already; what is
-        only planned is nobody else's secret yet."""
-        for entry in _entries(shown):
-            self._taint(entry.before, live=True)
-            self._taint(entry.after, live=False)
-        for held in prior_resources(shown):
-            self._taint(Side(held.get("values"), False, held.get("sensitive_values")), live=True)
-        declared = mapping(next(iter(modules(shown)))[2].get("variables"))
-        given = mapping(shown.get("variables"))
-        for name in given:
-            sensitive = mapping(declared.get(name)).get("sensitive") is True
-            self._taint(Side(mapping(given[name]).get("value"), False, sensitive), live=False)
-
-    def _taint(self, side: Side, *, live: bool) -> None:
-        for leaf in marks.marked_leaves(side.value, side.sensitive):
-            text = _text_of(leaf)
-            self._application.taint(text, live=live)
-            if len(text) >= SHORTEST_DELIVERED:
-                self._plan.taint(text)
 
     def of(self, entry: Entry) -> None:
         """From now on values of this resource are shown: its own sensitive ones are expected to
@@ -144,7 +160,7 @@ def part(side: Side, step: str | int) -> Side:
     return Side(inner, marks.beneath(side.unknown, step), marks.beneath(side.sensitive, step))
 
 
-def _entries(shown: Json) -> Iterable[Entry]:
+def _entries(shown: Json) -> Iterator[Entry]:
     yield from resources(shown)
     yield from drifted(shown)
     yield from outputs(shown)
@@ -152,4 +168,6 @@ def _entries(shown: Json) -> Iterable[Entry]:
 
 
 def _text_of(value: Any) -> str:
+    if isinstance(value, int) and value.bit_length() > _WIDEST**2:
+        return hex(value)  # Python refuses to write so many decimal digits
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
