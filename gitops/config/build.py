@@ -267,7 +267,7 @@ class _Builder:
         if isinstance(wanted, shape.Selector):
             return self._selected(wanted.labels, where)
         if wanted is None:
-            damaged = self.draft.damaged.intersection({where, ("clusters",)})
+            damaged = self.draft.damaged.intersection({where, (*loc, "terraform"), ("clusters",)})
             if len(known_clusters) != 1 and not damaged:
                 hint = "write clusters: [NAME] – " + (
                     f"of {', '.join(known_clusters)}"

@@ -17,7 +17,7 @@ from gitops.config.words import owner
 from gitops.model.secret import SecretRef
 
 VARIABLE = "TF_VAR_"
-_OURS = "the controller sets it itself for every run"
+_OURS = "is set by the controller for every run"
 _REASONS: Mapping[str, tuple[str, str]] = {
     "TF_CLI_ARGS": ("would change the commands that are run", "remove it"),
     "TF_CLI_CONFIG_FILE": (_OURS, "mirrors and caches have keys: terraform: {mirror: …, cache: …}"),
@@ -35,7 +35,8 @@ _REASONS: Mapping[str, tuple[str, str]] = {
 """By how a name begins."""
 _LOADS = ("would change which programs and libraries are loaded", "remove it")
 _LOADERS = ("LD_", "DYLD_", "BASH_", "GODEBUG", "GOTRACEBACK", "GOCOVERDIR")
-_PLACES = frozenset({"PATH", "HOME", "TMPDIR", "SHELL", "ENV", "IFS", "USER", "PWD", "LANG"})
+_SHELL = frozenset({"SHELL", "ENV", "IFS"})
+_PLACES = frozenset({"PATH", "HOME", "TMPDIR", "LANG"})
 _KEYS = frozenset({"TF_ENCRYPTION"})
 """Holds secrets though its name does not say so."""
 
@@ -44,7 +45,7 @@ def refusal(name: str) -> tuple[str, str] | None:
     """Why a run may not be given this variable, and what to write instead."""
     if name in _PLACES or name.startswith("LC_"):
         return _OURS, "remove it"
-    if name.startswith(_LOADERS):
+    if name in _SHELL or name.startswith(_LOADERS):
         return _LOADS
     for prefix, reason in _REASONS.items():
         if name.startswith(prefix):

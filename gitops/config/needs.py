@@ -53,12 +53,12 @@ def _hidden(draft: Draft, names: Iterable[str], loc: Loc) -> None:
     """As a Helm value ``db`` cannot be a text and hold ``db.host`` at the same time."""
     known = set(names)
     for name in sorted(known):
-        above = name.rpartition(".")[0]
-        while above:
-            if above in known:
-                message = f'"{name}" of {owner(loc)} lies within "{above}", which is a value itself'
-                draft.refuse_at(draft.named((*loc, name)), message, "rename one of the two")
-            above = above.rpartition(".")[0]
+        parts = name.split(".")
+        above = [".".join(parts[:end]) for end in range(1, len(parts))]
+        hides = next((each for each in above if each in known), None)
+        if hides is not None:
+            message = f'"{name}" of {owner(loc)} lies within "{hides}", which is a value itself'
+            draft.refuse_at(draft.named((*loc, name)), message, "rename one of the two")
 
 
 def _leads_to_a_root(draft: Draft, fleet: Fleet, need: Need, loc: Loc) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from gitops.config.backends import identity
 from gitops.config.load import load
 from gitops.errors import ConfigError
 from gitops.model.fleet import ApplicationSpec, Fleet
@@ -25,6 +26,7 @@ def reload(
 
 
 _STAYS = "its objects stay and are no longer managed"
+_ROOT_STAYS = "its resources and its state stay and are no longer managed"
 _SECTIONS = (
     ("source", "sources", "nothing is read from it any more"),
     ("cluster", "clusters", "everything in it stays and is no longer managed"),
@@ -46,8 +48,10 @@ def _removed(old: Fleet, new: Fleet) -> Iterator[str]:
     for name, application in old.applications.items():
         after = new.applications.get(name)
         if after is None:
-            yield f'application "{name}" was removed: {_STAYS}'
+            yield f'application "{name}" was removed: {_stays(application)}'
             continue
+        if application.terraform is not None and _state(application) != _state(after):
+            yield f'application "{name}" has another state: resources of the one before stay there'
         for cluster in application.clusters:
             if cluster not in after.clusters and cluster in new.clusters:
                 yield f'application "{name}" no longer goes to cluster "{cluster}": {_STAYS} there'
@@ -55,6 +59,19 @@ def _removed(old: Fleet, new: Fleet) -> Iterator[str]:
     for discovery in gone:
         where = f'{discovery.glob} of source "{discovery.template.source}"'
         yield f"applications are no longer discovered in {where}: their objects stay"
+
+
+def _stays(application: ApplicationSpec) -> str:
+    return _STAYS if application.terraform is None else _ROOT_STAYS
+
+
+def _state(application: ApplicationSpec) -> object:
+    """Where a root keeps what it made; None for an application that is no root."""
+    root = application.terraform
+    if root is None:
+        return None
+    backend = root.backend
+    return identity(backend, root.workspace, root.environment.plan) if backend else root.workspace
 
 
 def _different(old: Fleet, new: Fleet) -> Iterator[str]:
@@ -85,6 +102,6 @@ def _effect(before: Any, after: Any) -> str:
 
 def _restart(old: Fleet, new: Fleet) -> Iterator[str]:
     """These are opened once, at start."""
-    for section in ("store", "vault", "api", "state_dir"):
+    for section in ("store", "vault", "api", "state_dir", "terraform"):
         if getattr(old, section) != getattr(new, section):
             yield f"{section} was changed: this takes effect at the next start"

@@ -78,6 +78,18 @@ def test_the_checked_file_as_json_is_counted(gitops: Gitops, tmp_path: Path) -> 
     assert (told["errors"], told["sources"], told["discoveries"]) == ([], 1, 1)
 
 
+def test_roots_are_counted_among_the_applications(gitops: Gitops, tmp_path: Path) -> None:
+    path = tmp_path / "gitops.yaml"
+    path.write_text(
+        "sources: {infra: {git: https://git.example.com/infra.git}}\n"
+        "applications: {network: {path: n, terraform: {}}, dns: {path: d, terraform: {}}}\n"
+        "people: {ada: {emails: ada@example.com}}\n"
+    )
+    told = gitops("config", "check", path).out
+    assert told.strip().endswith("fine – 1 source, 2 applications (2 roots), 1 person")
+    assert json.loads(gitops("--output", "json", "config", "check", path).out)["roots"] == 2
+
+
 def test_unattended_init_names_the_option_it_lacks(gitops: Gitops, tmp_path: Path) -> None:
     ran = gitops("init", tmp_path / "new", "--yes")
     assert ran.code == 1

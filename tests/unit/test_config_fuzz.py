@@ -25,8 +25,25 @@ clusters:
   dev: {sandbox: default, labels: {env: dev}}
 applications:
   shop: {source: shop-config, path: apps/shop, clusters: {labels: {env: dev}}, prune: true}
+  web: {source: shop-config, path: apps/web, needs: {db.host: database.host}}
+  database:
+    source: shop-config
+    path: roots/database
+    needs: {zone: {application: dns, output: zone}}
+    terraform:
+      version: 1.11.4
+      workspace: prod
+      variables: {region: eu-1, sizes: [1, {a: null}]}
+      variable_files: [prod.tfvars]
+      backend: {s3: {bucket: states, key: database, assume_role: {role_arn: x}}}
+      environment: {plan: {AWS_REGION: eu-1, TF_VAR_x: {env: HOME}}, apply: {AWS_PROFILE: p}}
+      allow: {providers: [hashicorp/aws], modules: ["git::https://example.com/*"]}
+      deadlines: {plan: 5m}
+      stateful: ["*_db_*"]
 discover:
   - {source: local, path: apps/*, name: "{name}", clusters: [dev], approval: {quorum: 1}}
+  - {source: shop-config, path: more/*, terraform: {workspace: "{application}", backend: pg}}
+terraform: {parallel: 2, reserve: 64MiB, cache: c}
 approvals: {default: {groups: [sre], auto: {no_deletes: true}}}
 people: {ada: {emails: ada@example.com}, bob: {emails: [bob@example.com], github: bob}}
 groups: {sre: [ada, bob]}
@@ -117,6 +134,8 @@ VALUES = st.recursive(
                 [
                     *("labels", "env", "file", "git", "path", "people", "quorum", "auto", "plain"),
                     *("enabled", "level", "kind", "url", "clusters", "1", "", "include"),
+                    *("terraform", "backend", "s3", "local", "pg", "plan", "apply", "needs"),
+                    *("application", "output", "variables", "workspace", "password", "PATH"),
                 ]
             ),
             inner,
@@ -143,6 +162,13 @@ def paths(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 @example(("people",), ["ada", {"emails": None}])
 @example(("checks",), {"yaml-lint": {"enabled": 1, "level": None}})
 @example(("include",), {"a": None})
+@example(("applications", "database", "needs", "zone"), "database.host")
+@example(("applications", "database", "terraform"), ["ada"])
+@example(("applications", "database", "terraform", "backend"), {"s3": {"key": None}})
+@example(("applications", "database", "terraform", "backend"), {"local": {"path": ["x"]}})
+@example(("applications", "database", "terraform", "variables"), {"a": {"password": ["x"]}})
+@example(("applications", "database", "terraform", "variable_files"), ["../" * 99 + "a.tfvars"])
+@example(("terraform",), {"reserve": -1})
 def test_any_value_anywhere_never_surprises(
     tmp_path: Path, where: tuple[Any, ...], value: Any
 ) -> None:

@@ -56,7 +56,10 @@ def test_every_fleet_file_of_the_examples_is_fine(validator: Draft202012Validato
 
 @pytest.mark.parametrize(
     "name", ["unknown-key", "unknown-section", "wrong-type-bool", "wrong-word", "duration",
-             "quorum-zero", "token-in-clear", "no-such-renderer", "no-such-check-option"],
+             "quorum-zero", "token-in-clear", "no-such-renderer", "no-such-check-option",
+             "root-unknown-key", "root-binary", "root-version", "root-workspace", "backend-unknown",
+             "backend-two", "backend-secret", "environment-number", "provider-name", "needs-output",
+             "terraform-unknown-key", "renderer-terraform"],
 )  # fmt: skip
 def test_editors_mark_what_would_be_refused(validator: Draft202012Validator, name: str) -> None:
     # The editors' YAML is 1.2: `yes` is text. PyYAML's base loader leaves words alone as well.
