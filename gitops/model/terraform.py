@@ -52,6 +52,9 @@ class Allowed:
     http: bool = False
     """Data sources that fetch a URL (``http``)."""
     provisioners: bool = False
+    files: bool = False
+    """File functions whose path cannot be read off the code, and ``templatestring``: they may
+    read any file the controller may."""
 
 
 @dataclass(frozen=True, slots=True)
