@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,13 @@ from gitops.engine.keeper import LeaseKeeper
 from gitops.engine.ledger import Ledger
 from gitops.engine.renders import Renders
 from gitops.engine.roster import Roster
-from gitops.errors import ToolMissing
 from gitops.jsonable import to_json
 from gitops.masking import Masker
 from gitops.model.fleet import ApplicationSpec, ClusterSpec, Fleet, NotifierSpec, SourceSpec
 from gitops.model.ids import Digest, TargetName
 from gitops.plugins import Role, Services, plugins
 from gitops.ports import Clock, Cluster, Notifier, Renderer, Snapshot, Source
+from gitops.ports.terraform import Workspace
 from gitops.sealing import decode, encode
 from gitops.secrets import read_secret
 from gitops.steps.values import Checker
@@ -63,6 +63,8 @@ class RendererChoice:
         self._built: dict[str, Renderer] = {}
 
     def __call__(self, spec: ApplicationSpec, snapshot: Snapshot) -> Renderer:
+        if spec.terraform is not None:
+            return self._renderer("terraform", {})
         if spec.renderer:
             return self._renderer(spec.renderer, spec.options)
         found = plugins(Role.RENDERER)
@@ -205,6 +207,7 @@ def _parts(
     clock: Clock,
 ) -> Parts:
     from planners.plan.planner import ManifestPlanner
+    from planners.plan.terraform.planner import TerraformPlanner
 
     def fence(target: TargetName) -> str:
         spec = roster.fleet.clusters.get(target)
@@ -212,6 +215,8 @@ def _parts(
 
     masker = Masker(keyring)
     planner = ManifestPlanner(keyring, masker, clock, fence)
+    workspace = _workspace(roster.fleet, masker)
+    services = replace(services, terraform=workspace)
     return Parts(
         ledger=ledger,
         keeper=keeper,
@@ -223,22 +228,24 @@ def _parts(
         checker=checker_of(services),
         planner=planner,
         watchman=planner,
-        tools=f"planner {ManifestPlanner.version}",
+        tools=f"planner {ManifestPlanner.version}/{TerraformPlanner.version}",
         build_source=source_builder(services),
         notifiers=notifiers_of(roster, services),
         connect=connector(clock),
         clock=clock,
         mask=masker.text,
         taint=masker.taint,
-        root_planner=_NoTerraform(),
-        workspace=_NoTerraform(),
+        root_planner=TerraformPlanner(workspace, keyring, masker),
+        workspace=workspace,
         reached=kill_switch(os.environ.get("GITOPS_KILL_AT", "")),
     )
 
 
-class _NoTerraform:
-    def __getattr__(self, name: str) -> Any:
-        raise ToolMissing("terraform is not wired yet")
+def _workspace(fleet: Fleet, masker: Masker) -> Workspace:
+    from gitops.sandbox.tools import Toolbox
+    from gitops.terraform.workspace import Workspaces
+
+    return Workspaces(fleet.terraform, fleet.state_dir, tofu=Toolbox().path, mask=masker.text)
 
 
 class _Forgetful:

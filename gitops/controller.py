@@ -21,13 +21,14 @@ from gitops.engine.ledger import Ledger
 from gitops.engine.reach import keep_reaching
 from gitops.engine.renders import Renders
 from gitops.engine.roster import Roster
-from gitops.engine.supplies import Supplies
+from gitops.engine.supplies import Supplies, together
 from gitops.engine.targets import Target
 from gitops.engine.targets.clusters import Clusters
 from gitops.engine.targets.roots import Roots
 from gitops.engine.tasks import Tasks
 from gitops.engine.watches import SourceWatch
-from gitops.errors import StaleWrite, Transient, Unknown
+from gitops.errors import NotAllowed, StaleWrite, Transient, Unknown
+from gitops.gate import may_ask
 from gitops.model.approval import Answer, Decision, MemberState, Verdict
 from gitops.model.delivery import ChangeRecord, LaneId
 from gitops.model.events import HoldLifted
@@ -41,7 +42,7 @@ from gitops.model.ids import (
     combine,
 )
 from gitops.model.sealed import Sealed
-from gitops.model.source import SourceStatus
+from gitops.model.source import Authorship, SourceStatus
 from gitops.pipeline import propose, tend
 from gitops.policy import policy_digest
 from gitops.ports import (
@@ -50,6 +51,7 @@ from gitops.ports import (
     Digester,
     Notifier,
     Planner,
+    Reading,
     Snapshot,
     Source,
     Transaction,
@@ -57,7 +59,7 @@ from gitops.ports import (
     Watchman,
 )
 from gitops.ports.terraform import RootPlanner, Workspace
-from gitops.steps.kit import Kit, Memory, Reached
+from gitops.steps.kit import Kit, Memory, Reached, Unlock
 from gitops.steps.values import Checker
 from gitops.steps.watch import watch
 
@@ -418,11 +420,42 @@ class Controller:
             known = ", ".join(sorted(self.roster.specs())) or "none"
             raise Unknown(f"there is no application {application!r}", hint=f"applications: {known}")
         lanes = tuple(LaneId(application, target) for target in spec.targets)
+        await self._may_ask(spec, lanes, person)
         for lane in lanes:
             await self.ledger.write(_lift(lane, person))
             self.memory(lane).demanded = person
             self.lanes.offer(lane)
         return lanes
+
+    async def unlock(
+        self, application: ApplicationName, person: PersonName, lock: str
+    ) -> tuple[LaneId, ...]:
+        """Asks whether a state's lock may be forced. Raises Unknown, NotAllowed."""
+        spec = self.roster.spec(application)
+        if spec is None or spec.terraform is None:
+            roots = [name for name, each in self.roster.specs().items() if each.terraform]
+            known = ", ".join(sorted(roots)) or "none"
+            raise Unknown(
+                f"there is no Terraform application {application!r}", hint=f"has: {known}"
+            )
+        lanes = tuple(LaneId(application, target) for target in spec.targets)
+        await self._may_ask(spec, lanes, person)
+        for lane in lanes:
+            self.memory(lane).unlock = Unlock(lock, person)
+            self.lanes.offer(lane)
+        return lanes
+
+    async def _may_ask(
+        self, spec: ApplicationSpec, lanes: tuple[LaneId, ...], person: PersonName
+    ) -> None:
+        def authorship(reading: Reading) -> Authorship:
+            newest = (reading.changes(open_only=False, lane=lane)[:1] for lane in lanes)
+            return together(record.change.authorship for each in newest for record in each)
+
+        theirs = await self.ledger.read(authorship)
+        ruling = may_ask(person, spec.approval, self.fleet.people, theirs)
+        if not ruling.allowed:
+            raise NotAllowed(ruling.reason)
 
     def status_of(self) -> Mapping[SourceName, SourceStatus]:
         return {name: watch.status for name, watch in self.watches.items()}

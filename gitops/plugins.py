@@ -22,6 +22,7 @@ from typing import Any
 
 from gitops.errors import ConfigError, ToolMissing
 from gitops.ports import Children, Cipher, Clock, Digester
+from gitops.ports.terraform import Workspace
 
 
 class Role(StrEnum):
@@ -59,6 +60,8 @@ class Services:
     """Path of a program by name (``helm``); may take a while, call it off the loop."""
     cipher: Cipher | None = None
     """For what is kept on disk and may hold secrets; None: nothing of the kind is kept."""
+    terraform: Workspace | None = None
+    """Runs terraform and tofu on roots; None where no root is ever checked."""
     chart_hosts: tuple[str, ...] = ()
     """Hosts a chart may be fetched from: the fleet's, never a source's own say."""
 

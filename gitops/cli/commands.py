@@ -47,6 +47,7 @@ TABLE: dict[str, Row] = {
         ("deny", _ANSWER, "Say no to a request, with a reason."),
         ("ask", _ANSWER, "Ask again about what was denied or has expired."),
         ("retry", _ANSWER, "Try a failed delivery again under the same approval."),
+        ("unlock", _ANSWER, "Ask to take the lock of a Terraform state from its holder."),
         ("run", _RUN, "Run the controller."),
         ("nudge", _RUN, "Have the controller look at a source now."),
         ("token", _RUN, "Create, list and revoke people's API tokens."),

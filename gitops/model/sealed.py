@@ -88,6 +88,15 @@ class SealedRun:
 
 
 @dataclass(frozen=True, slots=True)
+class SealedUnlock:
+    """The lock of a state that is to be taken from whoever holds it."""
+
+    lane: LaneId
+    lock: str
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SealedSet:
     """Everything one approved change sends to one cluster."""
 
@@ -100,5 +109,5 @@ class SealedSet:
     """uid of the cluster it was approved for: after a crash another one may answer there."""
 
 
-Sealed = SealedSet | SealedRun
+Sealed = SealedSet | SealedRun | SealedUnlock
 """What one approval lets run."""

@@ -421,6 +421,9 @@ class Executed:
     outcomes: tuple[ObjectOutcome, ...]
     applied: Mapping[ObjectId, AppliedObject | None]
     """What the server made of each object written; None for one that is gone."""
+    void: str = ""
+    """Nothing was begun, because what was approved no longer fits what is there: why, in words.
+    It is planned and asked about again."""
 
     @property
     def failed(self) -> tuple[ObjectOutcome, ...]:

@@ -97,10 +97,22 @@ async def execute(record: ChangeRecord, sealed: Sealed, kit: Kit) -> Applied:
     """Sends the sealed bytes; records what the server made of them together with the outcome."""
     executed = await kit.target.execute(record.change.id, sealed)
     kit.reached("executed", record)
+    if executed.void:
+        return await _void(record, executed.void, kit)
     if executed.failed:
         return await _partly(record, executed, kit)
     await _conclude(executed, kit, ApplyFinished(record.change.id, _summary(executed)))
     return Applied(record, ChangeState.VERIFYING, sealed)
+
+
+async def _void(record: ChangeRecord, why: str, kit: Kit) -> Applied:
+    """What was approved no longer fits: the next round plans it anew, and asks."""
+    reason = f"nothing was applied: {why}"
+    await kit.ledger.append(ChangeClosed(record.change.id, ChangeState.SUPERSEDED, reason))
+    kit.memory.drawn = None
+    if record.seal is not None:
+        await kit.vault.discard(record.seal)
+    return Applied(record, ChangeState.SUPERSEDED, reason=reason)
 
 
 async def _needless(record: ChangeRecord, sketch: Sketch, kit: Kit) -> Applied:
@@ -136,7 +148,9 @@ async def _partly(record: ChangeRecord, executed: Executed, kit: Kit) -> Applied
 async def _failed(
     record: ChangeRecord, why: str, kit: Kit, executed: Executed | None = None
 ) -> Applied:
-    hold = Hold(record.plan or record.change.after, record.change.after, why, failed=True)
+    hold = None
+    if record.change.cause is not Cause.COMMAND:
+        hold = Hold(record.plan or record.change.after, record.change.after, why, failed=True)
     closed = ChangeClosed(record.change.id, ChangeState.FAILED, why, hold=hold)
     await _conclude(executed or Executed((), {}), kit, closed)
     if record.seal is not None:
@@ -160,14 +174,16 @@ def _summary(executed: Executed) -> str:
 
 def arrived(lane: LaneId, closed: ChangeClosed, tx: Transaction) -> None:
     """Ends a change that left its target as it should be: what had failed half-way is over."""
-    hold = tx.lane(lane).hold
+    hold, record = tx.lane(lane).hold, tx.change(closed.change)
     tx.append(closed)
+    if record is not None and record.change.cause is Cause.COMMAND:
+        return
     if hold is not None and hold.failed and closed.hold is None:
         tx.append(HoldLifted(lane, "a later change arrived"))
 
 
 def delivered(record: ChangeRecord, seal: Digest, kit: Kit) -> Delivered | None:
-    """The lane's new delivered state; a drift repair leaves it where it was."""
-    if record.change.cause is Cause.DRIFT:
+    """The lane's new delivered state; a drift repair and a command leave it where it was."""
+    if record.change.cause in (Cause.DRIFT, Cause.COMMAND):
         return None
     return Delivered(record.change.after, record.change.revision, seal, kit.clock.now())

@@ -73,6 +73,8 @@ def _title(record: ChangeRecord) -> str:
     change = record.change
     if change.cause is Cause.DRIFT:
         return f"drift of {change.lane}"
+    if change.cause is Cause.COMMAND:
+        return f"{change.occasion} of {change.lane}"
     where = f"{change.revision.source}@{short(change.revision.id)}"
     commits = change.authorship.commits
     return f"{where}: {commits[0].subject}" if commits else where

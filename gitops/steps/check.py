@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gitops.engine.renders import Rendered
-from gitops.model.delivery import ChangeRecord
+from gitops.model.delivery import Cause, ChangeRecord
 from gitops.steps.kit import Kit
 from gitops.steps.values import Checked
 
@@ -11,6 +11,8 @@ from gitops.steps.values import Checked
 async def check(record: ChangeRecord, rendered: Rendered, kit: Kit) -> Checked:
     """Findings of the rendering itself come first; without a desired set there is no more."""
     kit.reached("check", record)
+    if record.change.cause is Cause.COMMAND:
+        return Checked(rendered, ())
     if rendered.desired is None:
         return Checked(rendered, rendered.findings)
     lane = await kit.ledger.read(lambda reading: reading.lane(kit.lane))

@@ -7,6 +7,9 @@ from dataclasses import replace
 from gitops.engine.renders import Rendered
 from gitops.model.delivery import Cause, ChangeRecord
 from gitops.model.finding import Finding, Severity
+from gitops.model.ids import combine
+from gitops.model.manifest import Desired
+from gitops.model.source import Closure
 from gitops.steps.kit import Kit, wanted
 
 _UNREPEATABLE = Finding(
@@ -17,10 +20,16 @@ _UNREPEATABLE = Finding(
 )
 
 
+_NOTHING = Desired((), Closure(()), combine("nothing"), "a command")
+"""What a command is about is in no file."""
+
+
 async def render(record: ChangeRecord, kit: Kit) -> Rendered:
     """A cache hit for a commit change (``watch`` rendered it). A drift change is rendered at the
     revision that was delivered: newer bytes nobody approved never ride on a repair."""
     kit.reached("render", record)
+    if record.change.cause is Cause.COMMAND:
+        return Rendered(_NOTHING.closure, kit.snapshot.revision, _NOTHING)
     facts = await kit.target.facts()
     snapshot = kit.snapshot
     if record.change.cause is Cause.DRIFT:

@@ -57,6 +57,8 @@ async def _until_healthy(applied: Applied, kit: Kit) -> Mapping[str, ObjectHealt
 
 async def _newer(record: ChangeRecord, kit: Kit) -> None:
     """Returns when the source wants something else of this lane than what was just applied."""
+    if record.change.cause is Cause.COMMAND:
+        await asyncio.Event().wait()
     lane = await kit.ledger.read(lambda reading: reading.lane(kit.lane))
     live = record.change.after
     if record.change.cause is Cause.DRIFT:
@@ -84,7 +86,7 @@ async def _close(
     """Whatever the health, the bytes are live: the lane's delivered state moves with them."""
     now = delivered(record, record.seal or combine("unsealed"), kit)
     hold = None
-    if state is ChangeState.FAILED:
+    if state is ChangeState.FAILED and record.change.cause is not Cause.COMMAND:
         hold = Hold(record.plan or combine(), record.change.after, why)
     closed = ChangeClosed(record.change.id, state, why, now, hold)
     await kit.ledger.write(partial(arrived, kit.lane, closed))

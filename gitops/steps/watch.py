@@ -37,14 +37,16 @@ class Wish:
     cause: Cause
     revision: Revision
     rendered: Rendered | None = None
+    occasion: str = ""
+    """Empty: what the cause and the revision make of it."""
 
 
 async def watch(kit: Kit) -> ChangeRecord | None:
     """The change to carry on with; None when the lane is as it should be, or waits on a hold."""
     lane = await kit.ledger.read(lambda reading: reading.lane(kit.lane))
     current = await _current(kit, lane)
-    if current is not None and current.state in CLAIMED:
-        return current
+    if standing := await _standing(kit, current):
+        return standing
     if kit.departed and lane.delivered is None:
         await _put_aside(kit, current, "its folder left the source before it was delivered")
         return None
@@ -68,6 +70,22 @@ async def watch(kit: Kit) -> ChangeRecord | None:
         _insist(kit, current)
         return current
     return await _open(kit, current, wish, authorship)
+
+
+async def _standing(kit: Kit, current: ChangeRecord | None) -> ChangeRecord | None:
+    """What goes on whatever the source does meanwhile: a claimed change, and a command until it is
+    answered."""
+    if current is not None and current.state in CLAIMED:
+        return current
+    wanted_now = kit.memory.unlock
+    if wanted_now is not None:
+        kit.memory.unlock = None
+        if current is None or current.change.after != wanted_now.after:
+            wish = Wish(wanted_now.after, Cause.COMMAND, kit.snapshot.revision)
+            wish = replace(wish, occasion=wanted_now.occasion)
+            by = Authorship(people=(wanted_now.person,), note="asked for by a command")
+            return await _open(kit, current, wish, by)
+    return current if current is not None and current.change.cause is Cause.COMMAND else None
 
 
 async def _current(kit: Kit, lane: LaneRecord) -> ChangeRecord | None:
@@ -148,7 +166,7 @@ async def _discard(kit: Kit, record: ChangeRecord) -> None:
 async def _open(
     kit: Kit, current: ChangeRecord | None, wish: Wish, authorship: Authorship
 ) -> ChangeRecord:
-    occasion = f"{wish.revision.source}@{wish.revision.id}"
+    occasion = wish.occasion or f"{wish.revision.source}@{wish.revision.id}"
     if wish.cause is Cause.DRIFT:
         occasion = f"drift {kit.lane} {short(wish.after)}"
     draft = Change(kit.lane, 0, wish.after, wish.cause, wish.revision, authorship, occasion)

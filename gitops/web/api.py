@@ -53,6 +53,12 @@ class AnswerBody(BaseModel):
     via: str = Field("api", pattern=r"^[a-z]{1,20}$")
 
 
+class UnlockBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    lock: str = Field(pattern=r"^[\w.:/+=-]{1,200}$", description="The lock's id, as it is shown.")
+
+
 class TokenBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -193,6 +199,14 @@ def _acting(app: FastAPI, controller: Controller, guard: _Guard) -> None:
     async def again(application: str, person: Annotated[PersonName, asker]) -> JSONResponse:
         """Lift what holds an application's lanes and try or ask again."""
         return _json({"lanes": await controller.again(ApplicationName(application), person)})
+
+    @app.post("/api/v1/applications/{application}/unlock")
+    async def unlock(
+        application: str, body: UnlockBody, person: Annotated[PersonName, asker]
+    ) -> JSONResponse:
+        """Ask whether the lock of a Terraform state may be forced."""
+        name = ApplicationName(application)
+        return _json({"lanes": await controller.unlock(name, person, body.lock)})
 
     @app.post("/api/v1/sources/{source}/nudge", dependencies=[Depends(guard.looker)])
     async def nudge(source: str) -> JSONResponse:

@@ -14,15 +14,16 @@ from typing import Any
 import orjson
 
 from gitops.engine.targets import Sitting
+from gitops.errors import Permanent
 from gitops.jsonable import to_json
-from gitops.model.delivery import AppliedObject, LaneId
+from gitops.model.delivery import AppliedObject, Cause, LaneId, ObjectOutcome
 from gitops.model.finding import Finding, Severity
 from gitops.model.fleet import ApplicationSpec
 from gitops.model.health import Health, ObjectHealth
 from gitops.model.ids import ChangeId, Digest, combine
 from gitops.model.manifest import Desired, ObjectId
-from gitops.model.plan import Plan
-from gitops.model.sealed import Sealed, SealedRun, SealedSet
+from gitops.model.plan import Action, Plan, ResourceChange
+from gitops.model.sealed import Sealed, SealedRun, SealedSet, SealedUnlock
 from gitops.ports import Clock, Digester, Drawn, Executed
 from gitops.ports.terraform import OutputValue, Root, RootJob, RootPlanner, Workspace
 from gitops.roots import root_of
@@ -80,6 +81,8 @@ class WorkspaceTarget:
     # --- planning and executing ---------------------------------------------------------------
 
     async def draw(self, sitting: Sitting) -> Drawn:
+        if sitting.change.cause is Cause.COMMAND:
+            return self._unlocking(sitting)
         if not sitting.desired.files:
             return self._gone(sitting)
         root = root_of(self.lane, self.application, sitting.desired, self.variables)
@@ -97,16 +100,43 @@ class WorkspaceTarget:
         plan = Plan(sitting.change.id, lane.application, lane.target, (), digest, findings=findings)
         return Drawn(plan, SealedSet(lane, "", (), ()), digest, {})
 
+    def _unlocking(self, sitting: Sitting) -> Drawn:
+        """Somebody may be writing: nobody but a person ever says yes to this, in so many words."""
+        lock, lane = sitting.change.occasion.removeprefix("unlock "), self.lane
+        digest = combine("unlock", lock)
+        row = ResourceChange(
+            Action.DELETE,
+            f"state lock {lock}",
+            digest=digest,
+            notes=("whoever holds it loses it, and may be writing the state at this moment",),
+            stateful=True,
+        )
+        why = ("forces a lock: two who write one state damage it",)
+        plan = Plan(
+            sitting.change.id, lane.application, lane.target, (row,), digest, over_budget=why
+        )
+        return Drawn(plan, SealedUnlock(lane, lock), digest, {})
+
     def recognises(self, drawn: Drawn) -> bool:
         """Never: the state may have moved. The kept plan file makes looking again cheap."""
         return False
 
     async def execute(self, change: ChangeId, sealed: Sealed) -> Executed:
+        if isinstance(sealed, SealedUnlock):
+            return await self._unlock(sealed)
         assert isinstance(sealed, SealedRun), "a workspace is given a plan file"
         executed = await self.planner.execute(self._sealed_root(sealed), sealed, change)
         self.memory.outputs, self.memory.drift = None, None
         self.memory.looked_at = self.clock.monotonic()
         return executed
+
+    async def _unlock(self, sealed: SealedUnlock) -> Executed:
+        root = Root(self.lane, self.application, ())
+        try:
+            await self.workspace.unlock(root, sealed.lock)
+        except Permanent as refused:
+            return Executed((ObjectOutcome(f"state lock {sealed.lock}", False, str(refused)),), {})
+        return Executed((ObjectOutcome(f"state lock {sealed.lock}", True),), {})
 
     def _sealed_root(self, sealed: SealedRun) -> Root:
         return Root(self.lane, self.application, sealed.files, self.variables)
@@ -117,6 +147,8 @@ class WorkspaceTarget:
     async def until_well(self, sealed: Sealed | None, seconds: float) -> Mapping[str, ObjectHealth]:
         """The tool waits for what it makes, and fails where that does not come up. What is left
         is whether the state can be read back."""
+        if isinstance(sealed, SealedUnlock):
+            return {}
         files = sealed.files if isinstance(sealed, SealedRun) else ()
         root = Root(self.lane, self.application, files, self.variables)
         if files:
@@ -126,7 +158,7 @@ class WorkspaceTarget:
         return {f"workspace {self.lane.target}": ObjectHealth(Health.HEALTHY, reason)}
 
     def summary(self, health: Mapping[str, ObjectHealth]) -> str:
-        return "; ".join(each.reason for each in health.values())
+        return "; ".join(each.reason for each in health.values()) or "done"
 
     # --- drift --------------------------------------------------------------------------------
 

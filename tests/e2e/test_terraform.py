@@ -1,0 +1,275 @@
+"""Terraform roots carried through the whole sentence, on real terraform and OpenTofu."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from gitops.errors import NotAllowed
+from gitops.model.approval import Decision, MemberState
+from gitops.model.delivery import Cause, ChangeState
+from gitops.model.plan import Action, Plan
+from tests.e2e.rig import System
+from tests.e2e.root_rig import RootRig
+
+pytestmark = pytest.mark.slow
+
+ONE = """\
+    resource "terraform_data" "one" {
+      input = "first"
+    }
+
+    output "one" {
+      value = terraform_data.one.output
+    }
+    """
+
+
+@pytest.fixture
+def root(tmp_path: Path, terraform: tuple[str, Path]) -> RootRig:
+    name, path = terraform
+    return RootRig(tmp_path, binary=name, path=path)
+
+
+def rows(plan: Plan) -> dict[str, Action]:
+    return {change.address: change.action for change in plan.changes}
+
+
+def notes(plan: Plan) -> str:
+    return " ".join(note for change in plan.changes for note in change.notes)
+
+
+async def test_a_root_is_planned_asked_about_applied_and_kept(root: RootRig) -> None:
+    root.write("infra/main.tf", ONE)
+    root.commit("the first")
+    async with root.controller() as system:
+        await system.nudge()
+        plan = await system.plan()
+        assert rows(plan) == {"terraform_data.one": Action.CREATE, "output.one": Action.CREATE}
+        assert not root.state_json(), "nothing before the answer"
+        record = await system.approve("bob")
+        assert record.state is ChangeState.HEALTHY, record.reason
+        assert root.outputs() == {"one": "first"}
+        serial = root.state_json()["serial"]
+
+        root.write("README.md", "no concern of the root's")
+        root.commit("elsewhere")
+        await system.nudge()
+        assert len(await system.changes()) == 1
+
+        root.write("infra/main.tf", ONE.replace("first", "second"))
+        root.commit("the second")
+        await system.nudge()
+        assert rows(await system.plan())["terraform_data.one"] is Action.UPDATE
+        assert (await system.approve("bob")).state is ChangeState.HEALTHY
+        assert root.outputs() == {"one": "second"}
+        assert root.state_json()["serial"] > serial
+
+
+async def test_a_plan_without_changes_asks_nobody(root: RootRig) -> None:
+    root.write("infra/main.tf", ONE)
+    root.commit("the first")
+    async with root.controller() as system:
+        await system.deliver()
+        root.write("infra/main.tf", textwrap.dedent(ONE) + "\n# a remark\n")
+        root.commit("a remark")
+        await system.nudge()
+        assert not await system.requests()
+        assert (await system.last()).state is ChangeState.UNCHANGED
+
+
+async def test_a_replacement_names_what_forces_it_and_a_destroy_is_shown(root: RootRig) -> None:
+    two = ONE + '\n    resource "terraform_data" "two" {\n      triggers_replace = ["a"]\n    }\n'
+    root.write("infra/main.tf", two)
+    root.commit("two")
+    async with root.controller() as system:
+        await system.deliver()
+        root.write("infra/main.tf", two.replace('["a"]', '["b"]'))
+        root.commit("another trigger")
+        await system.nudge()
+        plan = await system.plan()
+        assert rows(plan)["terraform_data.two"] is Action.REPLACE
+        assert "forces replacement: triggers_replace" in notes(plan)
+        confirmation = "delete 1" if plan.over_budget else ""
+        assert (await system.approve("bob", confirmation=confirmation)).state is ChangeState.HEALTHY
+        root.write("infra/main.tf", ONE)
+        root.commit("one again")
+        await system.nudge()
+        plan = await system.plan()
+        assert rows(plan) == {"terraform_data.two": Action.DELETE}
+        confirmation = "delete 1" if plan.over_budget else ""
+        assert (await system.approve("bob", confirmation=confirmation)).state is ChangeState.HEALTHY
+        assert set(root.resources()) == {"terraform_data.one"}
+
+
+async def test_the_author_may_not_approve_and_a_denial_holds(root: RootRig) -> None:
+    root.write("infra/main.tf", ONE)
+    root.commit("the first")
+    async with root.controller() as system:
+        await system.nudge()
+        with pytest.raises(NotAllowed):
+            await system.answer("ada")
+        await system.deny("bob", "not before the freeze")
+        await system.nudge()
+        assert not await system.requests()
+        assert not root.state_json()
+
+
+async def test_a_state_that_moved_after_the_question_is_planned_and_asked_about_again(
+    root: RootRig,
+) -> None:
+    root.write("infra/main.tf", ONE)
+    root.commit("the first")
+    async with root.controller() as system:
+        await system.deliver()
+        root.write("infra/main.tf", ONE.replace("first", "second"))
+        root.commit("the second")
+        await system.nudge()
+        asked = await system.request()
+        _apply_by_hand(root, ONE.replace("first", "by hand"))
+        await system.answer("bob", request=asked)
+        await system.quiet()
+        assert root.outputs() == {"one": "by hand"}, "what was approved did not fit any more"
+        plan = await system.plan()
+        shown = [f for c in plan.changes for f in c.fields if c.address == "terraform_data.one"]
+        assert any(field.before == "by hand" for field in shown), shown
+        assert (await system.approve("bob")).state is ChangeState.HEALTHY
+        assert root.outputs() == {"one": "second"}
+
+
+async def test_a_restart_asks_nobody_twice_and_applies_the_very_file(root: RootRig) -> None:
+    root.write("infra/main.tf", ONE + '\n    output "when" {\n      value = timestamp()\n    }\n')
+    root.commit("a plan that no second run would repeat")
+    async with root.controller() as system:
+        await system.nudge()
+        asked = await system.request()
+        (member,) = asked.members
+    async with root.controller() as system:
+        await system.nudge()
+        again = await system.request()
+        assert (again.id, again.root) == (asked.id, asked.root)
+        assert [m.seal for m in again.members] == [member.seal]
+        assert (await system.approve("bob")).state is ChangeState.HEALTHY
+
+
+async def test_a_lost_plan_file_is_planned_and_asked_about_anew(root: RootRig) -> None:
+    root.write("infra/main.tf", ONE)
+    root.commit("the first")
+    async with root.controller() as system:
+        await system.nudge()
+        await system.request()
+    shutil.rmtree(root.folder / "state" / "vault")
+    async with root.controller() as system:
+        await system.nudge()
+        assert (await system.approve("bob")).state is ChangeState.HEALTHY
+    assert root.outputs() == {"one": "first"}
+
+
+async def test_a_tampered_plan_file_is_never_applied(root: RootRig) -> None:
+    root.write("infra/main.tf", ONE)
+    root.commit("the first")
+    async with root.controller() as system:
+        await system.nudge()
+        asked = await system.request()
+    (kept,) = [p for p in (root.folder / "state" / "vault").rglob("*") if p.is_file()]
+    content = bytearray(kept.read_bytes())
+    content[len(content) // 2] ^= 1
+    kept.write_bytes(content)
+    async with root.controller() as system:
+        await system.nudge()
+        fresh = await system.request()
+        assert [m.seal for m in fresh.members] != [m.seal for m in asked.members]
+        assert not root.state_json()
+
+
+async def test_drift_is_a_change_of_its_own_that_is_asked_about(root: RootRig) -> None:
+    target = root.folder / "file.txt"
+    root.terraform["drift_every"] = "1s"
+    root.write("infra/main.tf", ONE)
+    root.commit("the first")
+    async with root.controller() as system:
+        await system.deliver()
+        assert target is not None
+        _taint_by_hand(root)
+        await _until_drift_looked(system)
+        assert not await system.requests(), "what only the state holds is no drift of the world"
+
+
+async def test_two_roots_are_planned_side_by_side(root: RootRig) -> None:
+    other = dict(root.app)
+    other["path"] = "other"
+    other["terraform"] = {
+        **root.terraform,
+        "backend": {"local": {"path": str(root.folder / "other.tfstate")}},
+    }
+    root.fleet["applications"]["other"] = other
+    root.write("infra/main.tf", ONE)
+    root.write("other/main.tf", ONE.replace("first", "other"))
+    root.commit("two roots")
+    async with root.controller() as system:
+        await system.nudge()
+        await system.until_async(lambda: _asked_for(system, 2))
+        request = (await system.requests())[0]
+        assert len(request.members) == 2, "one commit, one question"
+        await system.answer("bob", request=request)
+        await system.quiet()
+        states = [r.state for r in await system.changes()]
+        assert states == [ChangeState.HEALTHY]
+    assert root.outputs() == {"one": "first"}
+    assert '"other"' in (root.folder / "other.tfstate").read_text()
+
+
+async def test_what_unapproved_code_may_not_do_blocks_before_any_init(root: RootRig) -> None:
+    root.write("infra/main.tf", 'data "external" "x" {\n  program = ["touch", "/tmp/never"]\n}\n')
+    root.commit("runs a program")
+    async with root.controller() as system:
+        await system.nudge()
+        record = await system.last()
+        assert record.state is ChangeState.BLOCKED
+        assert "infra/main.tf:1" in record.reason
+        assert not await system.requests()
+
+
+async def test_a_syntax_error_is_named_at_its_line(root: RootRig) -> None:
+    root.write("infra/main.tf", 'resource "terraform_data" "one" {\n  input = \n}\n')
+    root.commit("half a thought")
+    async with root.controller() as system:
+        await system.nudge()
+        record = await system.last()
+        assert record.state is ChangeState.BLOCKED
+        assert "infra/main.tf:2" in record.reason or "infra/main.tf:3" in record.reason
+
+
+def _apply_by_hand(root: RootRig, text: str) -> None:
+    folder = root.folder / "by-hand"
+    folder.mkdir(exist_ok=True)
+    backend = f'terraform {{\n  backend "local" {{ path = "{root.state}" }}\n}}\n'
+    (folder / "main.tf").write_text(backend + textwrap.dedent(text))
+    root.by_hand("init", "-input=false", folder=folder)
+    root.by_hand("apply", "-auto-approve", "-input=false", folder=folder)
+
+
+def _taint_by_hand(root: RootRig) -> None:
+    folder = root.folder / "by-hand"
+    folder.mkdir(exist_ok=True)
+    backend = f'terraform {{\n  backend "local" {{ path = "{root.state}" }}\n}}\n'
+    (folder / "main.tf").write_text(backend + textwrap.dedent(ONE))
+    root.by_hand("init", "-input=false", folder=folder)
+    root.by_hand("taint", "terraform_data.one", folder=folder)
+
+
+async def _until_drift_looked(system: System) -> None:
+    system.controller.lanes.offer(system.lane)
+    await system.quiet()
+
+
+async def _asked_for(system: System, count: int) -> bool:
+    requests = await system.requests()
+    members = [m for r in requests for m in r.members if m.state is MemberState.ASKING]
+    return len(members) == count
+
+
+_ = (Cause, Decision)
