@@ -4,7 +4,8 @@ A backend's settings are shown, logged and part of a seal, so they hold no secre
 reads its credentials from the environment. And they have to name the state wherever the tool runs,
 since it runs in a folder that is gone afterwards. Pure; called by :mod:`gitops.config.roots`.
 
-The names are those of terraform 1.11 and OpenTofu 1.12.
+The names are those of terraform 1.11 and OpenTofu 1.12, tried on both; ``oci`` came with
+terraform 1.12.
 """
 
 from __future__ import annotations
@@ -32,6 +33,18 @@ class Kind:
     """Variables of the environment that say the same where the settings do not."""
     secrets: Mapping[str, str] = field(default_factory=dict)
     """Settings that are secret, and the variable to use instead."""
+
+
+_NEEDED: Mapping[str, tuple[str, ...]] = {
+    "azurerm": ("container_name", "key"),
+    "consul": ("path",),
+    "cos": ("bucket",),
+    "gcs": ("bucket",),
+    "kubernetes": ("secret_suffix",),
+    "oss": ("bucket",),
+    "s3": ("bucket", "key"),
+}
+"""Settings no variable of the environment can stand in for."""
 
 
 def _kind(place: str, variables: str = "", secrets: str = "") -> Kind:
@@ -142,6 +155,12 @@ def check_place(backend: Backend, workspace: str) -> None:
     if backend.kind == "http" and workspace != "default":
         hint = "remove workspace, and give each state an address of its own"
         raise Refused("http keeps one state and knows no workspaces", hint)
+    missing = [name for name in _NEEDED.get(backend.kind, ()) if name not in backend.settings]
+    if missing:
+        hint = (
+            f"write backend: {{{backend.kind}: {{{', '.join(f'{name}: …' for name in missing)}}}}}"
+        )
+        raise Refused(f"{backend.kind} needs {' and '.join(missing)}", hint)
     if backend.kind != "local":
         return
     needed = "path" if workspace == "default" else "workspace_dir"

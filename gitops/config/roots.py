@@ -212,7 +212,10 @@ class _Root:
 
     def _state(self, backend: Backend, at: Loc, variables: Environment) -> None:
         """The state can be found again, and is one application's."""
-        place = self.draft.named(self._at(*at))
+        whole = self._at(*at)
+        if any(damaged[: len(whole)] == whole for damaged in self.draft.damaged):
+            return
+        place = self.draft.named(whole)
         where = f"backend of {owner(self.loc[:-1])}"
         try:
             check_place(backend, self.given.workspace)
