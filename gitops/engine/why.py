@@ -36,6 +36,8 @@ class Story:
     group: Electorate | None
     trouble: Trouble | None
     now: float
+    queue: tuple[str, ...] = ()
+    """Of a Terraform root: what is run for it, or waits for whom."""
 
 
 def why(story: Story) -> tuple[str, ...]:
@@ -69,6 +71,9 @@ def _source(story: Story) -> Iterator[str]:
 
 
 def _cluster(story: Story) -> Iterator[str]:
+    if story.spec.terraform is not None:
+        yield from (f"In the line for the tool: {place}." for place in story.queue)
+        return
     target = story.lane.lane.target
     if story.cluster is None:
         yield f"Cluster {target} has not been connected to yet."
@@ -110,6 +115,9 @@ def _asking(story: Story) -> Iterator[str]:
         yield f"It needs {group.needed} of: {', '.join(group.eligible)}."
     else:
         yield nobody_can(group, story.spec.approval)
+    if member is not None and member.state is MemberState.APPROVED and story.spec.needs:
+        follows = ", ".join(sorted({need.application for need in story.spec.needs.values()}))
+        yield f"It is approved and goes out once what it takes from {follows} is there."
     if member is not None and member.state is MemberState.ASKING:
         yield f"It expires in {_ago(member.expires_at - story.now)}."
 

@@ -78,6 +78,27 @@ class OutputValue:
     sensitive: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One run, or one that waits to become it."""
+
+    lane: LaneId
+    doing: str
+    """``plan``, ``apply``, …"""
+    since: float
+    """When it came to this place, seconds since the epoch."""
+    running: bool
+    waits_for: tuple[LaneId, ...] = ()
+    """Empty when it runs."""
+    late: bool = False
+    """An apply past its deadline: reported, never ended."""
+
+    def __str__(self) -> str:
+        if self.running:
+            return f"{self.doing} of {self.lane} runs{', past its deadline' if self.late else ''}"
+        return f"{self.doing} of {self.lane} waits for {', '.join(map(str, self.waits_for))}"
+
+
 class Workspace(Protocol):
     """The tool, run on roots. Each call makes a folder of its own, and removes it.
 
@@ -122,6 +143,9 @@ class Workspace(Protocol):
 
     async def unlock(self, root: Root, lock: str) -> None:
         """``force-unlock``: on a person's word, or of a lock proven to be nobody's."""
+
+    def queue(self) -> Sequence[Place]:
+        """Who runs, who waits for whom, which apply is past its deadline."""
 
     def identity(self, root: Root) -> str:
         """Names the state itself: backend, settings, workspace. Part of every seal."""

@@ -10,30 +10,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from gitops.model.delivery import LaneId
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One run, or one that waits to become it."""
-
-    lane: LaneId
-    doing: str
-    """``plan``, ``apply``, …"""
-    since: float
-    """When it came to this place, seconds since the epoch."""
-    running: bool
-    waits_for: tuple[LaneId, ...] = ()
-    """Empty when it runs."""
-    late: bool = False
-    """An apply past its deadline: reported, never ended."""
-
-    def __str__(self) -> str:
-        if self.running:
-            return f"{self.doing} of {self.lane} runs{', past its deadline' if self.late else ''}"
-        return f"{self.doing} of {self.lane} waits for {', '.join(map(str, self.waits_for))}"
+from gitops.ports.terraform import Place
 
 
 class Turn:

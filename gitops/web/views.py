@@ -123,7 +123,8 @@ async def _story(controller: Controller, lane: LaneId) -> Story:
     spec = controller.roster.spec(lane.application)
     assert spec is not None
     watch = controller.watches.get(spec.source)
-    cluster = controller.clusters.connected.get(lane.target)
+    cluster = controller.clusters.connected.get(lane.target) if not spec.terraform else None
+    queue = controller.parts.workspace.queue()
 
     def query(reading: Reading) -> Story:
         record = reading.lane(lane)
@@ -144,6 +145,7 @@ async def _story(controller: Controller, lane: LaneId) -> Story:
             group=_electorate(controller, current),
             trouble=controller.lanes.trouble(lane),
             now=controller.parts.clock.now(),
+            queue=tuple(str(place) for place in queue if place.lane == lane),
         )
 
     return await controller.ledger.read(query)
