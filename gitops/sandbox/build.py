@@ -22,7 +22,7 @@ from gitops.sandbox.recipes import MODULES, Tool, linker_flags, members
 from gitops.sandbox.tools import Progress, Report
 
 _GIB = 1 << 30
-_SPACE = {"controlplane": 4 * _GIB}
+_SPACE = {"controlplane": 4 * _GIB, "tofu": 4 * _GIB}
 """Free bytes wanted for sources, compiler cache and result; 2 GiB for the small ones."""
 _LINES_KEPT = 40
 
