@@ -6,12 +6,13 @@ gives something up, whoever was blocked by it must be looked at again.
 
 from __future__ import annotations
 
+from typing import Any, Protocol, runtime_checkable
+
 from gitops.model.delivery import LaneId
 from gitops.model.finding import Finding
 from gitops.model.fleet import ApplicationSpec
 from gitops.model.manifest import Desired
 from gitops.ports import CheckJob, KindCatalogue
-from planners.checks.overlap import Overlap
 from planners.checks.run import Checkup
 
 
@@ -34,10 +35,16 @@ class FleetChecker:
         return await self._checkup.run(job)
 
     def freed(self) -> frozenset[LaneId]:
-        return frozenset(lane for check in self._overlaps() for lane in check.freed())
+        checks: list[Any] = list(self._checkup.fleet_checks())
+        frees = [check for check in checks if isinstance(check, _Frees)]
+        return frozenset(lane for check in frees for lane in check.freed())
 
     def forget(self, lane: LaneId) -> None:
         self._checkup.forget(lane)
 
-    def _overlaps(self) -> list[Overlap]:
-        return [check for check in self._checkup.fleet_checks() if isinstance(check, Overlap)]
+
+@runtime_checkable
+class _Frees(Protocol):
+    """A check that blocks one application because of another."""
+
+    def freed(self) -> frozenset[LaneId]: ...
