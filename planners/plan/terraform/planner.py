@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gitops.errors import GitopsError, Permanent, SealBroken, StalePlan, ToolMissing
 from gitops.foreign import one_line
 from gitops.masking import Masker
 from gitops.model.delivery import LaneId, ObjectOutcome
+from gitops.model.finding import Finding
 from gitops.model.fleet import ApplicationSpec
 from gitops.model.plan import Plan
 from gitops.model.sealed import SealedRun
@@ -53,7 +54,16 @@ class TerraformPlanner:
 
     version = "1"
 
-    def __init__(self, workspace: Workspace, digester: Digester, masker: Masker) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        digester: Digester,
+        masker: Masker,
+        also: Callable[[Root, Json], Sequence[Finding]] = lambda _root, _shown: (),
+    ) -> None:
+        """``also`` is shown every plan once, in clear, and gives the findings of checks that look
+        at planned values (ranges of addresses that overlap); its words must hold no secret."""
+        self._also = also
         self._workspace = workspace
         self._digester = digester
         self._masker = masker
@@ -80,6 +90,7 @@ class TerraformPlanner:
     async def _read(self, root: Root, sealed: SealedRun, shown: Json) -> _Last:
         veil = await self._veil(root, shown)
         reading = await asyncio.to_thread(read, shown, root.application, veil, self._digester)
+        reading = replace(reading, findings=(*reading.findings, *self._also(root, shown)))
         versions = versions_of(shown, sealed.tool, sealed.providers)
         last = _Last(sealed.sha256, root.application, reading, versions, known_outputs(shown))
         self._last[root.lane] = last
