@@ -82,6 +82,13 @@ def strings(expression: Expression, scope: Scope) -> Strings | None:
     """Everything it can be as text; None: unknown."""
     if not scope.budget.spend():
         return None
+    try:
+        return _strings(expression, scope)
+    except RecursionError:
+        return None
+
+
+def _strings(expression: Expression, scope: Scope) -> Strings | None:
     kind = expression.kind
     if kind is Kind.TEMPLATE:
         return _joined((strings(part, scope) for part in expression.parts), "")
@@ -192,7 +199,10 @@ def pairs(expression: Expression, scope: Scope) -> Pairs:
     if not scope.budget.spend():
         return _UNKNOWN
     find = _PAIRS.get(expression.kind)
-    return find(expression, scope) if find else _UNKNOWN
+    try:
+        return find(expression, scope) if find else _UNKNOWN
+    except RecursionError:
+        return _UNKNOWN
 
 
 def _listed(expression: Expression, scope: Scope) -> Pairs:

@@ -25,6 +25,8 @@ CONFIGURATION = (".tf", ".tf.json", ".tofu", ".tofu.json")
 TESTS = (".tftest.hcl", ".tftest.json", ".tofutest.hcl", ".tofutest.json")
 MOCKS = (".tfmock.hcl", ".tfmock.json", ".tofumock.hcl", ".tofumock.json")
 VARIABLES = (".tfvars", ".tfvars.json")
+LANGUAGE = (*CONFIGURATION, *TESTS, *MOCKS, *VARIABLES, ".hcl")
+"""Everything that may be parsed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ class Scanner:
                 self._bracket(token, open_, depth)
             found.append(token)
         if closing or open_:
-            what = open_[-1] if open_ else ("${", start)
+            what = open_[-1] if open_ else ("${", self._text.rindex("{", 0, start) - 1)
             raise Unreadable(f"{what[0]!r} is not closed", what[1])
         return found
 

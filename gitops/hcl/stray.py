@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from gitops.closures import normalise
 from gitops.errors import RenderError
 from gitops.hcl.modules import Graph
-from gitops.hcl.reading import Reading, folder_of, name_of
+from gitops.hcl.reading import Reading, folder_of, name_of, under
 from gitops.hcl.remarks import error
 from gitops.hcl.tree import Document, Expression, Kind
 from gitops.model.finding import Finding
@@ -47,12 +47,13 @@ def files(reading: Reading, graph: Graph) -> Iterator[Finding]:
     """In the folders Terraform works in. Elsewhere beneath them they are only files."""
     for path in reading.files:
         folder, name, at = folder_of(path), name_of(path), Origin(path)
-        if folder not in graph.folders:
-            above = folder.partition(".terraform/")[0] if "/.terraform/" in f"/{path}" else None
-            if above is not None and above.rstrip("/") == graph.root:
-                yield _downloaded(path)
+        if under(path, beside(graph.root, ".terraform")):
+            message = "a .terraform folder is committed: it would run as if it were fetched"
+            hint = "git rm -r --cached .terraform, and put it into .gitignore"
+            yield error(message, at, hint)
+        elif folder not in graph.folders:
             continue
-        if name in _CLI:
+        elif name in _CLI:
             message = f"{name} could change where the tool fetches providers and what it may do"
             yield error(message, at, f"git rm {path}; the operator configures the tool")
         elif name.startswith(OVERRIDE):
@@ -61,11 +62,6 @@ def files(reading: Reading, graph: Graph) -> Iterator[Finding]:
         elif _STATE.fullmatch(name):
             message = "a state or a plan is committed: it holds secrets, and is not the live one"
             yield error(message, at, f"git rm {path}, and change every secret in it")
-
-
-def _downloaded(path: str) -> Finding:
-    message = "a .terraform folder is committed: what is in it would run as if it were fetched"
-    return error(message, Origin(path), "git rm -r --cached .terraform; put it into .gitignore")
 
 
 def secrets(documents: Sequence[Document]) -> Iterator[Finding]:
