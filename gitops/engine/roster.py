@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from gitops.config.discover import Discovered
+from gitops.config.discover import Discovered, instance
 from gitops.errors import ConfigError
 from gitops.model.delivery import LaneId, LaneRecord
 from gitops.model.fleet import ApplicationSpec, Discovery, Fleet
@@ -127,7 +126,4 @@ def _once_found(discovery: Discovery, name: ApplicationName) -> ApplicationSpec 
             if not fnmatchcase(folder, folders[place]):
                 return None
             folders[place] = folder
-    spec = replace(discovery.template, name=name, path="/".join(folders))
-    if spec.approval.name != discovery.template.name:
-        return spec
-    return replace(spec, approval=replace(spec.approval, name=name))
+    return instance(discovery, name, "/".join(folders))

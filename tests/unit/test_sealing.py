@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from gitops import sealing
 from gitops.model.delivery import LaneId
 from gitops.model.ids import Digest
-from gitops.model.sealed import SealedFile, SealedRun, SealedSet, StateFacts
+from gitops.model.sealed import SealedFile, SealedRun, SealedUnlock, StateFacts
 from gitops.records import Unreadable
 
 PLAN = b"PK\x03\x04 canary-of-a-secret \x00\xff"
@@ -52,20 +53,23 @@ def test_equal_plans_give_equal_bytes_in_every_process() -> None:
     assert done.stdout == sealing.encode(sealed_run())
 
 
-def test_bytes_of_both_kinds_or_of_neither_are_refused() -> None:
-    a_set = sealing.encode(SealedSet(LaneId("shop", "prod"), "", (), ()))
-    a_run = sealing.encode(sealed_run())
-    both = a_set.replace(b'"run":null', a_run[a_run.index(b'"run":') : -len(b',"set":null}')])
-    neither = a_set[: a_set.index(b'"set":')] + b'"set":null}'
-    for content in (both, neither):
-        with pytest.raises(Unreadable, match="neither"):
-            sealing.decode(content)
+def test_bytes_of_two_kinds_or_of_none_are_refused() -> None:
+    run = json.loads(sealing.encode(sealed_run()))
+    unlock = json.loads(sealing.encode(SealedUnlock(LaneId("network", "prod"), "a-lock")))
+    for content in ({**run, "unlock": unlock["unlock"]}, {**run, "run": None}):
+        with pytest.raises(Unreadable, match="exactly one"):
+            sealing.decode(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
+
+
+def test_a_lock_to_be_forced_comes_back_as_it_went() -> None:
+    sealed = SealedUnlock(LaneId("network", "prod"), "a-lock", "pg:prod:1")
+    assert sealing.decode(sealing.encode(sealed)) == sealed
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda text: text.replace(b'"format":3', b'"format":2'),
+        lambda text: text.replace(b'"format":4', b'"format":3'),
         lambda text: text.replace(b'"serial":12', b'"serial":"12"'),
         lambda text: text.replace(b'"executable":true', b'"executable":1'),
         lambda text: text.replace(b'"plan_file":"', b'"plan_file":"*'),

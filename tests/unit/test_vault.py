@@ -296,7 +296,7 @@ class TestSealing:
     @pytest.mark.parametrize(
         "change",
         [
-            lambda text: text.replace(b'"format":3', b'"format":2'),
+            lambda text: text.replace(b'"format":4', b'"format":3'),
             lambda text: text.replace(b'"force":true', b'"force":1'),
             lambda text: text.replace(b'"run_as"', b'"runs_as"'),
             lambda text: text.replace(b'"action":"update"', b'"action":"frobnicate"'),

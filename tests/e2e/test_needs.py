@@ -1,0 +1,219 @@
+"""Outputs that flow from a root into an application, on a real tool and a real cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gitops.controller import Controller
+from gitops.model.approval import Decision, Member, MemberState, Request
+from gitops.model.delivery import ChangeRecord, ChangeState, LaneId
+from gitops.model.ids import ApplicationName, PersonName, TargetName
+from gitops.sandbox.layout import SandboxInfo
+from gitops.web.views import why
+from tests.e2e.rig import Rig, System
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+KNOWN = """\
+    variable "zone" {
+      type    = string
+      default = "a"
+    }
+
+    output "zone" {
+      value = var.zone
+    }
+
+    output "count" {
+      value = 2
+    }
+    """
+UNKNOWN = """\
+    resource "terraform_data" "host" {
+      input = "first.example.com"
+    }
+
+    output "host" {
+      value = terraform_data.host.id
+    }
+    """
+
+
+@pytest.fixture
+def both(
+    tmp_path: Path, sandbox: SandboxInfo, tools: Any, namespace: str, terraform: tuple[str, Path]
+) -> Rig:
+    """A root ``net`` and the rig's own application, which takes outputs in."""
+    name, path = terraform
+    rig = Rig(tmp_path, sandbox, tools.path("kubectl"), namespace)
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / name).symlink_to(path)
+    rig.fleet["terraform"] = {"folders": [str(folder)]}
+    rig.fleet["applications"]["net"] = {"path": "net", "terraform": {"binary": name}}
+    return rig
+
+
+def root_lane() -> LaneId:
+    return LaneId(ApplicationName("net"), TargetName("default"))
+
+
+def config(data: str) -> str:
+    return f"""\
+    apiVersion: v1
+    kind: ConfigMap
+    metadata: {{name: web}}
+    data: {data}
+    """
+
+
+def member_of(request: Request, record: ChangeRecord) -> Member:
+    return next(member for member in request.members if member.change == record.change.id)
+
+
+async def answered(controller: Controller, request: Request) -> None:
+    await controller.answer(
+        request.id, request.root, PersonName("bob"), Decision.APPROVE, via="test"
+    )
+    await controller.lanes.quiet()
+
+
+async def told(system: System) -> str:
+    found = await why(system.controller, system.lane.application)
+    assert found is not None
+    return " ".join(found[str(system.lane)])
+
+
+async def test_known_outputs_are_previewed_as_one_question_and_applied_in_order(
+    both: Rig,
+) -> None:
+    both.app["needs"] = {"zone": {"application": "net", "output": "zone"}}
+    both.write("net/main.tf", KNOWN)
+    both.write("app/web.yaml", config('{zone: "${needs.zone}", url: "https://${needs.zone}.x"}'))
+    both.commit("both at once")
+    async with both.controller() as system:
+        await system.nudge()
+        await system.until_async(lambda: members(system, 2))
+        request = await system.request()
+        assert len(request.members) == 2, "one commit, one question"
+        await answered(system.controller, request)
+        assert both.data("web") == {"zone": "a", "url": "https://a.x"}
+        arrived = await system.controller.ledger.read(
+            lambda r: (r.lane(root_lane()).delivered, r.lane(system.lane).delivered)
+        )
+        assert arrived[0]
+        assert arrived[1]
+        assert arrived[0].at <= arrived[1].at, "the root first"
+
+
+async def test_an_output_that_is_not_known_yet_is_waited_for_and_then_asked_about(
+    both: Rig,
+) -> None:
+    both.app["needs"] = {"host": {"application": "net", "output": "host"}}
+    both.write("net/main.tf", UNKNOWN)
+    both.write("app/web.yaml", config('{host: "${needs.host}"}'))
+    both.commit("both at once")
+    async with both.controller() as system:
+        await system.nudge()
+        request = await system.request()
+        assert len(request.members) == 1
+        assert "known once its change is applied" in await told(system)
+        await answered(system.controller, request)
+        await system.until_async(lambda: asked(system))
+        plan = await system.plan()
+        (change,) = plan.changes
+        assert change.fields or change.action.value == "create"
+        await system.approve("bob")
+        data = both.data("web")
+        assert data
+        assert len(data["host"]) == 36
+
+
+async def test_a_changed_output_is_a_change_of_the_application_by_the_root_s_author(
+    both: Rig,
+) -> None:
+    both.app["needs"] = {"zone": {"application": "net", "output": "zone"}}
+    both.write("net/main.tf", KNOWN)
+    both.write("app/web.yaml", config('{zone: "${needs.zone}"}'))
+    both.commit("both at once")
+    async with both.controller() as system:
+        await system.nudge()
+        await system.until_async(lambda: members(system, 2))
+        await answered(system.controller, await system.request())
+        both.write("net/main.tf", KNOWN.replace('"a"', '"b"'))
+        both.commit("the zone moves", author=("Cyd", "cyd@example.com"))
+        await system.nudge()
+        await system.until_async(lambda: members(system, 2))
+        request = await system.request()
+        changes = await system.controller.ledger.read(lambda r: r.changes())
+        ours = next(c for c in changes if c.change.lane == system.lane)
+        emails = {s.email for s in ours.change.authorship.signatures}
+        assert "cyd@example.com" in emails
+        await answered(system.controller, request)
+        assert both.data("web") == {"zone": "b"}
+
+
+async def test_a_root_that_is_denied_takes_its_dependents_back(both: Rig) -> None:
+    both.app["needs"] = {"zone": {"application": "net", "output": "zone"}}
+    both.write("net/main.tf", KNOWN)
+    both.write("app/web.yaml", config('{zone: "${needs.zone}"}'))
+    both.commit("both at once")
+    async with both.controller() as system:
+        await system.nudge()
+        await system.until_async(lambda: members(system, 2))
+        await answered(system.controller, await system.request())
+        both.write("net/main.tf", KNOWN.replace('"a"', '"b"'))
+        both.commit("the zone moves")
+        await system.nudge()
+        await system.until_async(lambda: members(system, 2))
+        await system.deny("bob", "stay")
+        await system.quiet()
+        await system.until_async(lambda: members(system, 0))
+        assert both.data("web") == {"zone": "a"}
+
+
+async def test_an_output_nobody_has_is_named_with_the_nearest(both: Rig) -> None:
+    both.app["needs"] = {"zone": {"application": "net", "output": "zones"}}
+    both.write("net/main.tf", KNOWN)
+    both.write("app/web.yaml", config('{zone: "${needs.zone}"}'))
+    both.commit("both at once")
+    async with both.controller() as system:
+        await system.nudge()
+        await answered(system.controller, await system.request())
+        await system.until_async(lambda: says(system, "did you mean zone?"))
+
+
+async def test_a_chart_takes_outputs_as_values(both: Rig) -> None:
+    both.app["needs"] = {
+        "place.zone": {"application": "net", "output": "zone"},
+        "size": {"application": "net", "output": "count"},
+    }
+    both.write("net/main.tf", KNOWN)
+    both.write("app/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n")
+    both.write("app/values.yaml", "place: {zone: none, kept: yes}\nsize: 0\n")
+    template = config('{zone: "{{ .Values.place.zone }}", size: "{{ .Values.size }}"}')
+    both.write("app/templates/web.yaml", template)
+    both.commit("a chart")
+    async with both.controller() as system:
+        await system.nudge()
+        await system.until_async(lambda: members(system, 2))
+        await answered(system.controller, await system.request())
+        assert both.data("web") == {"zone": "a", "size": "2"}
+
+
+async def members(system: System, count: int) -> bool:
+    requests = await system.requests()
+    asking = [m for r in requests for m in r.members if m.state is MemberState.ASKING]
+    return len(asking) == count
+
+
+async def asked(system: System) -> bool:
+    changes = await system.controller.ledger.read(lambda r: r.changes(lane=system.lane))
+    return any(change.state is ChangeState.ASKING for change in changes)
+
+
+async def says(system: System, text: str) -> bool:
+    return text in await told(system)
