@@ -6,13 +6,16 @@ gives something up, whoever was blocked by it must be looked at again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable
 
+from gitops.cidr import Found
 from gitops.model.delivery import LaneId
 from gitops.model.finding import Finding
 from gitops.model.fleet import ApplicationSpec
 from gitops.model.manifest import Desired
 from gitops.ports import CheckJob, KindCatalogue
+from planners.checks.cidr_overlap import CidrOverlap
 from planners.checks.run import Checkup
 
 
@@ -38,6 +41,16 @@ class FleetChecker:
         checks: list[Any] = list(self._checkup.fleet_checks())
         frees = [check for check in checks if isinstance(check, _Frees)]
         return frozenset(lane for check in frees for lane in check.freed())
+
+    def planned(
+        self, lane: LaneId, spec: ApplicationSpec, claims: Iterable[Found]
+    ) -> tuple[Finding, ...]:
+        """What is wrong with the ranges a plan will really have
+        (:func:`gitops.cidr.claims_in_plan`), beside what the files said when checked."""
+        checks = [configured.check for configured in self._checkup.of(spec)]
+        known = tuple(claims)
+        overlaps = [check for check in checks if isinstance(check, CidrOverlap)]
+        return tuple(f for check in overlaps for f in check.planned(lane, spec, known))
 
     def forget(self, lane: LaneId) -> None:
         self._checkup.forget(lane)

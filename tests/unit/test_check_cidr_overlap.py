@@ -12,13 +12,16 @@ import pytest
 from gitops.cidr import Found, claims_in_plan
 from gitops.errors import ConfigError
 from gitops.model.delivery import LaneId
-from gitops.model.finding import Severity
+from gitops.model.finding import Finding, Severity
 from gitops.model.ids import ApplicationName, TargetName, combine
 from gitops.model.manifest import Desired
 from gitops.model.source import Closure
 from gitops.model.terraform import Need, TerraformSpec
+from gitops.plugins import Role, plugins
 from gitops.ports import CheckJob
-from planners.checks.cidr_overlap import CidrOverlap, Options, build
+from planners.checks.cidr_overlap import NAME, CidrOverlap, Options, build
+from planners.checks.fleet import FleetChecker
+from planners.checks.run import Checkup
 from tests.unit.check_cases import file, job, services
 
 POOL = """\
@@ -195,6 +198,29 @@ async def test_planned_values_are_claims_until_the_files_are_others(check: CidrO
     assert "10.0.0.0/20 (aws_vpc.b.cidr_block) overlaps" in finding.message
     assert len(await check.run(second)) == 1
     assert await check.run(root(text + "# other\n", "second")) == []
+
+
+async def test_the_fleet_is_judged_by_planned_values_and_knows_who_is_freed(tmp_path: Path) -> None:
+    checker = FleetChecker(Checkup({NAME: plugins(Role.CHECK)[NAME]}, services(tmp_path)))
+
+    async def look(job: CheckJob) -> tuple[Finding, ...]:
+        return await checker.check(
+            job.lane, job.application, job.desired, None, delivered=job.delivered
+        )
+
+    mild = {NAME: {"severity": "warning"}}
+    first, second = root(VPC % "10.0.0.0/16", "first"), root("locals {}", "second")
+    second = replace(second, application=replace(second.application, checks=mild))
+    assert await look(first) == await look(second) == ()
+    claims = claims_in_plan(
+        {"resource_changes": [{"type": "x", "change": {"after": {"cidr": "10.0.0.0/20"}}}]}
+    )
+    (finding,) = checker.planned(second.lane, second.application, claims)
+    assert finding.severity is Severity.WARNING, "its own options count"
+    off = replace(second.application, checks={NAME: {"enabled": False}})
+    assert checker.planned(second.lane, off, claims) == ()
+    checker.forget(first.lane)
+    assert checker.freed() == {second.lane}
 
 
 async def test_names_of_strangers_are_made_safe_to_print(check: CidrOverlap) -> None:
