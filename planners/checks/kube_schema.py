@@ -150,7 +150,8 @@ class KubeSchema:
     async def _look_at_all(self, job: CheckJob) -> Sequence[Finding]:
         own = defined(job.desired.manifests)
         files = {file.path: file for file in job.files if not file.rendered}
-        findings = [_offline()] if job.catalogue is None else []
+        apart = job.catalogue is None and job.application.terraform is None
+        findings = [_offline()] if apart else []
         rules: dict[_Versioned, tuple[Manifest, _Rules | Finding | None]] = {}
         placed = 0
         for manifest in job.desired.manifests:
