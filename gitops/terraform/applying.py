@@ -218,6 +218,11 @@ class Applying:
         return "\n".join(part for part in parts if part)
 
 
+def begun(runs: Path) -> bool:
+    """Whether a try below that folder was started."""
+    return runs.is_dir() and any(Try(each).run.started() for each in runs.iterdir())
+
+
 def _cause(tool: str, ended: Ended | None) -> str:
     if ended is None:
         return f"{tool} and its supervisor were killed while applying"

@@ -37,7 +37,6 @@ _CHUNK = 1 << 16
 _LINE = 1 << 20
 _PATIENCE = 30.0
 """Seconds the orders may take; nothing is started after that."""
-_TERM_AFTER_KILL = 10.0
 _DRAIN = 3.0
 _TICK = 0.5
 _LASTING = (b'"apply_', b'"diagnostic"', b'"change_summary"')
@@ -52,13 +51,13 @@ def host() -> str:
 
 
 def start_time(pid: int) -> int:
-    """When a process began, in clock ticks since boot (field 22); 0: it has ended."""
+    """When a process began, in clock ticks since boot (field 22); 0: there is none."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
             fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return 0
-    return 0 if fields[0] in {b"Z", b"X"} else int(fields[19])
+    return int(fields[19])
 
 
 def write_durably(folder: str, name: str, value: dict[str, Any], *, once: bool = False) -> bool:
@@ -183,9 +182,14 @@ class _Supervisor:
         poller.register(self._leash, select.POLLIN)
         until = time.monotonic() + _PATIENCE
         while size < 0 or len(data) < size + 8:
-            if not poller.poll(max(0.0, until - time.monotonic()) * 1000):
-                return None
-            piece = os.read(self._leash, _CHUNK)
+            # Whoever gives orders has given them before we came: nothing there, nobody there. Read
+            # first, for poll does not tell of a writer that never was.
+            try:
+                piece = os.read(self._leash, _CHUNK)
+            except BlockingIOError:
+                if not poller.poll(max(0.0, until - time.monotonic()) * 1000):
+                    return None
+                continue
             if not piece:
                 return None
             data += piece
@@ -201,6 +205,8 @@ class _Supervisor:
         """The tool's pid; 0 when this run was given up meanwhile. The tool begins only once it is
         on disk that it does: whoever finds no record may be sure that nothing runs."""
         gate, opener = os.pipe()
+        # Ours to ignore, the tool's to obey: sent before it is the tool, it has to wait until then.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         pid = os.fork()
         if pid == 0:
             os.close(opener)
@@ -233,6 +239,7 @@ class _Supervisor:
                 os._exit(0)
             for each in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGTERM):
                 signal.signal(each, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             os.umask(0o077)
             for name, value in self._orders["limits"].items():
                 _limit(getattr(resource, name), value)
@@ -287,7 +294,7 @@ class _Supervisor:
         if number == signal.SIGINT:
             self._next = [(now + grace, signal.SIGTERM)]
         elif number == signal.SIGTERM:
-            self._next = [(now + _TERM_AFTER_KILL, signal.SIGKILL)]
+            self._next = [(now + grace, signal.SIGKILL)]
         else:
             self._next = []
         with contextlib.suppress(ProcessLookupError):

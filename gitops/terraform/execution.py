@@ -70,6 +70,8 @@ class Orders:
     orphan: Path | None = None
     """Folder to remove when nobody is left who would."""
     reserve: tuple[Path, ...] = ()
+    grace: float = _GRACE
+    """Seconds between the first signal and the next, harder one."""
     low: int = 0
     """Free bytes below which the reserve is given back."""
 
@@ -87,7 +89,7 @@ class Orders:
                 "low": self.low,
                 "room": SHOWN,
                 "limits": LIMITS,
-                "grace": _GRACE,
+                "grace": self.grace,
             }
         ).encode()
         return len(body).to_bytes(8, "big") + body

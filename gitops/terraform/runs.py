@@ -153,11 +153,12 @@ async def _gone(process: Process) -> None:
         return
     try:
         # Looked at after the descriptor is held: the pid cannot be another's from here on.
-        if child.start_time(process.pid) == process.start:
-            await _readable(descriptor)
+        if child.start_time(process.pid) != process.start:
+            return
+        await _readable(descriptor)
+        _bury(process.pid)
     finally:
         os.close(descriptor)
-    _bury(process.pid)
 
 
 def _bury(pid: int) -> None:

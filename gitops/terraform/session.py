@@ -28,7 +28,7 @@ from gitops.terraform.files import safe, write, write_backend, write_settings, w
 from gitops.terraform.runs import Run
 from gitops.terraform.said import Reader, diagnostics
 
-LOCK_TIMEOUT = "10s"
+LOCK_TIMEOUT = "5s"
 """How long the tool itself waits for a state; we wait longer, and say for whom."""
 _Options = Mapping[str, str | bool | tuple[str, ...]]
 _CACHE_PAUSE = 0.25

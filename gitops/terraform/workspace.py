@@ -34,18 +34,18 @@ from gitops.model.ids import combine
 from gitops.model.sealed import StateFacts
 from gitops.model.secret import SecretRef
 from gitops.model.terraform import Backend, TerraformHost, TerraformSpec
-from gitops.ports.terraform import ApplyRun, OutputValue, PlanRun, Root
-from gitops.terraform.applying import Applying
+from gitops.ports.terraform import ApplyRun, OutputValue, Place, PlanRun, Root
+from gitops.terraform.applying import Applying, begun
 from gitops.terraform.binaries import Binaries
 from gitops.terraform.environment import Scrub, environment, granted, strings
 from gitops.terraform.execution import Call, Finished, Orders, execute
 from gitops.terraform.files import TESTS, checked, own_state, write_settings
-from gitops.terraform.line import Line, Place, Turn
+from gitops.terraform.line import Line, Turn
 from gitops.terraform.names import folder_name
 from gitops.terraform.planfile import planned_on, providers, state_facts
 from gitops.terraform.runs import Run
 from gitops.terraform.said import Reader, diagnostic, diagnostics, events, telling
-from gitops.terraform.session import LOCK_TIMEOUT, Session, Setting
+from gitops.terraform.session import Session, Setting
 
 _LOCK_ID = re.compile(r"[A-Za-z0-9_.:/=+][A-Za-z0-9_.:/=+-]{0,199}")
 _LOCK_FILE = ".terraform.lock.hcl"
@@ -216,6 +216,9 @@ class Workspaces:
         credentials = _spec(root).environment.plan
         async with self._session(root, "state", credentials=credentials) as session:
             return await _state(session)
+
+    async def begun(self, root: Root, run: str) -> bool:
+        return await asyncio.to_thread(begun, self._runs(root) / folder_name(run))
 
     async def outputs(self, root: Root) -> Mapping[str, OutputValue]:
         credentials = _spec(root).environment.plan
@@ -470,6 +473,3 @@ def _test_name(event: Mapping[str, Any]) -> str:
     if not isinstance(run, dict) or run.get("status") not in {"fail", "error"}:
         return ""
     return f"{run.get('path')} {run.get('run')}"
-
-
-__all__ = ["LOCK_TIMEOUT", "Place", "Workspaces"]
