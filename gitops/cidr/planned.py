@@ -14,7 +14,7 @@ from gitops.cidr.names import is_part, mentions
 from gitops.cidr.values import handed_out
 
 _DEEPEST = 50
-"""Modules in modules."""
+"""Modules in modules, and values in values."""
 
 
 def claims_in_plan(shown: Mapping[str, Any]) -> tuple[Found, ...]:
@@ -48,12 +48,22 @@ def _of(resource: Mapping[str, Any]) -> Iterator[Found]:
     kind, address = str(resource.get("type", "")), str(resource.get("address", ""))
     if resource.get("mode", "managed") != "managed" or mentions((kind,)):
         return
-    hidden = resource.get("sensitive")
-    for name, value in _mapping(resource.get("values")).items():
-        if hidden is True or (isinstance(hidden, Mapping) and hidden.get(name)):
-            continue
+    shown = _shown(resource.get("values"), resource.get("sensitive"))
+    for name, value in _mapping(shown).items():
         for where, range, _ in handed_out(str(name), value):
             yield Found(range, f"{address}.{where}", part=is_part((kind,)))
+
+
+def _shown(value: Any, hidden: Any, depth: int = 0) -> Any:
+    """The value without what is sensitive in it: ``hidden`` has its shape, true at such places."""
+    if hidden is True or depth > _DEEPEST:
+        return None
+    if isinstance(value, Mapping) and isinstance(hidden, Mapping):
+        return {key: _shown(inner, hidden.get(key), depth + 1) for key, inner in value.items()}
+    if isinstance(value, list) and isinstance(hidden, list):
+        marks = [*hidden, *([None] * (len(value) - len(hidden)))]
+        return [_shown(inner, mark, depth + 1) for inner, mark in zip(value, marks, strict=False)]
+    return value
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

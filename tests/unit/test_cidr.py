@@ -243,7 +243,13 @@ SHOWN = {
                             "address": "module.net.terraform_data.n",
                             "mode": "managed",
                             "type": "terraform_data",
-                            "values": {"input": {"vpc": {"cidr": "10.4.0.0/16"}}},
+                            "values": {
+                                "input": {
+                                    "vpc": {"cidr": "10.4.0.0/16"},
+                                    "cidrs": ["10.6.0.0/16", "10.7.0.0/16", "10.8.0.0/16"],
+                                }
+                            },
+                            "sensitive_values": {"input": {"vpc": {}, "cidrs": [False, True]}},
                         },
                         {
                             "address": "module.net.terraform_data.hidden",
@@ -280,6 +286,8 @@ def test_planned_values_say_what_a_root_will_have() -> None:
         "aws_vpc.main.cidr_block": "10.0.0.0/16",
         "module.net.aws_subnet.a.cidr_block": "10.3.0.0/24",
         "module.net.terraform_data.n.input.vpc.cidr": "10.4.0.0/16",
+        "module.net.terraform_data.n.input.cidrs[0]": "10.6.0.0/16",
+        "module.net.terraform_data.n.input.cidrs[2]": "10.8.0.0/16",
     }
     assert found["module.net.aws_subnet.a.cidr_block"].part
 
