@@ -11,8 +11,9 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from gitops.cidr import claims_in_plan
 from gitops.clock import SystemClock
 from gitops.config.discover import discover
 from gitops.controller import Controller, Parts
@@ -24,15 +25,18 @@ from gitops.engine.renders import Renders
 from gitops.engine.roster import Roster
 from gitops.jsonable import to_json
 from gitops.masking import Masker
+from gitops.model.finding import Finding
 from gitops.model.fleet import ApplicationSpec, ClusterSpec, Fleet, NotifierSpec, SourceSpec
 from gitops.model.ids import Digest, TargetName
 from gitops.plugins import Role, Services, plugins
 from gitops.ports import Clock, Cluster, Notifier, Renderer, Snapshot, Source
-from gitops.ports.terraform import Workspace
+from gitops.ports.terraform import Root, Workspace
 from gitops.sealing import decode, encode
 from gitops.secrets import read_secret
-from gitops.steps.values import Checker
 from gitops.vault import FolderVault, Keyring
+
+if TYPE_CHECKING:
+    from planners.checks.fleet import FleetChecker
 
 RENDERERS = ("helm", "kustomize", "plain")
 """Asked in this order whether a folder is theirs: the more particular first."""
@@ -82,7 +86,7 @@ class RendererChoice:
         return self._built[key]
 
 
-def checker_of(services: Services) -> Checker:
+def checker_of(services: Services) -> FleetChecker:
     from planners.checks.fleet import FleetChecker
     from planners.checks.run import Checkup
 
@@ -217,6 +221,11 @@ def _parts(
     planner = ManifestPlanner(keyring, masker, clock, fence)
     workspace = _workspace(roster.fleet, masker)
     services = replace(services, terraform=workspace)
+    checker = checker_of(services)
+
+    def planned(root: Root, shown: Mapping[str, Any]) -> tuple[Finding, ...]:
+        return checker.planned(root.lane, root.application, claims_in_plan(shown))
+
     return Parts(
         ledger=ledger,
         keeper=keeper,
@@ -225,7 +234,7 @@ def _parts(
         encode=encode,
         decode=decode,
         renders=Renders(RendererChoice(services), keyring.of),
-        checker=checker_of(services),
+        checker=checker,
         planner=planner,
         watchman=planner,
         tools=f"planner {ManifestPlanner.version}/{TerraformPlanner.version}",
@@ -235,7 +244,7 @@ def _parts(
         clock=clock,
         mask=masker.text,
         taint=masker.taint,
-        root_planner=TerraformPlanner(workspace, keyring, masker),
+        root_planner=TerraformPlanner(workspace, keyring, masker, also=planned),
         workspace=workspace,
         reached=kill_switch(os.environ.get("GITOPS_KILL_AT", "")),
     )

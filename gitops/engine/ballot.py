@@ -21,7 +21,7 @@ from gitops.model.approval import (
     Verdict,
     root_of,
 )
-from gitops.model.delivery import ChangeRecord, ChangeState, Hold
+from gitops.model.delivery import Cause, ChangeRecord, ChangeState, Hold
 from gitops.model.events import Answered, ChangeClosed, MemberDecided
 from gitops.model.fleet import ApplicationSpec, Fleet
 from gitops.model.ids import ApplicationName, Digest, PersonName, RequestId
@@ -145,7 +145,9 @@ def close(
     member, record = pair
     tx.append(MemberDecided(request, member.change, state, by, why))
     ended = ChangeState.DENIED if state is MemberState.DENIED else ChangeState.EXPIRED
-    hold = Hold(member.plan, record.change.after, why)
+    hold = None
+    if record.change.cause is not Cause.COMMAND:  # a no to a command says nothing of the source
+        hold = Hold(member.plan, record.change.after, why)
     tx.append(ChangeClosed(record.change.id, ended, why, hold=hold))
 
 

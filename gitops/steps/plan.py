@@ -28,6 +28,7 @@ async def draw_plan(record: ChangeRecord, checked: Checked, kit: Kit) -> Sketch:
         tools=f"{checked.rendered.desired.renderer}; {kit.tools}",
         target=await kit.target.identity(),
         policy=kit.policy,
+        over_budget=drawn.plan.over_budget,
     )
     return Sketch(record, checked.rendered, drawn.plan, parts, drawn)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gitops.errors import NotAllowed
-from gitops.model.approval import Decision, MemberState
-from gitops.model.delivery import Cause, ChangeState
+from gitops.model.approval import MemberState
+from gitops.model.delivery import ChangeState
 from gitops.model.plan import Action, Plan
 from tests.e2e.rig import System
 from tests.e2e.root_rig import RootRig
@@ -185,19 +185,6 @@ async def test_a_tampered_plan_file_is_never_applied(root: RootRig) -> None:
         assert not root.state_json()
 
 
-async def test_drift_is_a_change_of_its_own_that_is_asked_about(root: RootRig) -> None:
-    target = root.folder / "file.txt"
-    root.terraform["drift_every"] = "1s"
-    root.write("infra/main.tf", ONE)
-    root.commit("the first")
-    async with root.controller() as system:
-        await system.deliver()
-        assert target is not None
-        _taint_by_hand(root)
-        await _until_drift_looked(system)
-        assert not await system.requests(), "what only the state holds is no drift of the world"
-
-
 async def test_two_roots_are_planned_side_by_side(root: RootRig) -> None:
     other = dict(root.app)
     other["path"] = "other"
@@ -252,24 +239,7 @@ def _apply_by_hand(root: RootRig, text: str) -> None:
     root.by_hand("apply", "-auto-approve", "-input=false", folder=folder)
 
 
-def _taint_by_hand(root: RootRig) -> None:
-    folder = root.folder / "by-hand"
-    folder.mkdir(exist_ok=True)
-    backend = f'terraform {{\n  backend "local" {{ path = "{root.state}" }}\n}}\n'
-    (folder / "main.tf").write_text(backend + textwrap.dedent(ONE))
-    root.by_hand("init", "-input=false", folder=folder)
-    root.by_hand("taint", "terraform_data.one", folder=folder)
-
-
-async def _until_drift_looked(system: System) -> None:
-    system.controller.lanes.offer(system.lane)
-    await system.quiet()
-
-
 async def _asked_for(system: System, count: int) -> bool:
     requests = await system.requests()
     members = [m for r in requests for m in r.members if m.state is MemberState.ASKING]
     return len(members) == count
-
-
-_ = (Cause, Decision)

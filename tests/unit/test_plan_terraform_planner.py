@@ -141,10 +141,10 @@ async def test_words_that_may_hold_secrets_nobody_knows_are_not_passed_on() -> N
     assert "canary" not in str(done)
 
 
-async def test_a_stale_plan_is_said_and_nothing_was_applied() -> None:
+async def test_a_stale_plan_is_void_so_that_it_is_planned_anew() -> None:
     done = await carry_out(Scripted(StalePlan("Saved plan is stale")))
-    [failed] = done.failed
-    assert failed.message.startswith("nothing was applied: Saved plan is stale")
+    assert done.void.startswith("Saved plan is stale")
+    assert not done.outcomes
 
 
 async def test_a_held_lock_is_raised_so_that_it_is_tried_again() -> None:
@@ -155,10 +155,10 @@ async def test_a_held_lock_is_raised_so_that_it_is_tried_again() -> None:
 async def test_the_state_may_have_moved_once_our_own_apply_was_begun() -> None:
     moved = StateFacts(4, "line")
     fresh = Scripted(now=moved)
-    assert (await carry_out(fresh)).failed
+    assert (await carry_out(fresh)).void
     assert fresh.applied == 0
     begun = Scripted(now=moved, was_begun=True)
-    assert not (await carry_out(begun)).failed
+    assert not (await carry_out(begun)).void
     assert begun.applied == 1
 
 

@@ -144,25 +144,33 @@ class TerraformPlanner:
     # --- carrying out -------------------------------------------------------------------------
 
     async def execute(self, root: Root, sealed: SealedRun, run: str) -> Executed:
-        """Applies exactly the sealed plan file. Whatever moved since it was approved is an outcome
-        that is not done; nothing was applied then. Called again under the same name it goes on
-        where it was. Raises Transient errors (StateLocked): to be called again."""
+        """Applies exactly the sealed plan file. Where something moved since it was approved,
+        nothing is begun and the result is void. Called again under the same name it goes on where
+        it was. Raises Transient errors (StateLocked): to be called again."""
+        begun = await self._workspace.begun(root, run)
         try:
             _require(unlike(sealed, root, self._workspace.identity(root)))
             veil = await self._veil_of(root, sealed)
-            if not await self._workspace.begun(root, run):
+            if not begun:
                 _require([reason async for reason in self._moved(root, sealed)])
             applied = await self._workspace.apply(root, sealed.plan_file, run)
-        except (SealBroken, StalePlan, ToolMissing) as refused:
-            return self._refused(root, refused, "nothing was applied: ")
+        except StalePlan as refused:
+            return Executed((), {}, self._words(root, refused))
+        except (SealBroken, ToolMissing) as refused:
+            if not begun:
+                return Executed((), {}, self._words(root, refused))
+            return self._refused(root, refused, "it was begun before a restart: ")
         except Permanent as refused:
             return self._refused(root, refused, "")
         return Executed(tuple(self._outcomes(root, applied, veil)), {})
 
     def _refused(self, root: Root, error: Permanent, begin: str) -> Executed:
-        text = f"{begin}{error.message} ({error.hint})" if error.hint else f"{begin}{error.message}"
-        words = self._masker.scope(root.lane.application).text(text)
+        words = f"{begin}{self._words(root, error)}"
         return Executed((_outcome(_name(root), False, words),), {})
+
+    def _words(self, root: Root, error: Permanent) -> str:
+        text = f"{error.message} ({error.hint})" if error.hint else error.message
+        return self._masker.scope(root.lane.application).text(text)
 
     def _outcomes(
         self, root: Root, applied: ApplyRun, veil: Veil | None
