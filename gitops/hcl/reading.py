@@ -6,6 +6,7 @@ never let Terraform be the first to understand a file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,8 +17,11 @@ from gitops.model.sealed import SealedFile
 
 MAX_FILE = 1 << 20
 MAX_TOTAL = 4 << 20
-"""Bytes of one root's language files. A large root has a tenth of it; python-hcl2 reads 50 KB a
-second."""
+"""Bytes of one root's language files. A large root has a tenth of it."""
+MAX_WORDS = 150_000
+"""Of all of them, words in texts included: 30 seconds at the worst (python-hcl2 reads 20,000 a
+second, twice as slowly what is made of interpolations); a root of 10,000 lines has 50,000."""
+_WORD = re.compile(rb"[\w-]+|\$\{")
 _KEPT = 64 << 10
 """Bytes of a file whose parse is worth keeping."""
 
@@ -68,7 +72,7 @@ class Reading:
         self._folders: dict[str, list[str]] = {}
         for path in sorted(self.files):
             self._folders.setdefault(folder_of(path), []).append(path)
-        self._total = 0
+        self._total = self._words = 0
 
     def names(self, folder: str) -> Sequence[str]:
         """Paths of the files directly in a folder."""
@@ -92,9 +96,10 @@ class Reading:
         if path in self._documents or path in self.problems or path not in self.files:
             return self._documents.get(path)
         content = self.files[path].content
-        self._total += len(content)
-        if len(content) > MAX_FILE or self._total > MAX_TOTAL:
-            size = f"{MAX_FILE >> 20} MiB a file and {MAX_TOTAL >> 20} MiB a root"
+        if not self._small(content):
+            size = (
+                f"{MAX_FILE >> 20} MiB a file, {MAX_TOTAL >> 20} MiB or {MAX_WORDS:,} words a root"
+            )
             self.problems[path] = Problem(path, 0, 0, f"more than {size} are not read")
             return None
         try:
@@ -105,6 +110,13 @@ class Reading:
             return None
         self._documents[path] = Document(path, body)
         return self._documents[path]
+
+    def _small(self, content: bytes) -> bool:
+        self._total += len(content)
+        if len(content) > MAX_FILE or self._total > MAX_TOTAL:
+            return False
+        self._words += sum(1 for _ in _WORD.finditer(content))
+        return self._words <= MAX_WORDS
 
 
 def parse(content: bytes, path: str) -> Body:

@@ -32,7 +32,7 @@ from gitops.ports.terraform import Root
 NAME = "terraform"
 VERSION = "1"
 
-APART = 128 << 10
+APART = 32 << 10
 """Bytes of language files from which they are read by a child process."""
 _KEPT = 64
 

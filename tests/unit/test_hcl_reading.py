@@ -197,6 +197,13 @@ def test_a_file_or_a_root_that_is_too_large_is_not_read() -> None:
     assert len(many.problems) == 10 - 2 * (reading.MAX_TOTAL // reading.MAX_FILE)
 
 
+def test_a_root_of_very_many_words_is_not_read_to_its_end() -> None:
+    line = "/* " + "b " * (reading.MAX_WORDS // 10) + "*/\n"
+    many = Reading(sealed({f"{number:02}.tf": line for number in range(12)}))
+    many.configuration("")
+    assert sorted(many.problems) == ["10.tf", "11.tf"]
+
+
 @pytest.mark.parametrize("name", [".hidden.tf", "#main.tf#", "main.tf~", "main.hcl", "tf"])
 def test_files_that_terraform_passes_over_are_passed_over(name: str) -> None:
     assert Reading(sealed({f"a/{name}": "broken {"})).configuration("a") == []
