@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gitops.errors import GitopsError, StalePlan, StateLocked
+from gitops.errors import GitopsError, StalePlan, StateLocked, Transient
 from gitops.model.sealed import StateFacts
 from gitops.model.terraform import Backend
 from gitops.ports.terraform import ApplyRun
@@ -37,6 +37,8 @@ _KEPT = 20
 """Records of past tries kept for each workspace."""
 _RESCUE = "errored.tfstate"
 _NAMED = 10
+_STARTING = 60.0
+"""Seconds within which a tool that runs has taken its lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,8 @@ class Applying:
         if found is None:
             found = await self._start()
         ended = await self._end(found, turn)
-        await asyncio.to_thread(self._tidy, found)
+        if ended is not None or _is_here(found):
+            await asyncio.to_thread(self._tidy, found)
         return await self._tell(found, ended, planned)
 
     def _found(self) -> Try | None:
@@ -138,6 +141,8 @@ class Applying:
         if started is not None and not started.here and attempt.run.ended() is None:
             # Its pids mean nothing here. Whoever applies holds the state's lock.
             await self.await_lock()
+            if attempt.run.ended() is None and time.time() - started.began < _STARTING:
+                raise Transient("the apply began on another machine moments ago", retry_after=10.0)
             return attempt.run.ended()
         waiting = asyncio.ensure_future(attempt.run.settle())
         try:
@@ -198,7 +203,7 @@ class Applying:
         planned: StateFacts,
     ) -> str:
         tool = self.setting.binary.name
-        parts = [_cause(tool, ended)]
+        parts = [_cause(tool, ended, here=_is_here(attempt))]
         said = seen.errors or (
             diagnostics(b"", attempt.run.complaint()) if ended and ended.code > 0 else ()
         )
@@ -218,12 +223,19 @@ class Applying:
         return "\n".join(part for part in parts if part)
 
 
+def _is_here(attempt: Try) -> bool:
+    started = attempt.run.started()
+    return started is not None and started.here
+
+
 def begun(runs: Path) -> bool:
     """Whether a try below that folder was started."""
     return runs.is_dir() and any(Try(each).run.started() for each in runs.iterdir())
 
 
-def _cause(tool: str, ended: Ended | None) -> str:
+def _cause(tool: str, ended: Ended | None, *, here: bool) -> str:
+    if ended is None and not here:
+        return f"{tool} applied on another machine, and nobody there wrote down how it ended"
     if ended is None:
         return f"{tool} and its supervisor were killed while applying"
     if ended.code < 0:

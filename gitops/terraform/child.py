@@ -98,7 +98,7 @@ class _Sink:
         self._room = self._half = int(orders["room"])
         self._half //= 2
         self._lines = bool(orders["lines"])
-        self._hidden = [text.encode("utf-8", "surrogateescape") for text in orders["hidden"]]
+        self._hidden = [text.encode("utf-8", "surrogatepass") for text in orders["hidden"]]
         self._rest = b""
         self.dropped = 0
 

@@ -57,6 +57,8 @@ def granted(wanted: Mapping[str, str | SecretRef]) -> tuple[dict[str, str], list
                 hint="remove it from the application's environment",
             )
         values[name] = read_secret(value) if isinstance(value, SecretRef) else value
+        if "\0" in values[name]:
+            raise ConfigError(f"environment variable {name} cannot hold a zero byte")
         if isinstance(value, SecretRef):
             secrets.append(values[name])
     return values, secrets

@@ -31,7 +31,7 @@ LIMITS = {
     "RLIMIT_NOFILE": 8192,
 }
 """Of the tool and of each provider. Generous, since an apply that meets one leaves a half done."""
-_GRACE = 20.0
+_GRACE = 10.0
 """Seconds the tool has to let go of its lock when interrupted."""
 _PARTING = 5.0
 """Seconds we wait for that when we are being stopped ourselves; the supervisor goes on without."""

@@ -7,6 +7,7 @@ our backend settings stand.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import posixpath
@@ -33,6 +34,8 @@ _NEVER = (
     ".tofurc",
 )
 """What a tool leaves behind, or reads as its own settings: never part of a configuration."""
+_ITS_FAULT = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL}
+"""What the names in a tree can be to blame for; anything else is this machine's trouble."""
 TESTS = ("*.tftest.hcl", "*.tftest.json", "*.tofutest.hcl", "*.tofutest.json")
 
 
@@ -50,6 +53,8 @@ def write_tree(
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write(target, file.content, 0o700 if file.executable else 0o600)
         except OSError as error:
+            if error.errno not in _ITS_FAULT:
+                raise
             raise RenderError(
                 f"the file cannot be written out: {error.strerror}", place=path[:200]
             ) from error
@@ -66,6 +71,10 @@ def safe(path: str) -> str:
     """A path inside the source, as it is. Raises RenderError for any other."""
     if not path or "\0" in path or path != posixpath.normpath(path) or path in {".", ".."}:
         raise RenderError(f"no path of a file: {path[:200]!r}")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise RenderError(f"no name of a file: {path[:200]!r}") from None
     if path.startswith(("/", "../")):
         raise RenderError(f"a path that leads out of the source: {path[:200]!r}")
     return path
@@ -74,6 +83,11 @@ def safe(path: str) -> str:
 def _never(path: str) -> bool:
     *folders, name = path.split("/")
     return ".terraform" in (*folders, name) or any(fnmatchcase(name, each) for each in _NEVER)
+
+
+def dumps(value: Any) -> str:
+    """JSON of a value of the fleet file; one and the same for equal values."""
+    return json.dumps(value, sort_keys=True, default=dict)
 
 
 def write_backend(folder: Path, backend: Backend) -> None:
@@ -87,7 +101,7 @@ def write_backend(folder: Path, backend: Backend) -> None:
                 hint="rename it: an override file's name has to sort before zz_gitops_override",
             )
     body = {"terraform": {"backend": {backend.kind: _literal(dict(backend.settings))}}}
-    write(folder / f"{_OVERRIDE}.tf.json", json.dumps(body).encode())
+    write(folder / f"{_OVERRIDE}.tf.json", dumps(body).encode())
 
 
 def _literal(value: Any) -> Any:

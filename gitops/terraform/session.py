@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import json
 import os
 import posixpath
 import shutil
@@ -24,7 +23,7 @@ from gitops.ports.terraform import Root
 from gitops.terraform.binaries import Binary
 from gitops.terraform.environment import environment
 from gitops.terraform.execution import SHOWN, Call, Finished, Orders, Start, execute
-from gitops.terraform.files import safe, write, write_backend, write_settings, write_tree
+from gitops.terraform.files import dumps, safe, write, write_backend, write_settings, write_tree
 from gitops.terraform.runs import Run
 from gitops.terraform.said import Reader, diagnostics
 
@@ -77,7 +76,7 @@ class Session:
             write_backend(self.folder, backend)
         values = {**self.setting.spec.variables, **root.variables}
         if values:
-            write(self._variables, json.dumps(values).encode())
+            write(self._variables, dumps(values).encode())
 
     async def init(self, *, backend: bool) -> Finished:
         """Fetches what the lock file names. The plugin cache bears one at a time."""

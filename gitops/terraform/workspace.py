@@ -11,11 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import difflib
-import fcntl
-import json
 import logging
-import os
 import posixpath
 import re
 import shutil
@@ -29,28 +25,28 @@ from typing import Any
 import python_terraform
 
 from gitops.errors import GitopsError, RenderError, StateLocked
-from gitops.model.finding import Finding, Severity
+from gitops.model.finding import Finding
 from gitops.model.ids import combine
 from gitops.model.sealed import StateFacts
 from gitops.model.secret import SecretRef
 from gitops.model.terraform import Backend, TerraformHost, TerraformSpec
 from gitops.ports.terraform import ApplyRun, OutputValue, Place, PlanRun, Root
+from gitops.terraform.answers import document, rewritten, tested, validated
 from gitops.terraform.applying import Applying, begun
 from gitops.terraform.binaries import Binaries
+from gitops.terraform.calls import hold, on_disk
 from gitops.terraform.environment import Scrub, environment, granted, strings
 from gitops.terraform.execution import Call, Finished, Orders, execute
-from gitops.terraform.files import TESTS, checked, own_state, write_settings
+from gitops.terraform.files import TESTS, checked, dumps, own_state, write_settings
 from gitops.terraform.line import Line, Turn
 from gitops.terraform.names import folder_name
 from gitops.terraform.planfile import planned_on, providers, state_facts
 from gitops.terraform.runs import Run
-from gitops.terraform.said import Reader, diagnostic, diagnostics, events, telling
+from gitops.terraform.said import Reader, diagnostics, telling
 from gitops.terraform.session import Session, Setting
 
 _LOCK_ID = re.compile(r"[A-Za-z0-9_.:/=+][A-Za-z0-9_.:/=+-]{0,199}")
 _LOCK_FILE = ".terraform.lock.hcl"
-_DIFFED = 256 << 10
-"""Characters of a file of which a diff is shown; computing one is quadratic."""
 _QUICK = 60.0
 
 
@@ -128,7 +124,7 @@ class Workspaces:
         spec = _spec(root)
         own = root.application.name if spec.backend is None else None
         backend = spec.backend or Backend()
-        settings = json.dumps(dict(backend.settings), sort_keys=True, default=str)
+        settings = dumps(backend.settings)
         digest = combine("terraform state", backend.kind, settings, spec.workspace, own)
         return f"{backend.kind}:{spec.workspace}:{digest}"
 
@@ -142,7 +138,7 @@ class Workspaces:
                 seconds=_QUICK, bare=True,
             )  # fmt: skip
             session.check(done, "fmt")
-            return await asyncio.to_thread(_rewritten, session, root)
+            return await asyncio.to_thread(rewritten, session, root)
 
     async def validate(self, root: Root) -> Sequence[Finding]:
         async with self._session(root, "validate", state="", credentials={}) as session:
@@ -157,7 +153,7 @@ class Workspaces:
             done = await session.run("validate", {"json": True}, seconds=seconds, bare=True)
             if done.why or done.code < 0:
                 session.check(done, "validate")
-            return [reader.finding(each) for each in _validated(done)]
+            return [reader.finding(each) for each in validated(done)]
 
     async def test(self, root: Root, files: Sequence[str]) -> Sequence[Finding]:
         if not files:
@@ -184,7 +180,7 @@ class Workspaces:
             }
             seconds = session.setting.spec.deadlines.plan.total_seconds()
             done = await session.run("test", options, seconds=seconds, bare=True)
-            return _tested(session, done)
+            return tested(session, done)
 
     async def plan(self, root: Root, *, refresh_only: bool = False) -> PlanRun:
         credentials = _spec(root).environment.plan
@@ -196,7 +192,7 @@ class Workspaces:
             lock = _lock_file(root)
             return PlanRun(
                 plan_file=b"" if refresh_only else plan_file,
-                shown=await asyncio.to_thread(_document, shown),
+                shown=await asyncio.to_thread(document, shown),
                 state=await asyncio.to_thread(planned_on, plan_file),
                 tool=str(session.setting.binary),
                 providers=providers(lock),
@@ -210,7 +206,7 @@ class Workspaces:
             session.check(await session.init(backend=False), "init")
             await asyncio.to_thread(session.plan_file.write_bytes, plan_file)
             shown = await session.document("show", str(session.plan_file))
-            return await asyncio.to_thread(_document, shown)
+            return await asyncio.to_thread(document, shown)
 
     async def state(self, root: Root) -> StateFacts:
         credentials = _spec(root).environment.plan
@@ -224,7 +220,7 @@ class Workspaces:
         credentials = _spec(root).environment.plan
         async with self._session(root, "outputs", credentials=credentials) as session:
             await session.ready()
-            shown = _document(await session.document("output"))
+            shown = document(await session.document("output"))
         return {
             str(name): OutputValue(each.get("value"), bool(each.get("sensitive", True)))
             for name, each in shown.items()
@@ -267,7 +263,8 @@ class Workspaces:
                 read_state,
                 await_lock,
             )
-            return await applying.carry_out(turn)
+            with on_disk():
+                return await applying.carry_out(turn)
 
     @contextlib.asynccontextmanager
     async def _session(
@@ -290,12 +287,13 @@ class Workspaces:
 
     @contextlib.asynccontextmanager
     async def _folder(self, setting: Setting, backend: Backend | None) -> AsyncIterator[Session]:
-        session = Session(self._new_folder(), setting)
-        try:
-            await asyncio.to_thread(session.prepare, backend)
-            yield session
-        finally:
-            await session.remove()
+        with on_disk():
+            session = Session(await asyncio.to_thread(self._new_folder), setting)
+            try:
+                await asyncio.to_thread(session.prepare, backend)
+                yield session
+            finally:
+                await session.remove()
 
     @contextlib.asynccontextmanager
     async def _turn(self, root: Root, doing: str, state: str) -> AsyncIterator[Turn]:
@@ -329,61 +327,28 @@ class Workspaces:
 
     def _new_folder(self) -> Path:
         if self._held < 0:
-            self._held = _hold(self._calls)
+            self._held = hold(self._calls)
         return self._calls / uuid.uuid4().hex
 
     async def _ask_version(self, path: Path) -> Finished:
-        folder = self._new_folder()
-        folder.mkdir(mode=0o700)
-        try:
-            write_settings(folder / "settings.tfrc", None)
-            plain = environment(folder, folder / "data", folder / "settings.tfrc", folder, {})
-            plain.pop("TF_PLUGIN_CACHE_DIR")
-            orders = Orders(plain, seconds=_QUICK, orphan=folder)
-            call = Call("version", {"json": True})
-            return await execute(start, Run(folder / "run"), path, folder, call, orders)
-        except GitopsError:
-            return Finished(1, b"", b"", cut=False)
-        finally:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        with on_disk():
+            folder = await asyncio.to_thread(self._new_folder)
+            try:
+                return await self._say_version(path, folder)
+            except GitopsError:
+                return Finished(1, b"", b"", cut=False)
+            finally:
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
-
-def _hold(calls: Path) -> int:
-    """Makes the folder of this process's calls and holds it; removes those nobody holds any more:
-    their processes were killed, and secrets may lie in them."""
-    held = _made(calls)
-    for other in calls.parent.iterdir():
-        if other == calls:
-            continue
-        try:
-            descriptor = _lock(other)
-        except OSError:
-            continue
-        shutil.rmtree(other, ignore_errors=True)
-        os.close(descriptor)
-    return held
-
-
-def _made(calls: Path) -> int:
-    """The folder, held. Another process may sweep it away between the two."""
-    while True:
-        calls.mkdir(mode=0o700, parents=True)
-        with contextlib.suppress(OSError):
-            held = _lock(calls)
-            if calls.is_dir():
-                return held
-            os.close(held)
-
-
-def _lock(folder: Path) -> int:
-    """A descriptor that holds it; raises OSError when another process does."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
+    async def _say_version(self, path: Path, folder: Path) -> Finished:
+        await asyncio.to_thread(folder.mkdir, 0o700)
+        config = folder / "settings.tfrc"
+        write_settings(config, None)
+        orders = Orders(
+            environment(folder, folder / "data", config, folder, {}), seconds=_QUICK, orphan=folder
+        )
+        call = Call("version", {"json": True})
+        return await execute(start, Run(folder / "run"), path, folder, call, orders)
 
 
 def _spec(root: Root) -> TerraformSpec:
@@ -403,16 +368,6 @@ def _lock_file(root: Root) -> bytes:
     return next((file.content for file in root.files if file.path == wanted), b"")
 
 
-def _document(text: bytes) -> Mapping[str, Any]:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise RenderError("what the tool printed is no JSON object")
-    return found
-
-
 async def _state(session: Session) -> StateFacts:
     await session.ready()
     return await asyncio.to_thread(state_facts, await session.document("state pull"))
@@ -427,49 +382,3 @@ async def _await_lock(session: Session) -> None:
         raise
     except RenderError:
         return  # it had the lock, or complains of what the apply will have changed
-
-
-def _rewritten(session: Session, root: Root) -> list[tuple[str, str]]:
-    """The files the tool has put into canonical form, each with what it changed."""
-    found = []
-    for file in root.files:
-        path = session.base / "tree" / file.path
-        after = path.read_bytes() if path.is_file() else file.content
-        if after != file.content:
-            found.append((file.path, _diff(file.path, file.content, after)))
-    return found
-
-
-def _diff(path: str, before: bytes, after: bytes) -> str:
-    if len(before) > _DIFFED:
-        return f"{path} is too large to show a diff of"
-    old, new = (text.decode("utf-8", "replace").splitlines() for text in (before, after))
-    return "\n".join(difflib.unified_diff(old, new, path, f"{path} (canonical)", lineterm=""))
-
-
-def _validated(done: Finished) -> list[Any]:
-    found = _document(done.stdout).get("diagnostics")
-    return [diagnostic(each) for each in found or () if isinstance(each, dict)]
-
-
-def _tested(session: Session, done: Finished) -> list[Finding]:
-    if done.why or done.code < 0:
-        session.check(done, "test")
-    reader = session.setting.reader
-    check = f"{reader.tool}-test"
-    found = [
-        reader.finding(each, check) for each in diagnostics(done.stdout, done.stderr) if each.error
-    ]
-    if done.code and not found:
-        failed = [_test_name(event) for event in events(done.stdout)]
-        names = reader.scrub.text(", ".join(name for name in failed if name), 500)
-        message = f"the module's own tests fail: {names or 'no reason given'}"
-        found = [Finding(check, Severity.ERROR, message, path=reader.folder)]
-    return found
-
-
-def _test_name(event: Mapping[str, Any]) -> str:
-    run = event.get("test_run")
-    if not isinstance(run, dict) or run.get("status") not in {"fail", "error"}:
-        return ""
-    return f"{run.get('path')} {run.get('run')}"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from gitops.errors import StateLocked
+from gitops.errors import StateLocked, Transient
 from gitops.model.sealed import StateFacts
 from gitops.model.terraform import Backend
 from gitops.terraform.runs import Run
@@ -145,6 +145,7 @@ async def test_a_tool_whose_supervisor_was_killed_is_awaited_too(host: Host, sig
     assert [each.done for each in applied.outcomes] == [True, True]
 
 
+@pytest.mark.slow
 async def test_a_run_of_another_machine_is_known_by_its_lock(host: Host, signs: Path) -> None:
     workspaces, root = host.workspaces(), host.slow(signs)
     plan = await workspaces.plan(root)
@@ -158,6 +159,26 @@ async def test_a_run_of_another_machine_is_known_by_its_lock(host: Host, signs: 
     applied = await applying
     assert applied.done
     assert await host.workspaces().apply(root, plan.plan_file, "run-1") == applied
+
+
+async def test_a_run_that_ended_unseen_on_another_machine_is_told_as_unknown(
+    host: Host, signs: Path
+) -> None:
+    plan = await killed_controller(host, signs)
+    started = host.started()
+    os.kill(started.supervisor.pid, signal.SIGKILL)
+    os.kill(started.tool.pid, signal.SIGKILL)
+    (signs / "go").touch()
+    (record,) = host.state_dir.glob("terraform/*/*/runs/*/*/apply/started")
+    known = {**json.loads(record.read_text()), "host": "elsewhere"}
+    record.write_text(json.dumps(known))
+    with pytest.raises(Transient, match="moments ago"):
+        await host.workspaces().apply(host.slow(signs), plan, "run-1")
+    record.write_text(json.dumps({**known, "began": known["began"] - 3600}))
+    applied = await host.workspaces().apply(host.slow(signs), plan, "run-1")
+    assert not applied.done
+    assert "on another machine, and nobody there wrote down how it ended" in applied.message
+    assert not applied.outcomes[-1].done
 
 
 async def test_a_run_that_was_never_started_is_started_afresh(host: Host) -> None:

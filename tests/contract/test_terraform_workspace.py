@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -198,6 +199,7 @@ async def test_an_apply_past_its_deadline_is_said_to_be_late_and_goes_on(
     assert (await applying).done
 
 
+@pytest.mark.slow
 async def test_a_plan_past_its_deadline_is_interrupted(host: Host, silent_server: str) -> None:
     root = host.root(
         slow_plan(silent_server), deadlines=Deadlines(plan=timedelta(milliseconds=700))
@@ -223,6 +225,7 @@ async def test_a_cancelled_plan_leaves_no_process_and_no_file(
     await until(lambda: not list(host.state_dir.glob("terraform/.calls/*/*")))
 
 
+@pytest.mark.slow
 async def test_a_held_state_is_shown_with_its_holder(host: Host, tmp_path: Path) -> None:
     signs = tmp_path / "signs"
     root = host.slow(signs)
@@ -245,6 +248,8 @@ async def test_a_held_state_is_shown_with_its_holder(host: Host, tmp_path: Path)
         await host.workspaces().apply(root, plan.plan_file, "2")
 
 
+@pytest.mark.slow
+@pytest.mark.postgres
 async def test_states_and_locks_live_in_postgresql(
     host: Host, tmp_path: Path, postgres_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -404,7 +409,8 @@ async def test_a_binary_of_a_folder_comes_before_the_one_on_path(
 
 async def test_an_output_of_another_application_is_a_variable(host: Host) -> None:
     text = 'variable "given" {\n  type = any\n}\n' + ONE.replace('"x"', "var.given")
-    root = replace(host.root(text), variables={"given": {"a": ["${not a template}", 1]}})
+    value = MappingProxyType({"a": ["${not a template}", 1]})
+    root = replace(host.root(text), variables=MappingProxyType({"given": value}))
     plan = await host.workspaces().plan(root)
     (resource,) = plan.shown["planned_values"]["root_module"]["resources"]
     assert resource["values"]["input"] == {"a": ["${not a template}", 1]}
@@ -499,6 +505,13 @@ async def test_no_apply_begins_without_room_for_the_state(host: Host) -> None:
     assert not list(host.state_dir.rglob(".gitops-reserve-*"))
     assert (await host.workspaces().apply(root, plan.plan_file, "1")).done
     assert not list(host.state_dir.rglob(".gitops-reserve-*"))
+
+
+async def test_a_state_folder_that_is_none_is_named_as_trouble(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    broken = replace(host, state_dir=tmp_path / "file")
+    with pytest.raises(Transient, match="could not be used: Not a directory"):
+        await broken.workspaces().plan(host.root(ONE))
 
 
 async def test_a_kept_plan_is_shown_again(host: Host) -> None:
