@@ -71,6 +71,12 @@ def build(draft: Draft, file: shape.FleetFile, path: Path) -> Fleet:
     )
 
 
+_ALWAYS_ON = (
+    'check "terraform" cannot be switched off',
+    "permit what a root needs under terraform: allow: of its application",
+)
+
+
 class _Builder:
     def __init__(self, draft: Draft, file: shape.FleetFile) -> None:
         self.draft, self.file = draft, file
@@ -333,6 +339,9 @@ class _Builder:
 
     def _check(self, name: str, given: bool | dict[str, Any], loc: Loc) -> dict[str, Any]:
         plugin = known(self.draft, Role.CHECK, name, loc)
+        if name == "terraform" and given in (False, {"enabled": False}):
+            # What unapproved code may do is decided by nothing else.
+            self.draft.refuse(loc, *_ALWAYS_ON)
         if isinstance(given, bool):
             return {"enabled": given}
         switch = {key: value for key, value in given.items() if key == "enabled"}

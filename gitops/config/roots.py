@@ -118,6 +118,7 @@ class _Root:
                 allow.external,
                 allow.http,
                 allow.provisioners,
+                allow.files,
             ),
             deadlines=Deadlines(deadlines.init, deadlines.plan, deadlines.apply),
             drift_every=given.drift_every,

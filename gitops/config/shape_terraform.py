@@ -57,6 +57,8 @@ class Allowed(Shape):
     """Data sources that fetch a URL (`http`)."""
     provisioners: bool = False
     """Provisioners: programs that run when a resource is made or removed."""
+    files: bool = False
+    """Files whose path cannot be read off the code (`file(var.path)`), wherever they are."""
 
 
 class Deadlines(Shape):
