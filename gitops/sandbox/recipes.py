@@ -32,6 +32,7 @@ _LINKER = {
     "registry": ("-X github.com/distribution/distribution/v3/version.version={version}",),
     # It knows its version; without the stamp it calls itself a "-dev" build of it.
     "tofu": ("-X github.com/opentofu/opentofu/version.dev=no",),
+    "terraform-provider-local": (),
 }
 
 
@@ -57,6 +58,7 @@ _KUBERNETES = "k8s.io/kubernetes"
 _ETCD = "go.etcd.io/etcd/server/v3"
 _REGISTRY = "github.com/distribution/distribution/v3"
 _TOFU = "github.com/opentofu/opentofu"
+_LOCAL = "github.com/terraform-providers/terraform-provider-local"
 
 
 def _kubernetes(name: str, *asks: str) -> Tool:
@@ -82,11 +84,13 @@ TOOLS: dict[str, Tool] = {
         Tool("helm", "helm", "helm.sh/helm/v4/cmd/helm", "helm.sh/helm/v4", ("version",)),
         Tool("registry", "registry", f"{_REGISTRY}/cmd/registry", _REGISTRY, ("--version",)),
         Tool("tofu", "tofu", f"{_TOFU}/cmd/tofu", _TOFU, ("version",)),
+        # It says no version to anybody but a terraform, so only a built one counts.
+        Tool("terraform-provider-local", "terraform-provider-local", _LOCAL, _LOCAL, ()),
     )
 }
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
 RENDERING = ("kustomize", "helm")
-TESTING = ("registry", "tofu")
+TESTING = ("registry", "tofu", "terraform-provider-local")
 """Built only when asked for: nobody waits for them who does not run the tests. A fleet, or the
 demo, asks for tofu where there is no terraform."""
 
