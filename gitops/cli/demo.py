@@ -40,10 +40,11 @@ def demo(
         typer.Option("--dir", metavar="DIR", help="Where everything is kept; else a new folder."),
     ] = None,
 ) -> None:
-    """Show everything once: push, checks, plan, approval, rollout, drift.
+    """Show everything once: push, checks, plan, approval, rollout, a Terraform root, drift.
 
-    On a real control plane on this machine, without Docker or root. Exit code 0 only if the API
-    server confirmed every step. Without a terminal it answers yes as the second person.
+    On a real control plane on this machine, without Docker or root, with the terraform on PATH or
+    else OpenTofu. Exit code 0 only if every step was confirmed by the API server, and of the root
+    by its state. Without a terminal it answers yes as the second person.
     """
     from gitops.cli.output import make_console
     from gitops.cli.sandbox import building
@@ -54,8 +55,8 @@ def demo(
     voice = _Teller(console, asks=not yes and sys.stdin.isatty() and sys.stdout.isatty())
     with _interruptible(), _folder(folder_for(dir), temporary=dir is None and not keep) as folder:
         with building(console) as progress:
-            bring_tools(progress)
-        with Stage(folder, stays=keep) as stage:
+            root_tool = bring_tools(progress)
+        with Stage(folder, root_tool, stays=keep) as stage:
             story = _play(stage, voice)
         _summary(story, chosen, console)
     _go_on(folder if keep else None, console)
@@ -118,14 +119,18 @@ def _summary(story: Story, chosen: Settings, console: Console) -> None:
 
     if chosen.json:
         times = [{"what": one.what, "seconds": round(one.seconds, 3)} for one in story.times]
-        emit({"proofs": story.proofs, "times": times})
+        emit({"proofs": story.proofs, "proofs_of_state": story.of_state, "times": times})
         return
     console.print(Text("\n━━ Summary", style="bold cyan"))
     rows = [(f"   {one.what}", f"{one.seconds:6.2f} s") for one in story.times]
     show_table(("   what", "took"), rows, console)
     console.print(
         Text.assemble(
-            ("\n   ✓ ", "bold green"), f"{story.proofs} facts confirmed by the API server itself"
+            *(
+                ("\n   ✓ ", "bold green"),
+                f"{story.proofs} facts confirmed by the API server itself",
+            ),
+            f", {story.of_state} by {story.stage.root_tool.name} on the state",
         )
     )
 
@@ -142,7 +147,7 @@ def _go_on(folder: Path | None, console: Console) -> None:
         return
     here = f"{program} -c {folder}/gitops.yaml"
     lines = (
-        f"cd {folder}/work            edit apps/, git commit, git push (as ada)",
+        f"cd {folder}/work            edit apps/ or infra/, git commit, git push (as ada)",
         f"{here} nudge shop-config",
         f"{here} status",
         f"GITOPS_TOKEN_FILE={folder}/grace.token {here} approve REQUEST",
@@ -209,8 +214,11 @@ class _Teller:
 
 def _checked(found: Any) -> str:
     """Which checks ran on what is asked about, and how much they found."""
+    from gitops.demo.story import ROOT
     from gitops.plugins import Role, plugins
 
-    names = ", ".join(sorted(plugins(Role.CHECK)))
+    asked = {row["change"]["change"]["lane"]["application"] for row in found["members"]}
+    ran = [n for n in sorted(plugins(Role.CHECK)) if ROOT in asked or not n.startswith("terraform")]
+    names = ", ".join(ran)
     count = sum(len(row["plan"]["findings"]) for row in found["members"] if row["plan"])
     return f"{names}: {'nothing found' if not count else f'{count} found, see above'}"

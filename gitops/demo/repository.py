@@ -39,9 +39,9 @@ class Repository:
         made.push()
         return made
 
-    def furnish(self) -> None:
-        """Puts the three applications into the working folder."""
-        for name in ("apps", "bases"):
+    def furnish(self, *folders: str) -> None:
+        """Puts these folders of the sample into the working folder."""
+        for name in folders:
             shutil.copytree(SAMPLE / name, self.work / name)
 
     def replace(self, path: str, before: str, after: str) -> None:

@@ -21,6 +21,7 @@ from typing import Self
 
 from gitops.demo.process import ControllerProcess
 from gitops.demo.repository import Repository
+from gitops.demo.roottool import TOFU, RootTool, on_path
 from gitops.demo.witness import Witness
 from gitops.errors import ConfigError, Permanent
 from gitops.sandbox import lifecycle
@@ -49,6 +50,9 @@ clusters:
   sandbox: {{kubeconfig: {kubeconfig}, context: {context}}}
 discover:
   - {{path: apps/*, namespace: shop}}
+  - {{path: infra/*, terraform: {{binary: {binary}, backend: {{local: {{path: {tfstate}}}}}}}}}
+  - {{path: web/*, namespace: shop, needs: {{host: site.host}}}}
+terraform: {{folders: [{binaries}]}}
 people:
   ada: {{emails: [ada@example.com]}}
   grace: {{emails: [grace@example.com]}}
@@ -145,9 +149,12 @@ def ending(folder: Path, program: str = "gitops") -> list[str]:
     return lines
 
 
-def bring_tools(progress: Report) -> None:
-    """Finds or builds what is needed. Raises ToolMissing."""
-    Toolbox().ensure(TOOLS, progress)
+def bring_tools(progress: Report) -> RootTool:
+    """Finds or builds what is needed; returns what the Terraform root is run with: the terraform
+    that is here already, else OpenTofu. Raises ToolMissing."""
+    toolbox, present = Toolbox(), on_path()
+    toolbox.ensure(TOOLS if present else (*TOOLS, TOFU), progress)
+    return present or RootTool(TOFU, toolbox.path(TOFU))
 
 
 @dataclass
@@ -155,6 +162,7 @@ class Stage:
     """Everything the story needs. Parts come up one by one, as the story calls for them."""
 
     folder: Path
+    root_tool: RootTool
     stays: bool = False
     """Leave the controller and the control plane running at the end."""
     toolbox: Toolbox = field(default_factory=Toolbox)
@@ -199,6 +207,11 @@ class Stage:
     def logs(self) -> Path:
         return self.folder / "logs"
 
+    @property
+    def tfstate(self) -> Path:
+        """Where the Terraform root's state is kept."""
+        return self.folder / "site.tfstate"
+
     def start_sandbox(self, say: lifecycle.Say) -> None:
         self.sandbox = lifecycle.start(
             NAME,
@@ -220,6 +233,9 @@ class Stage:
             remote=json.dumps(str(self.repository.remote)),
             kubeconfig=json.dumps(str(self.sandbox.kubeconfig)),
             context=self.sandbox.context,
+            binary=self.root_tool.name,
+            binaries=json.dumps(str(self.root_tool.path.parent)),
+            tfstate=json.dumps(f"{self.folder}/{{application}}.tfstate"),
         )
         self.config.write_text(text, "utf-8")
 

@@ -2,7 +2,7 @@
 
 Called by the ``demo`` command. Acts are played in order; an act that cannot be proven raises, and
 :attr:`Story.act` names it. Nothing here trusts the controller: what is true is asked of the API
-server by :class:`gitops.demo.witness.Witness`.
+server by :class:`gitops.demo.witness.Witness`, and of a Terraform state by the tool itself.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ APPLICATIONS = {"api": "Kustomize", "cache": "Helm", "page": "plain YAML"}
 FIRST = {"page": ("2.3.0", 2), "api": ("1.4.0", 2), "cache": ("7.4.1", 1)}
 SECOND = {**FIRST, "api": ("1.5.0", 3)}
 OBJECTS = {"page": 2, "api": 2, "cache": 1}
+ROOT = "site"
+"""The one Terraform root."""
+HOST = "shop.example.com"
+"""What the Terraform root puts out, and the front takes in."""
 
 
 class Voice(Protocol):
@@ -36,7 +40,7 @@ class Voice(Protocol):
     def say(self, text: str) -> None: ...
 
     def proof(self, text: str) -> None:
-        """Something the API server confirmed."""
+        """Something the API server, or a Terraform state, confirmed."""
 
     def question(self, found: Any) -> None:
         """A request as the API answers it: checks and plans."""
@@ -56,19 +60,21 @@ class Measured:
 @dataclass
 class Story:
     """``play`` it once. ``act`` is where it is, ``times`` what it measured, ``proofs`` how many
-    facts the API server confirmed."""
+    facts the API server confirmed; ``of_state`` the same of the Terraform state."""
 
     stage: Stage
     voice: Voice
     act: str = ""
     times: list[Measured] = field(default_factory=list)
     proofs: int = 0
+    of_state: int = 0
 
     def play(self) -> None:
         """Raises the GitopsError of the first step that cannot be proven."""
         self._set_up()
         self._first_delivery()
         self._second_delivery()
+        self._root_and_what_takes_its_output()
         self._drift()
 
     # --- acts ---------------------------------------------------------------------------------
@@ -90,7 +96,7 @@ class Story:
 
     def _first_delivery(self) -> None:
         self._begin("Ada pushes a commit: three applications")
-        self.stage.repository.furnish()
+        self.stage.repository.furnish("apps", "bases")
         found = self._pushed("Open the shop: page, API and cache", set(APPLICATIONS))
         self._took_asking(found)
         self._prove(not self.stage.witness.owned(), "nothing is applied before somebody said yes")
@@ -115,6 +121,26 @@ class Story:
         after = self.stage.witness.rollouts()
         same = all(before[name].version == after[name].version for name in ("page", "cache"))
         self._prove(same, "page and cache were not touched")
+
+    def _root_and_what_takes_its_output(self) -> None:
+        tool = self.stage.root_tool
+        self._begin(f"Ada pushes a {tool.title} root, and a front that takes its output")
+        self.voice.say(
+            f"run with {tool.name} {tool.version()}; front has needs: {{host: site.host}}"
+        )
+        self.stage.repository.furnish("infra", "web")
+        found = self._pushed("Give the shop its address", {ROOT, "front"})
+        self._took_asking(found, "a root and what needs it")
+        self._prove_state(not self._outputs(), "no state before somebody said yes")
+        self._prove("front" not in self.stage.witness.settings(), "no ConfigMap front either")
+        self._approved(found, "approved → root applied, output delivered")
+        self._prove_state(
+            self.stage.root_tool.resources(self.stage.tfstate) == ["terraform_data.site"],
+            "terraform_data.site is in the state",
+        )
+        self._prove_state(self._outputs() == {"host": HOST}, f"output host is {HOST}")
+        front = self.stage.witness.settings().get("front", {})
+        self._prove(front.get("host") == HOST, f"configmap/front: host is {HOST}")
 
     def _drift(self) -> None:
         self._begin("Somebody scales the page to nothing: kubectl scale deployment/page")
@@ -150,9 +176,10 @@ class Story:
         self.voice.question(found)
         return found
 
-    def _took_asking(self, found: Any) -> None:
+    def _took_asking(self, found: Any, about: str = "") -> None:
         count = len(found["members"])
-        what = f"push → question ({count} application{'s' if count > 1 else ''})"
+        about = about or f"{count} application{'s' if count > 1 else ''}"
+        what = f"push → question ({about})"
         self.times.append(Measured(what, self._asked_at - self._pushed_at))
 
     def _asking(self, applications: set[str]) -> Any | None:
@@ -208,6 +235,17 @@ class Story:
             raise Permanent(f"the API server does not agree that {fact}")
         self.proofs += 1
         self.voice.proof(fact)
+
+    def _prove_state(self, holds: bool, fact: str) -> None:
+        """Raises Permanent unless the fact, read from the state by the tool itself, holds."""
+        name = self.stage.root_tool.name
+        if not holds:
+            raise Permanent(f"{name} does not agree that: {fact}")
+        self.of_state += 1
+        self.voice.proof(f"{name}: {fact}")
+
+    def _outputs(self) -> Mapping[str, Any]:
+        return self.stage.root_tool.outputs(self.stage.tfstate)
 
     def _prove_rollouts(self, wanted: Mapping[str, tuple[str, int]]) -> None:
         """Every Deployment runs the image and the number of ready replicas it should."""

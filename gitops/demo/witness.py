@@ -55,6 +55,11 @@ class Witness:
             counts[owner] = counts.get(owner, 0) + 1
         return counts
 
+    def settings(self) -> dict[str, dict[str, str]]:
+        """What every ConfigMap of an application holds, by name."""
+        items = self._json("get", "configmaps", f"--selector={OWNER_LABEL}")["items"]
+        return {item["metadata"]["name"]: item.get("data", {}) for item in items}
+
     def make_namespace(self) -> None:
         self._run("create", "namespace", self.namespace)
 

@@ -55,11 +55,11 @@ def left_running(place: Path) -> list[str]:
     return found
 
 
-def run(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(place: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *arguments],
         cwd=place,
-        env=environment(place),
+        env={**environment(place), **more},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -76,25 +76,45 @@ def test_unattended_it_proves_every_step_and_leaves_nothing_behind(place: Path) 
         "still nothing is applied",
         "spec.replicas: 2 → 3",
         "spec.replicas: 0 → 2",
+        "+ create terraform_data.site",
+        "output host is shop.example.com",
+        "configmap/front: host is shop.example.com",
     ):
         assert told in done.stderr
     assert "\x1b" not in done.stderr
     summary = json.loads(done.stdout)
     assert summary["proofs"] > 10
+    assert summary["proofs_of_state"] == 3
     assert {one["what"] for one in summary["times"] if one["seconds"] > 0} >= {
         "push → question (3 applications)",
         "approved → all healthy",
         "hand edit → noticed and asked",
+        "approved → root applied, output delivered",
     }
     assert left_running(place) == []
     assert not list(place.glob("gitops-demo-*"))
 
 
 def test_all_the_way_at_a_terminal_it_ends_with_its_times(place: Path) -> None:
-    code, said = at_a_terminal(place, answer=b"y\ny\ny\n")
+    code, said = at_a_terminal(place, answer=b"y\n" * 4)
     assert code == 0, said
     assert "hand edit → noticed and asked" in said.partition("Summary")[2]
     assert "facts confirmed by the API server itself" in said
+
+
+def test_where_no_terraform_is_found_the_root_is_run_with_opentofu(place: Path, tools: Any) -> None:
+    tools.path("tofu")
+    folder = place / "bin"
+    folder.mkdir()
+    for name in ("git", "unshare", "ip"):
+        found = shutil.which(name)
+        if found:
+            (folder / name).symlink_to(found)
+    done = run(place, "--yes", PATH=str(folder))
+    assert done.returncode == 0, done.stderr
+    assert "tofu: output host is shop.example.com" in done.stdout
+    assert "by tofu on the state" in done.stdout
+    assert left_running(place) == []
 
 
 def test_a_no_at_the_terminal_applies_nothing_and_is_told(place: Path) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from gitops.demo.roottool import RootTool
 from gitops.demo.stage import Stage, ending, folder_for
 
+TOOL = RootTool("tofu", Path("/nonexistent/tofu"))
 DEEP = "a-folder-with-a-rather-long-name/" * 5
 
 
@@ -31,7 +33,7 @@ def test_a_socket_too_deep_is_put_where_it_fits_for_us_alone_and_that_is_removed
     usual: Path,
 ) -> None:
     folder = folder_for(usual / DEEP)
-    with Stage(folder):
+    with Stage(folder, TOOL):
         room = socket_of(folder)
         assert len(str(room)) < 80
         assert stat.S_IMODE(room.stat().st_mode) == 0o700
@@ -42,7 +44,7 @@ def test_a_socket_too_deep_is_put_where_it_fits_for_us_alone_and_that_is_removed
 
 def test_a_demo_that_stays_keeps_its_socket_until_the_folder_is_used_again(usual: Path) -> None:
     folder = folder_for(usual / DEEP)
-    with Stage(folder, stays=True):
+    with Stage(folder, TOOL, stays=True):
         room = socket_of(folder)
     assert room.is_dir()
     assert folder_for(folder) == folder
@@ -54,7 +56,7 @@ def test_what_a_link_names_is_never_removed_with_something_in_it(usual: Path) ->
     precious = usual / "precious"
     precious.mkdir()
     (precious / "letter.txt").touch()
-    with Stage(folder, stays=True):
+    with Stage(folder, TOOL, stays=True):
         socket_of(folder).rmdir()
         (folder / "run").unlink()
         (folder / "run").symlink_to(precious)
@@ -65,5 +67,5 @@ def test_what_a_link_names_is_never_removed_with_something_in_it(usual: Path) ->
 def test_a_short_folder_holds_its_socket_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as short:
         monkeypatch.setattr(tempfile, "tempdir", short)
-        with Stage(folder_for(None)) as stage:
+        with Stage(folder_for(None), TOOL) as stage:
             assert not (stage.folder / "run").is_symlink()
