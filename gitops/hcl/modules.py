@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from gitops.closures import normalise
 from gitops.errors import RenderError
 from gitops.hcl.reading import TESTS, Reading, folder_of, is_language
-from gitops.hcl.tree import Block, Body, Document
+from gitops.hcl.tree import Block, Body, Document, composed
 from gitops.model.sealed import SealedFile
 
 MAX_FOLDERS = 200
@@ -46,7 +46,7 @@ class Call:
         if self.source is None or "\\" in self.source:
             return None
         try:
-            return normalise(self.source, self.folder)
+            return normalise(composed(self.source), self.folder)
         except RenderError:
             return None
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gitops.closures import normalise
 from gitops.errors import RenderError
@@ -18,7 +18,7 @@ from gitops.hcl import native
 from gitops.hcl.folding import MARK, SOME, WHOLE, Budget, Scope, each_of, loop, strings
 from gitops.hcl.modules import Graph
 from gitops.hcl.reading import Reading, folder_of, under
-from gitops.hcl.tree import Block, Body, Document, Expression, Kind, Unreadable
+from gitops.hcl.tree import Block, Body, Document, Expression, Kind, Unreadable, composed
 
 READERS = frozenset(
     {
@@ -26,7 +26,9 @@ READERS = frozenset(
         "fileset", "filesha1", "filesha256", "filesha512", "templatefile",
     }
 )  # fmt: skip
-_BY_NAME = re.compile(rb"\b(?:file\w*|template\w+)\s*\(")
+_BY_NAME = re.compile(rb"file|templatestring")
+"""In every template that calls one of them. What may stand before the bracket is left open: blanks,
+comments, lines."""
 _TEMPLATE_BYTES = 1 << 20
 
 
@@ -56,8 +58,8 @@ def troubles(reading: Reading, graph: Graph, scopes: Mapping[str, Scope]) -> Ite
 def scopes_of(
     graph: Graph, given: Sequence[Document], variables: Sequence[Expression], workspace: str
 ) -> Mapping[str, Scope]:
-    """One scope for each folder. ``given``: variable files of the root; ``variables``: an object
-    of the operator's own values, if any."""
+    """One scope for each folder. ``given``: variable files of the root; ``variables``: objects of
+    values that are in no file, the operator's own among them."""
     inputs: dict[str, dict[str, list[tuple[Expression, Scope]]]] = {f: {} for f in graph.folders}
     budget = Budget([WHOLE])
     scopes = {
@@ -76,6 +78,12 @@ def scopes_of(
             for argument in call.body.attributes:
                 inputs[target].setdefault(argument.name, []).append((argument.value, scope))
     return scopes
+
+
+def anything(variable: str) -> Expression:
+    """A variable of which nobody knows here what it will be, for :func:`scopes_of`."""
+    name = Expression(Kind.LITERAL, 0, 0, variable)
+    return Expression(Kind.OBJECT, 0, 0, None, (name, Expression(Kind.OTHER, 0, 0)))
 
 
 def _locals(documents: Sequence[Document]) -> dict[str, tuple[Expression, ...]]:
@@ -213,8 +221,8 @@ class _Walk:
         """Relative to the source's root. A path is relative to the root's folder, where it runs."""
         if value.startswith(MARK):
             folder, _, rest = value[1:].partition(MARK)
-            return normalise(rest.lstrip("/"), folder)
-        return normalise(value, self._root)
+            return normalise(composed(rest).lstrip("/"), folder)
+        return normalise(composed(value), self._root)
 
     def _pattern(self, path: str, call: Expression) -> None:
         pattern = call.parts[1].text if len(call.parts) == 2 else None
@@ -231,19 +239,25 @@ class _Walk:
 
     def templates(self) -> None:
         """Files that ``templatefile`` renders: a function called in them reads as well as one in
-        the code. ``path`` and ``local`` mean nothing there."""
-        scope = Scope(MARK, self._root)
-        for path in sorted(set(self._candidates())):
-            content = self._reading.files[path].content
-            if not _BY_NAME.search(content):
-                continue
-            try:
-                body = _template(content)
-            except Unreadable as error:
-                message = f"a template that calls file functions cannot be read: {error.message}"
-                self.found.append(Trouble(path, 0, 0, message, False))
-                continue
-            self._expression(path, body, replace(scope))
+        the code, OpenTofu's ``templatefile`` among them. ``path`` and ``local`` mean nothing
+        there."""
+        seen: set[str] = set()
+        while fresh := set(self._candidates()) - seen:
+            seen |= fresh
+            for path in sorted(fresh):
+                self._template(path)
+
+    def _template(self, path: str) -> None:
+        content = self._reading.files[path].content
+        if not _BY_NAME.search(content):
+            return
+        try:
+            body = _template(content)
+        except Unreadable as error:
+            message = f"a template that calls file functions cannot be read: {error.message}"
+            self.found.append(Trouble(path, 0, 0, message, False))
+            return
+        self._expression(path, body, Scope(MARK, self._root))
 
     def _candidates(self) -> Iterator[str]:
         for wanted in self._rendered:

@@ -8,7 +8,7 @@ cannot be read is refused. Pure; minutes of hostile text are bounded by :mod:`gi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from gitops.foreign import one_line
@@ -23,21 +23,26 @@ from gitops.model.sealed import SealedFile
 from gitops.model.terraform import TerraformSpec
 
 
-def policy(files: Sequence[SealedFile], path: str, spec: TerraformSpec) -> tuple[Finding, ...]:
+def policy(
+    files: Sequence[SealedFile], path: str, spec: TerraformSpec, needs: Iterable[str] = ()
+) -> tuple[Finding, ...]:
     """Findings of check ``terraform`` about the root at ``path``, in order of place.
 
-    ``files`` are all that was read for it, paths relative to the source's root. No ERROR among the
-    findings: the code keeps to ``spec.allow``, and ``init`` may run.
+    ``files`` are all that was read for it, paths relative to the source's root; ``needs`` are names
+    of variables other applications set. No ERROR among the findings: the code keeps to
+    ``spec.allow``, and ``init`` may run.
     """
     try:
-        found = list(_findings(Reading(files), path, spec))
+        found = list(_findings(Reading(files), path, spec, needs))
     except RecursionError:
         found = [error("the code is nested too deeply to be read", Origin(path))]
     unique = {(f.path, f.line, f.column, f.message): f for f in found}
     return tuple(unique[key] for key in sorted(unique))
 
 
-def _findings(reading: Reading, path: str, spec: TerraformSpec) -> Iterator[Finding]:
+def _findings(
+    reading: Reading, path: str, spec: TerraformSpec, needs: Iterable[str]
+) -> Iterator[Finding]:
     graph = follow(reading, path)
     variables = _variable_files(reading, path, spec)
     mocks = reading.documents(p for p in reading.files if is_language(p, MOCKS))
@@ -49,7 +54,7 @@ def _findings(reading: Reading, path: str, spec: TerraformSpec) -> Iterator[Find
         yield from blocks.findings(document, spec.allow)
     for document in graph.folders[path]:
         yield from blocks.state(document, spec.backend)
-    yield from _paths(reading, graph, variables, spec)
+    yield from _paths(reading, graph, variables, spec, needs)
     if not graph.folders[path] and not reading.problems:
         yield error(
             "there is no Terraform code here", Origin(path), "correct the application's path"
@@ -163,7 +168,7 @@ def _call(call: Call, reading: Reading, spec: TerraformSpec) -> Iterator[Finding
 def _may_fetch(source: str, patterns: Sequence[str]) -> bool:
     """By pattern; never with a way up in it, which would leave what a pattern seems to say."""
     climbs = any(part in ("..", ".") for part in source.replace("?", "/").split("/"))
-    plain = source.isprintable() and " " not in source and "\\" not in source and "%" not in source
+    plain = source.isascii() and source.isprintable() and not any(c in source for c in " \\%")
     return plain and not climbs and any(fnmatchcase(source, pattern) for pattern in patterns)
 
 
@@ -175,10 +180,16 @@ def _at(call: Call, message: str, hint: str) -> Finding:
 
 
 def _paths(
-    reading: Reading, graph: Graph, given: Sequence[Document], spec: TerraformSpec
+    reading: Reading,
+    graph: Graph,
+    given: Sequence[Document],
+    spec: TerraformSpec,
+    needs: Iterable[str],
 ) -> Iterator[Finding]:
-    operators: list[Expression] = [jsonform.value(dict(spec.variables))] if spec.variables else []
-    scopes = paths.scopes_of(graph, given, operators, spec.workspace)
+    outside: list[Expression] = [jsonform.value(dict(spec.variables))] if spec.variables else []
+    # Whatever another application puts out, at any time: its authors are not this one's.
+    outside += [paths.anything(name) for name in needs]
+    scopes = paths.scopes_of(graph, given, outside, spec.workspace)
     for trouble in paths.troubles(reading, graph, scopes):
         if trouble.unknown and spec.allow.files:
             continue

@@ -6,10 +6,13 @@ evaluated: an expression is the shape it was written in. Lines and columns count
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from gitops.errors import RenderError
 
 
 class Kind(StrEnum):
@@ -130,6 +133,15 @@ class Document:
 
     path: str
     body: Body
+
+
+def composed(path: str) -> str:
+    """A path as the tool has it: every string is brought into Unicode's form NFC (by go-cty), so
+    one that is written out decomposed means another file. Raises RenderError for a character that
+    this Unicode does not know, since the tool's may."""
+    if any(unicodedata.category(char) == "Cn" for char in path):
+        raise RenderError(f"the path {path!r} holds a character nobody knows")
+    return unicodedata.normalize("NFC", path)
 
 
 class Unreadable(Exception):

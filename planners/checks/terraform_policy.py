@@ -54,7 +54,7 @@ class Rules:
         """About a root whose files have this digest."""
         spec = root.application.terraform
         assert spec is not None
-        key = combine(desired, root.application.path, repr(spec))
+        key = combine(desired, root.application.path, repr(spec), *sorted(root.application.needs))
         if key not in self._known:
             if key not in self._asking:
                 self._asking[key] = asyncio.create_task(self._ask(root, spec))
@@ -65,15 +65,19 @@ class Rules:
         return self._known[key]
 
     async def _ask(self, root: Root, spec: TerraformSpec) -> tuple[Finding, ...]:
-        path = root.application.path
+        path, needs = root.application.path, sorted(root.application.needs)
         size = sum(len(file.content) for file in root.files if file.path.endswith(LANGUAGE))
         if self._children is None or size < APART:
-            return await asyncio.to_thread(hcl.policy, root.files, path, spec)
-        return await _apart(root.files, path, spec, self._children)
+            return await asyncio.to_thread(hcl.policy, root.files, path, spec, needs)
+        return await _apart(root.files, path, spec, needs, self._children)
 
 
 async def _apart(
-    files: Sequence[SealedFile], path: str, spec: TerraformSpec, children: Children
+    files: Sequence[SealedFile],
+    path: str,
+    spec: TerraformSpec,
+    needs: Sequence[str],
+    children: Children,
 ) -> tuple[Finding, ...]:
     texts = [[file.path, b64encode(file.content).decode()] for file in files]
     # The rules have no use for the environment, and a child none for its secrets' addresses.
@@ -83,7 +87,7 @@ async def _apart(
             argv=(sys.executable, "-m", "planners.checks.terraform_policy"),
             cwd=Path("/"),
             env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            stdin=json.dumps([texts, path, bare]).encode("utf-8", "surrogatepass"),
+            stdin=json.dumps([texts, path, bare, needs]).encode("utf-8", "surrogatepass"),
             limits=Limits(seconds=120, memory=6 << 30),
         )
     )
@@ -122,10 +126,10 @@ def rules_of(services: Services) -> Rules:
 
 
 def _main() -> None:
-    """The child's side: files, path and leave on stdin, findings on stdout."""
-    texts, path, spec = json.load(sys.stdin)
+    """The child's side: files, path, leave and needs on stdin, findings on stdout."""
+    texts, path, spec, needs = json.load(sys.stdin)
     files = [SealedFile(name, b64decode(text)) for name, text in texts]
-    found = hcl.policy(files, path, from_json(TerraformSpec, spec))
+    found = hcl.policy(files, path, from_json(TerraformSpec, spec), needs)
     json.dump([to_json(each) for each in found], sys.stdout)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from gitops.hcl import policy
 from gitops.model.finding import Finding, blocking
-from tests.unit.hcl_cases import judged, of_code, remarks
+from gitops.model.terraform import TerraformSpec
+from tests.unit.hcl_cases import judged, of_code, remarks, sealed
 
 INSIDE = [
     'file("a.txt")',
@@ -116,6 +118,14 @@ def test_what_the_operator_sets_counts() -> None:
     assert of_code(code) != ()
 
 
+def test_what_another_application_sets_cannot_be_told() -> None:
+    code = 'variable "n" {\n  default = "a"\n}\noutput "x" {\n  value = file(var.n)\n}\n'
+    files = sealed({"root/main.tf": code})
+    assert policy(files, "root", TerraformSpec()) == ()
+    (found,) = policy(files, "root", TerraformSpec(), needs=["n"])
+    assert "cannot be told" in found.message
+
+
 @pytest.mark.parametrize(
     ("given", "allowed"), [('"a"', True), ('"../../../x"', False), ("var.u", False)]
 )
@@ -176,6 +186,45 @@ def test_functions_in_templates_are_held_to_the_same(call: str) -> None:
     assert judged(harmless) == ()
     hostile = judged({"root/main.tf": code, "root/t.tpl": 'a\n${file("/etc/passwd")}\n'})
     assert [each.path for each in hostile] == ["root/t.tpl"]
+
+
+HIDDEN = [
+    '${file/**/("/etc/passwd")}',
+    '${file # a remark\n("/etc/passwd")}',
+    '${core :: file ("/etc/passwd")}',
+    '%{ for f in fileset("/etc", "*") }${f}%{ endfor }',
+]
+
+
+@pytest.mark.parametrize("template", HIDDEN)
+def test_no_way_to_write_a_call_in_a_template_hides_it(template: str) -> None:
+    code = 'locals {\n  x = templatefile("t.tpl", {})\n}\n'
+    (found,) = judged({"root/main.tf": code, "root/t.tpl": template})
+    assert found.path == "root/t.tpl"
+
+
+def test_templates_that_templates_render_are_read_too() -> None:
+    files = {
+        "root/main.tf": 'locals {\n  x = templatefile("a.tpl", {})\n}\n',
+        "root/a.tpl": '${templatefile("b.tpl", {})}',
+        "root/b.tpl": '${templatefile("a.tpl", {})}${file("/etc/passwd")}',
+    }
+    assert [each.path for each in judged(files)] == ["root/b.tpl"]
+
+
+@pytest.mark.parametrize("form", ["me\u0301", '${"m"}e\u0301', 'me${"\u0301"}'])
+def test_a_path_is_the_one_the_tool_makes_of_it(form: str) -> None:
+    """The tool composes every string, so a decomposed name means another file."""
+    files = {
+        "root/main.tf": f'locals {{\n  x = templatefile("{form}", {{}})\n}}\n',
+        "root/me\u0301": "harmless",
+        "root/m\u00e9": '${file("/etc/passwd")}',
+    }
+    assert [each.path for each in judged(files)] == ["root/m\u00e9"]
+
+
+def test_a_character_of_a_newer_unicode_is_not_guessed_at() -> None:
+    assert "leaves" in said('file("\U0003fffd")')[0].message
 
 
 def test_rings_and_fans_of_references_come_to_an_end() -> None:
