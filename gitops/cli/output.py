@@ -81,20 +81,21 @@ def emit(value: Any) -> None:
 
 
 def show_plan(plan: Plan, console: Console) -> None:
-    """Everything a person needs to say yes or no: worst first, then object by object."""
+    """Everything a person needs to say yes or no: worst first, then object by object; outputs
+    last."""
+    unchanged = f"{plan.unchanged} unchanged" if plan.unchanged else ""
+    work = plan.work or ("" if plan.told else "no change")
     console.print(
         Text.assemble(
             (one_line(plan.application), "bold"), " on ", (one_line(plan.target), "bold"), ": "
         )
-        + Text(plan.risk)
-        + Text(f"; {plan.unchanged} unchanged" if plan.unchanged else "")
+        + Text("; ".join(filter(None, (work, unchanged, plan.told))))
     )
     for reason in plan.over_budget:
         console.print(Text(f"  needs its own confirmation: {one_line(reason)}", style="bold red"))
-    for action in _MARKS:
-        for change in plan.changes:
-            if change.action is action:
-                _show_change(change, console)
+    worst = list(_MARKS)
+    for change in sorted(plan.changes, key=lambda c: (c.output, worst.index(c.action))):
+        _show_change(change, console)
     if plan.findings:
         console.print()
         show_findings(plan.findings, console)

@@ -76,6 +76,8 @@ class ResourceChange:
     origin: Origin | None = None
     stateful: bool = False
     """Losing it loses data or other objects: counts against the delete budget by kind."""
+    output: bool = False
+    """An output of a Terraform root: a value that is told, nothing that exists."""
 
     @property
     def takes(self) -> tuple[FieldChange, ...]:
@@ -113,7 +115,8 @@ class Plan:
         return blocking(self.findings)
 
     def count(self, action: Action) -> int:
-        return sum(1 for change in self.changes if change.action is action)
+        """How many objects or resources; outputs are none."""
+        return sum(1 for c in self.changes if c.action is action and not c.output)
 
     @property
     def takes(self) -> bool:
@@ -124,14 +127,21 @@ class Plan:
         return sum(1 for change in self.changes if change.action.destroys)
 
     @property
+    def work(self) -> str:
+        """``2 to create, 1 to delete``; empty when no object or resource changes."""
+        actions = (Action.CREATE, Action.UPDATE, Action.REPLACE, Action.DELETE)
+        return ", ".join(f"{self.count(each)} to {each}" for each in actions if self.count(each))
+
+    @property
+    def told(self) -> str:
+        """``2 outputs change``; empty when none does."""
+        outputs = sum(1 for change in self.changes if change.output)
+        return f"{outputs} output{'s change' if outputs > 1 else ' changes'}" if outputs else ""
+
+    @property
     def risk(self) -> str:
-        """One line: ``2 to create, 3 to update, 1 to delete``; ``no change`` when empty."""
-        words = [
-            f"{self.count(action)} to {action}"
-            for action in (Action.CREATE, Action.UPDATE, Action.REPLACE, Action.DELETE)
-            if self.count(action)
-        ]
-        return ", ".join(words) or "no change"
+        """One line: ``2 to create, 1 to delete; 1 output changes``; ``no change`` when empty."""
+        return "; ".join(filter(None, (self.work, self.told))) or "no change"
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,6 +195,19 @@ def test_it_looks_as_agreed(case: str) -> None:
     assert out.getvalue() == golden.read_text(encoding="utf-8")
 
 
+def test_outputs_are_told_apart_from_what_is_made_and_come_last() -> None:
+    told = ResourceChange(Action.UPDATE, "output.host", output=True)
+    made = ResourceChange(Action.CREATE, "terraform_data.site")
+    plan = replace(EMPTY, changes=(told, replace(told, address="output.size"), made))
+    assert plan.risk == "1 to create; 2 outputs change"
+    assert replace(plan, changes=(told,)).risk == "1 output changes"
+    console, out = plain()
+    output.show_plan(plan, console)
+    shown = out.getvalue()
+    assert shown.startswith("shop on prod: 1 to create; 14 unchanged; 2 outputs change\n")
+    assert shown.index("terraform_data.site") < shown.index("output.host")
+
+
 def test_nothing_foreign_reaches_a_terminal_as_anything_but_text() -> None:
     out = io.StringIO()
     settings = Settings(Path("x"))

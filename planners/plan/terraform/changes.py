@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -95,8 +95,10 @@ def drift_row(entry: Entry, terms: Terms) -> Row:
 def output_row(entry: Entry, action: Action, terms: Terms) -> Row:
     """An output. One that is removed destroys nothing, so it counts as updated."""
     if action is Action.DELETE:
-        return _row(entry, Action.UPDATE, terms, ("it is removed",), "value")
-    return _row(entry, action, terms, (), "value")
+        made = _row(entry, Action.UPDATE, terms, ("it is removed",), "value")
+    else:
+        made = _row(entry, action, terms, (), "value")
+    return replace(made, change=replace(made.change, output=True))
 
 
 def _row(entry: Entry, action: Action, terms: Terms, notes: tuple[str, ...], name: str = "") -> Row:
