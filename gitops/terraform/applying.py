@@ -32,6 +32,7 @@ from gitops.terraform.planfile import planned_on
 from gitops.terraform.runs import Ended, Run
 from gitops.terraform.said import Reader, diagnostics, events
 from gitops.terraform.session import LOCK_TIMEOUT, Session, Setting
+from gitops.terraform.sockets import forget
 
 _KEPT = 20
 """Records of past tries kept for each workspace."""
@@ -90,6 +91,7 @@ class Applying:
             if not attempt.run.give_up():
                 return attempt
             reserve.release(self._reserves(attempt))
+            forget(folder / "home")
             shutil.rmtree(folder, ignore_errors=True)
         return None
 
@@ -121,6 +123,7 @@ class Applying:
             forever=True,
             remove=(session.plan_file, attempt.folder / "variables.tfvars.json"),
             reserve=held,
+            short=session.short,
             low=self.reserve // 2,
         )
         setting = self.setting
@@ -163,6 +166,7 @@ class Applying:
             left.chmod(0o600)
             left.replace(attempt.rescue)
         reserve.release(self._reserves(attempt))
+        forget(work.base / "home")
         for path in attempt.folder.iterdir():
             if path.is_dir() and path != attempt.run.folder:
                 shutil.rmtree(path, ignore_errors=True)
@@ -180,6 +184,8 @@ class Applying:
         state: StateFacts | None = None
         with contextlib.suppress(GitopsError):
             state = await self.read_state()
+        if not done and state == planned:
+            seen = seen.unrecorded()
         message = "" if done else self._message(attempt, ended, seen, state, planned)
         return ApplyRun(done, seen.outcomes, message, state)
 
@@ -213,14 +219,14 @@ class Applying:
             names = ", ".join(seen.begun[:_NAMED])
             more = len(seen.begun) - _NAMED
             names += f" and {more} more" if more > 0 else ""
-            parts.append(f"begun, and nobody knows how it ended: {names}; look there")
+            parts.append(f"begun, and nobody knows how it ended: {names}: look there")
         elif not seen.outcomes and not said:
             parts.append("no resource had been begun")
         parts.append(_standing(state, planned))
         if attempt.rescue.exists():
             size = attempt.rescue.stat().st_size
             parts.append(f"the state it could not write is kept in {attempt.rescue} ({size} bytes)")
-        return "\n".join(part for part in parts if part)
+        return "; ".join(part for part in parts if part)
 
 
 def _is_here(attempt: Try) -> bool:

@@ -48,7 +48,7 @@ def hold(calls: Path) -> int:
 def _made(calls: Path) -> int:
     """The folder, held. Another process may sweep it away between the two."""
     while True:
-        calls.mkdir(mode=0o700, parents=True)
+        calls.mkdir(mode=0o700, parents=True, exist_ok=True)  # its name is nobody else's
         with contextlib.suppress(OSError):
             held = _lock(calls)
             if calls.is_dir():

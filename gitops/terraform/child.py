@@ -326,6 +326,9 @@ class _Supervisor:
         dropped = [sink.dropped for sink in sinks]
         record = {"code": code, "ended": time.time(), "dropped": dropped, "why": self._why}
         write_durably(self._run, ENDED, record)
+        if self._alone or self._orders["forever"]:
+            with contextlib.suppress(OSError):
+                os.unlink(self._orders["short"])  # noqa: PTH108
         if self._alone:
             import shutil  # noqa: PLC0415 - costs more than the rest of this file
 

@@ -65,14 +65,20 @@ def granted(wanted: Mapping[str, str | SecretRef]) -> tuple[dict[str, str], list
 
 
 def environment(
-    home: Path, data: Path, config: Path, cache: Path, granted: Mapping[str, str]
+    home: Path,
+    data: Path,
+    config: Path,
+    cache: Path,
+    granted: Mapping[str, str],
+    temporary: Path | None = None,
 ) -> dict[str, str]:
-    """All the tool gets to see. Nothing of the controller's own environment is in it."""
+    """All the tool gets to see. Nothing of the controller's own environment is in it.
+    ``temporary``: where sockets are made, ``home`` by default."""
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",  # modules from git, programs of provisioners
         "HOME": str(home),
         **granted,
-        "TMPDIR": str(home),
+        "TMPDIR": str(temporary or home),
         "LANG": "C.UTF-8",
         "TF_CLI_CONFIG_FILE": str(config),
         "TF_DATA_DIR": str(data),

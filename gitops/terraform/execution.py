@@ -69,6 +69,8 @@ class Orders:
     """Files to remove as soon as the tool has ended."""
     orphan: Path | None = None
     """Folder to remove when nobody is left who would."""
+    short: Path | None = None
+    """A link to remove with it; after an apply in any case."""
     reserve: tuple[Path, ...] = ()
     grace: float = _GRACE
     """Seconds between the first signal and the next, harder one."""
@@ -85,6 +87,7 @@ class Orders:
                 "forever": self.forever,
                 "remove": [str(path) for path in self.remove],
                 "orphan": str(self.orphan or ""),
+                "short": str(self.short or ""),
                 "reserve": [str(path) for path in self.reserve],
                 "low": self.low,
                 "room": SHOWN,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gitops.ports.terraform import AddressOutcome
 from gitops.terraform.said import Diagnostic, Reader, diagnostic
 
 UNKNOWN = "begun, and nobody knows how it ended"
+UNRECORDED = "done, but written into no state: import it, or remove it by hand"
 _MOST = 10_000
 
 
@@ -33,6 +34,14 @@ class Told:
     def begun(self) -> tuple[str, ...]:
         """Addresses of which nobody knows how they ended."""
         return tuple(each.address for each in self.outcomes if each.message == UNKNOWN)
+
+    def unrecorded(self) -> Told:
+        """The same where the state was never written: what is there now, nothing knows of."""
+        outcomes = (
+            replace(each, done=False, message=UNRECORDED) if each.done else each
+            for each in self.outcomes
+        )
+        return replace(self, outcomes=tuple(outcomes))
 
 
 def told(events: Iterable[Mapping[str, Any]], reader: Reader) -> Told:

@@ -26,6 +26,7 @@ from gitops.terraform.execution import SHOWN, Call, Finished, Orders, Start, exe
 from gitops.terraform.files import dumps, safe, write, write_backend, write_settings, write_tree
 from gitops.terraform.runs import Run
 from gitops.terraform.said import Reader, diagnostics
+from gitops.terraform.sockets import forget, link_of, shorten
 
 LOCK_TIMEOUT = "5s"
 """How long the tool itself waits for a state; we wait longer, and say for whom."""
@@ -67,6 +68,7 @@ class Session:
         self.base.mkdir(mode=0o700, parents=True)
         for name in ("home", "data"):
             (self.base / name).mkdir(mode=0o700)
+        shorten(self.base / "home")
         self.setting.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_settings(self.base / "settings.tfrc", self.setting.mirror)
         root = self.setting.root
@@ -138,12 +140,19 @@ class Session:
                 self.base / "settings.tfrc",
                 self.setting.cache,
                 self.setting.granted,
+                self.short,
             ),
             hidden=self.setting.reader.scrub.hidden,
             lines=lines,
             seconds=seconds,
             orphan=self._orphan,
+            short=self.short,
         )
+
+    @property
+    def short(self) -> Path:
+        """The folder for temporary files, by a path with room for a socket's name."""
+        return link_of(self.base / "home")
 
     def variables(self) -> tuple[str, ...]:
         """Paths of the variable files, the later over the earlier. Raises RenderError."""
@@ -208,6 +217,7 @@ class Session:
 
     async def remove(self) -> None:
         """Removes the folder and all in it."""
+        await asyncio.to_thread(forget, self.base / "home")
         await asyncio.to_thread(shutil.rmtree, self.base, ignore_errors=True)
 
 

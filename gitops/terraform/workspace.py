@@ -15,6 +15,7 @@ import logging
 import posixpath
 import re
 import shutil
+import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -110,6 +111,7 @@ class Workspaces:
         self._line = Line(host.parallel)
         self._binaries = Binaries(host, tofu, self._ask_version)
         # No application is called this: its folder's name never begins with a dot.
+        self._holding = threading.Lock()
         self._calls = self._home / ".calls" / uuid.uuid4().hex
         self._cache = host.cache or self._home / ".providers"
         self._held = -1
@@ -328,8 +330,9 @@ class Workspaces:
         return self._home / folder_name(application) / folder_name(workspace) / "runs"
 
     def _new_folder(self) -> Path:
-        if self._held < 0:
-            self._held = hold(self._calls)
+        with self._holding:
+            if self._held < 0:
+                self._held = hold(self._calls)
         return self._calls / uuid.uuid4().hex
 
     async def _ask_version(self, path: Path) -> Finished:

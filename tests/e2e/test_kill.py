@@ -7,92 +7,20 @@ The controller is a process of its own here and ends itself with SIGKILL when th
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from gitops.web.client import Address, Api
-from gitops.web.serve import somebody_listens
+from tests.e2e.process import Process, approve, delivered, request, token
 from tests.e2e.rig import Rig, config_map
 
 pytestmark = pytest.mark.e2e
 
 BEFORE_THE_ANSWER = ["render", "check", "plan", "ask"]
 AFTER_THE_ANSWER = ["claim", "claimed", "executed", "verify"]
-
-
-class Process:
-    """``gitops run`` as a person would start it."""
-
-    def __init__(self, rig: Rig, kill_at: str = "") -> None:
-        self.rig = rig
-        with (rig.folder / "controller.log").open("ab") as log:
-            self.child = subprocess.Popen(
-                [sys.executable, "-m", "gitops.cli", "--config", str(rig.save()), "run"],
-                env={**os.environ, "GITOPS_KILL_AT": kill_at},
-                stdout=log,
-                stderr=log,
-            )
-
-    @property
-    def socket(self) -> Path:
-        return self.rig.folder / "state" / "api.sock"
-
-    def api(self, token: str = "") -> Api:
-        return Api(Address(self.socket, token=token))
-
-    def until(self, holds: Callable[[Api], Any], token: str = "", seconds: float = 40) -> Any:
-        end = time.monotonic() + seconds
-        last: Exception | None = None
-        while time.monotonic() < end:
-            assert self.child.poll() is None, f"it ended early: {last}"
-            if not somebody_listens(self.socket):
-                time.sleep(0.02)
-                continue
-            try:
-                with self.api(token) as api:
-                    if found := holds(api):
-                        return found
-            except Exception as error:
-                last = error
-            time.sleep(0.05)
-        raise AssertionError(f"waited {seconds} s: {last}")
-
-    def wait_killed(self) -> None:
-        assert self.child.wait(40) == -signal.SIGKILL
-
-    def stop(self) -> None:
-        self.child.send_signal(signal.SIGTERM)
-        assert self.child.wait(20) == 0
-
-
-def request(api: Api) -> Any:
-    found = api.get("status")["requests"]
-    return found[0] if found else None
-
-
-def token(process: Process, person: str) -> str:
-    made = process.until(lambda api: api.post("tokens", body={"person": person}))
-    return str(made["token"])
-
-
-def approve(process: Process, secret: str) -> None:
-    asked = process.until(request)
-    with process.api(secret) as api:
-        body = {"root": asked["root"], "decision": "approve", "via": "cli"}
-        api.post("requests", asked["id"], "answer", body=body)
-
-
-def delivered(api: Api) -> Any:
-    states = [d["state"] for d in api.get("deliveries")["deliveries"]]
-    return states if states and states[0] == "healthy" else None
 
 
 def writes(rig: Rig) -> list[str]:
