@@ -356,12 +356,16 @@ class Controller:
         self.roster.look(snapshot)
 
     async def preview(self, lane: LaneId) -> Answer | None:
-        """What a lane wants and what the desk says of it; None when it wants nothing."""
+        """What a lane wants and what the desk says of it; None when it wants nothing. Whoever
+        takes outputs in, comes after those it takes them from."""
         kit = await self._kit(lane)
         record = await watch(kit) if kit else None
         if kit is None or record is None:
             return None
-        return (await propose(record, kit)).answer
+        answer = (await propose(record, kit)).answer
+        if kit.application.terraform is not None and not answer.plan.blocked_by:
+            self.roots.previewed(lane, kit.snapshot.revision.id)
+        return answer
 
     async def close(self) -> None:
         await self._tasks.close()
@@ -424,6 +428,8 @@ class Controller:
         for lane in lanes:
             await self.ledger.write(_lift(lane, person))
             self.memory(lane).demanded = person
+            if spec.terraform is not None:
+                self.roots.look_again(lane, spec)
             self.lanes.offer(lane)
         return lanes
 

@@ -27,6 +27,7 @@ from gitops.sandbox import lifecycle
 from gitops.sandbox.layout import SandboxInfo
 from gitops.sandbox.recipes import CONTROL_PLANE
 from gitops.sandbox.tools import Toolbox
+from tests.providers import ProviderMirror
 
 _PG_LINE = "install it: apt-get install postgresql"
 _TERRAFORM_LINE = "install it: https://developer.hashicorp.com/terraform/install"
@@ -109,6 +110,16 @@ def terraform(
 ) -> tuple[str, Path]:
     """(name, path) of each real binary in turn: what asks for it runs once with either."""
     return request.param, terraform_binaries[request.param]
+
+
+@pytest.fixture(scope="session")
+def provider_mirror(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> ProviderMirror:
+    """A folder with the real ``hashicorp/local`` in it, for both tools."""
+    program = tools.path("terraform-provider-local")
+    version = tools.toolbox.version("terraform-provider-local").removeprefix("v")
+    mirror = ProviderMirror(tmp_path_factory.mktemp("mirror"), version)
+    mirror.fill(program)
+    return mirror
 
 
 @pytest.fixture

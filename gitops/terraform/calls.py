@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gitops.errors import Transient
+from gitops.terraform.sockets import forget
 
 
 @contextlib.contextmanager
@@ -40,6 +41,8 @@ def hold(calls: Path) -> int:
             descriptor = _lock(other)
         except OSError:
             continue
+        for call in other.iterdir():
+            forget(call / "home")
         shutil.rmtree(other, ignore_errors=True)
         os.close(descriptor)
     return held

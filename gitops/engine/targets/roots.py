@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -70,6 +71,7 @@ class Roots:
         self._memories: dict[LaneId, WorkspaceMemory] = {}
         self._settled: dict[LaneId, str] = {}
         """The revision a lane's last round was about."""
+        self._previewed: set[LaneId] = set()
 
     def target(self, lane: LaneId, spec: ApplicationSpec, supplies: Supplies) -> WorkspaceTarget:
         return WorkspaceTarget(
@@ -101,6 +103,10 @@ class Roots:
 
     # --- drift --------------------------------------------------------------------------------
 
+    def look_again(self, lane: LaneId, spec: ApplicationSpec) -> None:
+        """Drift is looked for at the lane's next round, however long ago it was."""
+        self._memory(lane, spec).looked_at = -math.inf
+
     async def keep_looking(self) -> None:
         """For ever: offers each root whose time has come."""
         while True:
@@ -127,6 +133,12 @@ class Roots:
             if any(need.application == lane.application for need in spec.needs.values()):
                 for target in spec.targets:
                     self._lanes.offer(LaneId(spec.name, target))
+
+    def previewed(self, lane: LaneId, revision: str) -> None:
+        """A plan was drawn that nobody is asked about: to whoever takes something from it, it is
+        as good as an open one."""
+        self._settled[lane] = revision
+        self._previewed.add(lane)
 
     async def supplies(
         self, spec: ApplicationSpec, lane: LaneId, newest: Callable[[ApplicationSpec], str]
@@ -171,7 +183,9 @@ class Roots:
     async def _value(self, provider: _Provider, need: Need) -> tuple[Any, bool]:
         """The value, and whether it is only planned."""
         present = await self._present(provider)
-        if provider.current is not None and provider.current.state in _AHEAD:
+        previewed = provider.lane in self._previewed
+        current = provider.current
+        if previewed or (current is not None and current.state in _AHEAD):
             memory = self._memory(provider.lane, provider.spec)
             coming = memory.planned.get(need.output)
             if coming is UNKNOWN:
@@ -182,6 +196,8 @@ class Roots:
                 self._note(coming)
                 now = present.get(need.output)
                 return coming.value, now is None or now.value != coming.value
+            if previewed:
+                raise _no_output(provider, need, memory.planned)
         if provider.record.delivered is None:
             raise Awaiting(f"{provider.lane} has not been delivered yet")
         if need.output not in present:
