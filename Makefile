@@ -48,8 +48,8 @@ test: venv ## Every test, on real parts
 	@$(BIN)/gitops sandbox tools --tests >/dev/null
 	@$(BIN)/python -m pytest -n auto --dist loadgroup $(TESTS) $(TESTARGS)
 
-unit: venv ## The fast tests alone
-	@$(BIN)/python -m pytest -q -n auto tests/unit $(TESTARGS)
+unit: venv ## The fast tests alone (what takes seconds runs with `make test`)
+	@$(BIN)/python -m pytest -q -n auto -m "not slow" tests/unit $(TESTARGS)
 
 lint: venv ## Style, types, layers, the Dockerfile
 	@$(BIN)/ruff check .

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -104,6 +105,7 @@ class World:
 SEEDS = st.tuples(st.integers(0, 2**32), st.integers(1, 15))
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(SEEDS)
 def test_the_schema_and_the_file_checks_find_the_same_carried_on_as_anew(
@@ -128,6 +130,7 @@ async def _same(seed: int, rounds: int) -> None:
             assert carried == anew
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(SEEDS)
 def test_every_object_with_two_owners_is_found_and_no_other(told: tuple[int, int]) -> None:

@@ -156,6 +156,7 @@ def paths(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
+@pytest.mark.slow
 @FUZZ
 @given(st.sampled_from(paths(yaml.safe_load(SEED))), VALUES)
 @example(("discover",), {"labels": {"labels": None}})

@@ -50,6 +50,7 @@ def test_an_object_does_not_differ_from_itself(body: dict[str, Any]) -> None:
     assert fields(body, body) == ()
 
 
+@pytest.mark.slow
 @given(OBJECTS, OBJECTS)
 def test_objects_that_differ_never_look_equal(one: dict[str, Any], other: dict[str, Any]) -> None:
     import json
@@ -58,6 +59,7 @@ def test_objects_that_differ_never_look_equal(one: dict[str, Any], other: dict[s
     assert bool(fields(one, other)) is differ
 
 
+@pytest.mark.slow
 @given(OBJECTS, OBJECTS)
 def test_looking_the_other_way_turns_every_change_round(
     one: dict[str, Any], other: dict[str, Any]

@@ -89,6 +89,7 @@ def test_allowing_folders_allows_nothing_else(text: str) -> None:
         parse_address(text, allow_local=True)
 
 
+@pytest.mark.slow
 @given(st.text(st.sampled_from("ab-./:@~%0a[]\\ \n\x00$;`ext"), max_size=24), st.booleans())
 @settings(max_examples=1500, deadline=None)
 def test_no_accepted_address_begins_with_a_dash_anywhere_a_program_reads_one(

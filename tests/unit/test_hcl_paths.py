@@ -227,6 +227,7 @@ def test_a_character_of_a_newer_unicode_is_not_guessed_at() -> None:
     assert "leaves" in said('file("\U0003fffd")')[0].message
 
 
+@pytest.mark.slow
 def test_rings_and_fans_of_references_come_to_an_end() -> None:
     fans = "".join(f'  a{n} = "${{local.a{n + 1}}}${{local.a{n + 1}}}"\n' for n in range(60))
     chain = "".join(f"  b{n} = local.b{n + 1}\n" for n in range(3_000))

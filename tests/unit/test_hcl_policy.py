@@ -465,6 +465,7 @@ def test_a_root_at_the_top_of_a_source_is_one() -> None:
     assert judged({"main.tf": CLEAN, ".terraform/x": ""}, path="") != ()
 
 
+@pytest.mark.slow
 def test_code_nested_beyond_reading_is_an_error_and_no_crash() -> None:
     nested = "a ? b : " * 3_000 + "c"
     assert blocking(of_code(f"locals {{\n  x = {nested}\n}}\n"))

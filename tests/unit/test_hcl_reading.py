@@ -182,6 +182,7 @@ def test_hostile_json_too(text: str) -> None:
         json(text)
 
 
+@pytest.mark.slow
 def test_long_sums_chains_and_texts_are_no_trouble() -> None:
     long = "1" + " + 1" * 5_000
     assert value(long).kind is Kind.OTHER

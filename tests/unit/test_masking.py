@@ -263,6 +263,7 @@ def lines(count: int, prefix: str = "the-same-beginning") -> str:
     return "\n".join(f"{prefix}-{number:06d}" for number in range(count))
 
 
+@pytest.mark.slow
 def test_of_very_many_lines_the_longest_count_on_their_own() -> None:
     masker = Masker(Keyed())
     value = lines(20_000) + "\n" + "\n".join(f"longer-{n:040d}" for n in range(MOST_LINES))
@@ -272,6 +273,7 @@ def test_of_very_many_lines_the_longest_count_on_their_own() -> None:
     assert masker.text(f"<{value}>") == f"<{HIDDEN}>"
 
 
+@pytest.mark.slow
 def test_a_text_costs_as_many_steps_as_it_has_characters_whatever_is_known() -> None:
     masker = Masker(Keyed())
     for number in range(20_000):

@@ -386,6 +386,29 @@ def test_what_becomes_sensitive_is_hidden_as_it_was_too() -> None:
     assert "sesame" not in str(fields_of(shown))
 
 
+def test_what_the_code_says_is_sensitive_is_never_approved_by_policy() -> None:
+    """Its author may say so of anything: of what a role may do, say."""
+    mark = {"policy": True}
+    new = one(None, {"policy": "allow *"}, "create", after_sensitive=mark)
+    assert reading(new).hides
+    assert reading(one({"a": "1"}, {"a": "2"}, after_sensitive={"a": [True]})).hides
+    unknown = one(None, {}, "create", unknown={"password": True}, after_sensitive=mark)
+    assert not reading(unknown).hides, "nobody hid it: nobody knows it"
+    still = one({"policy": "x", "a": 1}, {"policy": "x", "a": 2}, after_sensitive=mark)
+    assert not reading(still).hides, "what is hidden does not change"
+
+
+def test_a_program_that_runs_is_never_approved_by_policy() -> None:
+    assert reading(document("modules")).hides
+
+
+def test_an_import_takes_what_somebody_else_made() -> None:
+    shown = one({"a": 1}, {"a": 1}, "no-op", importing={"id": "of-another-team"})
+    assert plan_of(shown, reading(shown)).takes
+    other = one({"a": 1}, {"a": 2})
+    assert not plan_of(other, reading(other)).takes
+
+
 def test_a_wholly_sensitive_resource_shows_nothing() -> None:
     shown = one({"a": "canary-1"}, {"a": "canary-2"}, before_sensitive=True, after_sensitive=True)
     assert "canary" not in str(reading(shown))
@@ -402,7 +425,7 @@ def test_a_computed_attribute_that_echoes_a_secret_is_hidden_and_expected() -> N
     )
     found = reading(shown)
     assert "s3cret" not in str(found)
-    assert not found.hides
+    assert not found.findings
 
 
 def test_a_secret_of_elsewhere_is_hidden_said_and_never_approved_by_policy() -> None:
@@ -558,6 +581,7 @@ def changed(shown: Shown, path: tuple[Any, ...], alter: Callable[[Any], Any]) ->
     return other
 
 
+@pytest.mark.slow
 def test_any_other_value_moves_the_digest() -> None:
     shown = document("changes")
     digest = reading(shown).digest
@@ -645,6 +669,7 @@ def test_a_document_with_parts_of_any_shape_is_read_or_refused_in_words(junk: An
         known_outputs(other)
 
 
+@pytest.mark.slow
 def test_thousands_of_resources_are_all_there() -> None:
     body = {f"attribute_{i}": f"some value of number {i}" for i in range(20)}
     shown = many(2_000, "create", None, body)
@@ -653,4 +678,4 @@ def test_thousands_of_resources_are_all_there() -> None:
     found = reading(shown)
     assert [row.address for row in found.changes] == [f"aws_thing.x[{i}]" for i in range(2_000)]
     assert all(len(row.fields) == 20 for row in found.changes)
-    assert not found.hides
+    assert not found.findings

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -82,6 +83,7 @@ class World:
                 old.rename(new)
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 20), st.sampled_from(OPTIONS))
 def test_rendering_again_is_rendering_anew(seed: int, rounds: int, options: Options) -> None:
