@@ -112,7 +112,7 @@ class Auto(Shape):
     clusters: dict[str, str] = {}
     """Only on clusters with these labels, such as {env: staging}."""
     takes: bool = False
-    """Also when fields are taken from another manager."""
+    """Also when fields are taken from another manager, or resources are imported."""
 
 
 class Approval(Shape):

@@ -76,6 +76,8 @@ class ResourceChange:
     origin: Origin | None = None
     stateful: bool = False
     """Losing it loses data or other objects: counts against the delete budget by kind."""
+    foreign: bool = False
+    """It exists already and none of ours made it: an import."""
     output: bool = False
     """An output of a Terraform root: a value that is told, nothing that exists."""
 
@@ -103,7 +105,8 @@ class Plan:
     versions: tuple[tuple[str, str], ...] = ()
     """(name, version) of what goes out together: charts, images, renderer."""
     hides: bool = False
-    """A field outside Secrets is hidden because its value equals a Secret's; a finding names it.
+    """A field outside Secrets is hidden because its value equals a Secret's, and a finding names
+    it; or Terraform code says that a value is sensitive, which its author may say of anything.
     Never approved by a policy instead of a person."""
 
     @property
@@ -120,7 +123,7 @@ class Plan:
 
     @property
     def takes(self) -> bool:
-        return any(change.takes for change in self.changes)
+        return any(change.takes or change.foreign for change in self.changes)
 
     @property
     def deletes(self) -> int:

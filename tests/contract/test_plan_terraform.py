@@ -151,7 +151,7 @@ async def test_a_root_is_planned_applied_and_then_at_rest(bench: Bench) -> None:
         "output.token": Action.CREATE,
     }
     assert drawn.outputs == {"size": UNKNOWN, "token": OutputValue(CANARY, sensitive=True)}
-    assert not drawn.plan.hides
+    assert drawn.plan.hides, "a value nobody can see is not for a policy to approve"
     done = await bench.planner.execute(root, sealed_of(drawn), "first")
     assert {outcome.address for outcome in done.outcomes} >= {"terraform_data.web"}
     assert not done.failed

@@ -70,6 +70,8 @@ class Row:
     change: ResourceChange
     hidden: tuple[str, ...] = ()
     """Places where a value is hidden only because it equals a sensitive one of elsewhere."""
+    veiled: bool = False
+    """Something it does is not to be seen: a value said to be sensitive, what a program does."""
 
 
 def action_of(entry: Entry) -> Action | None:
@@ -108,8 +110,10 @@ def _row(entry: Entry, action: Action, terms: Terms, notes: tuple[str, ...], nam
         address += f" (left over, {one_line(entry.deposed, 20)})"
     hidden = [address] if terms.veil.hid else []
     rows: tuple[FieldChange, ...] = ()
+    veiled = bool(_runs(entry, terms))
     if action is not Action.DELETE and entry.actions != ("forget",):
         differing = fields(entry.before, entry.after, terms.veil, name)
+        veiled = veiled or differing.veiled
         rows, notes = differing.rows, (*notes, *_left_out(differing.more, entry, differing.rows))
         hidden += (f"{address} {path}" for path in differing.hidden)
         hidden += [f"{address}, further fields"] if differing.more else []
@@ -120,8 +124,9 @@ def _row(entry: Entry, action: Action, terms: Terms, notes: tuple[str, ...], nam
         digest=digest(entry, terms),
         notes=tuple(_noted(note, terms.veil) for note in notes),
         stateful=_is_stateful(entry, terms),
+        foreign=entry.importing is not None,
     )
-    return Row(change, tuple(hidden))
+    return Row(change, tuple(hidden), veiled)
 
 
 def digest(entry: Entry, terms: Terms) -> Digest:

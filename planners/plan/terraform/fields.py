@@ -48,17 +48,24 @@ class Fields:
     """Paths in which a value is hidden only because it equals a sensitive one elsewhere."""
     more: bool
     """There are more than are listed."""
+    veiled: bool
+    """A value that is known is hidden because the code, or a provider, says it is sensitive."""
 
 
 def fields(before: Side, after: Side, veil: Veil, name: str = "") -> Fields:
     """Every attribute that differs; ``name`` is the path of the whole value (an output has one)."""
     found = list(islice(_between(name, before, after, 0), MOST_FIELDS + 1))
+    veiled = any(_marked(side) for each in found for side in (each.before, each.after))
     rows, hidden = [], []
     for difference in found[:MOST_FIELDS]:
         rows.append(_row(difference, veil))
         if veil.hid:
             hidden.append(rows[-1].path)
-    return Fields(tuple(rows), tuple(hidden), len(found) > MOST_FIELDS)
+    return Fields(tuple(rows), tuple(hidden), len(found) > MOST_FIELDS, veiled)
+
+
+def _marked(side: Side) -> bool:
+    return side.value is not None and marks.anywhere(side.sensitive)
 
 
 # --- finding ----------------------------------------------------------------------------------

@@ -108,7 +108,7 @@ def _read(shown: Json, application: ApplicationSpec, veil: Veil, digester: Diges
             *said.hidden(hidden),
         ),
         (*lost, *stateful_losses),
-        bool(hidden),
+        bool(hidden) or any(each.veiled for each in rows),
     )
 
 
