@@ -55,6 +55,7 @@ _MARKS = {
     Action.CREATE: ("+", "green"),
 }
 _SEVERITIES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
+_DIFF = {"+": "green", "-": "red", "@": "dim"}
 _GOOD = {ChangeState.HEALTHY, ChangeState.UNCHANGED}
 _BAD = {ChangeState.FAILED, ChangeState.BLOCKED}
 
@@ -84,7 +85,8 @@ def show_plan(plan: Plan, console: Console) -> None:
     """Everything a person needs to say yes or no: worst first, then object by object; outputs
     last."""
     unchanged = f"{plan.unchanged} unchanged" if plan.unchanged else ""
-    work = plan.work or ("" if plan.told else "no change")
+    nothing = "no plan, see below" if plan.blocked_by else "no change"
+    work = plan.work or ("" if plan.told else nothing)
     console.print(
         Text.assemble(
             (one_line(plan.application), "bold"), " on ", (one_line(plan.target), "bold"), ": "
@@ -154,7 +156,7 @@ def _show_text(before: str, after: str, console: Console) -> None:
     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=2, lineterm="")
     shown = [line for line in lines if not line.startswith(("---", "+++"))]
     for line in shown[:DIFF_LINES]:
-        style = {"+": "green", "-": "red", "@": "dim"}.get(line[:1], "")
+        style = _DIFF.get(line[:1], "")
         console.print(Text(f"      {one_line(line, VALUE_LIMIT)}", style=style))
     if len(shown) > DIFF_LINES:
         console.print(Text(f"      … {len(shown) - DIFF_LINES} more lines", style="dim"))
@@ -182,8 +184,11 @@ def show_findings(findings: Iterable[Finding], console: Console) -> None:
         line.append(one_line(finding.message))
         line.append(f" [{finding.check}]", style="dim")
         console.print(line)
-        if finding.hint:
-            console.print(Text(f"  {one_line(finding.hint)}", style="cyan"))
+        lines = finding.hint.splitlines()
+        for text in lines[:DIFF_LINES]:
+            console.print(Text(f"  {one_line(text)}", style=_DIFF.get(text[:1], "cyan")))
+        if len(lines) > DIFF_LINES:
+            console.print(Text(f"  … {len(lines) - DIFF_LINES} more lines", style="dim"))
 
 
 # --- requests, deliveries, status -------------------------------------------------------------

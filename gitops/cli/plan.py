@@ -32,6 +32,12 @@ class Previewed:
     lane: LaneId
     answer: Answer | None
     error: str = ""
+    waits: str = ""
+    """For what, where outputs of another application are not known before that is applied."""
+
+    @property
+    def stuck(self) -> bool:
+        return bool(self.error or (self.answer and self.answer.plan.blocked_by))
 
 
 def plan(
@@ -50,6 +56,9 @@ def plan(
     target: Annotated[str, typer.Option(help="Only this cluster.")] = "",
 ) -> None:
     """Print what would change. Writes nothing: every request to a cluster is a read or a dry-run.
+
+    What takes outputs of a Terraform root in is planned with those the root's own plan gives it,
+    or waits where they are known after its apply only.
 
     Exit code 0: no changes; 2: there are changes; 1: any error, a blocking finding included.
     """
@@ -101,29 +110,77 @@ async def _preview(
         if (not applications or lane.application in applications) and target in ("", lane.target)
     ]
     try:
-        return tuple(await asyncio.gather(*(_one(controller, lane, problems) for lane in lanes)))
+        return await _in_order(controller, lanes, problems)
     finally:
         await controller.close()
+
+
+async def _in_order(
+    controller: Controller, lanes: Sequence[LaneId], problems: Mapping[SourceName, str]
+) -> tuple[Previewed, ...]:
+    """All side by side, but what takes outputs in after those it takes them from. Those are
+    planned even where nobody asked to see them."""
+    tasks: dict[LaneId, asyncio.Future[Previewed]] = {}
+
+    def begin(lane: LaneId) -> asyncio.Future[Previewed]:
+        if lane not in tasks:
+            tasks[lane] = asyncio.get_running_loop().create_future()  # ends a circle
+            first = {name: begin(other) for name, other in _providers(controller, lane).items()}
+            first = {name: one for name, one in first.items() if one is not tasks[lane]}
+            tasks[lane] = asyncio.ensure_future(_after(first, controller, lane, problems))
+        return tasks[lane]
+
+    for lane in lanes:
+        begin(lane)
+    return tuple([await tasks[lane] for lane in lanes])
+
+
+def _providers(controller: Controller, lane: LaneId) -> dict[str, LaneId]:
+    """Name of the value → the lane it comes from."""
+    from gitops.model.delivery import LaneId
+    from gitops.model.ids import ApplicationName
+
+    roster = controller.roster
+    spec = roster.spec(lane.application)
+    needs = spec.needs if spec else {}
+    found = {name: roster.spec(ApplicationName(need.application)) for name, need in needs.items()}
+    return {name: LaneId(one.name, one.targets[0]) for name, one in found.items() if one}
+
+
+async def _after(
+    first: Mapping[str, asyncio.Future[Previewed]],
+    controller: Controller,
+    lane: LaneId,
+    problems: Mapping[SourceName, str],
+) -> Previewed:
+    for name, future in first.items():
+        provider = await future
+        if provider.stuck:
+            where = f"{provider.lane}, of which there is no plan"
+            return Previewed(lane, None, waits=f"{name} comes from {where}")
+    return await _one(controller, lane, problems)
 
 
 async def _one(
     controller: Controller, lane: LaneId, problems: Mapping[SourceName, str]
 ) -> Previewed:
-    from gitops.errors import GitopsError
+    from gitops.errors import Awaiting, GitopsError
 
     spec = controller.roster.spec(lane.application)
     if spec is not None and spec.source in problems:
         return Previewed(lane, None, problems[spec.source])
     try:
         return Previewed(lane, await controller.preview(lane))
+    except Awaiting as error:
+        return Previewed(lane, None, waits=error.message)
     except GitopsError as error:
         return Previewed(lane, None, str(error))
 
 
 def _code(previews: Sequence[Previewed]) -> int:
-    if any(p.error or (p.answer and p.answer.plan.blocked_by) for p in previews):
+    if any(p.stuck for p in previews):
         return 1
-    return 2 if any(p.answer and not p.answer.plan.empty for p in previews) else 0
+    return 2 if any(p.waits or (p.answer and not p.answer.plan.empty) for p in previews) else 0
 
 
 def _show(previews: Sequence[Previewed], chosen: Settings) -> None:
@@ -133,13 +190,18 @@ def _show(previews: Sequence[Previewed], chosen: Settings) -> None:
         emit([_as_value(preview) for preview in previews])
         return
     console = make_console(chosen)
-    for preview in previews:
+    for index, preview in enumerate(previews):
+        if index:
+            console.print()
+        name = f"{preview.lane.application} on {preview.lane.target}"
         if preview.answer is not None:
             show_plan(preview.answer.plan, console)
         elif preview.error:
-            console.print(f"{preview.lane}: {preview.error}", style="red", markup=False)
+            console.print(f"{name}: {preview.error}", style="red", markup=False)
+        elif preview.waits:
+            console.print(f"{name}: waits: {preview.waits}", style="yellow", markup=False)
         else:
-            console.print(f"{preview.lane}: the source has nothing for it yet", markup=False)
+            console.print(f"{name}: the source has nothing for it yet", markup=False)
 
 
 def _as_value(preview: Previewed) -> dict[str, object]:
@@ -149,4 +211,5 @@ def _as_value(preview: Previewed) -> dict[str, object]:
         "plan": answer.plan if answer else None,
         "seal": answer.seal if answer else None,
         "error": preview.error,
+        "waits": preview.waits,
     }

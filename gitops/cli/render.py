@@ -21,6 +21,8 @@ from gitops.cli.settings import Settings, settings
 
 if TYPE_CHECKING:
     from gitops.engine.renders import Rendered
+    from gitops.engine.supplies import Supplies
+    from gitops.model.finding import Finding
     from gitops.model.fleet import ApplicationSpec, Fleet
     from gitops.model.manifest import Desired
 
@@ -61,6 +63,9 @@ def render(
     ] = False,
 ) -> None:
     """Print what applications become. Needs no cluster.
+
+    Of a Terraform root there is nothing to print but what is wrong with it: see gitops plan. Where
+    an output of one is taken in, ${needs.NAME} stands for it.
 
     Warnings go to stderr. Exit code 1 when anything did not render.
     """
@@ -118,6 +123,13 @@ def _around(folder: Path, scratch: Path, renderer: str, namespace: str) -> Fleet
     known = plugins(Role.RENDERER)
     if renderer and renderer not in known:
         raise ConfigError(f"there is no renderer {renderer!r}", hint=f"known: {', '.join(known)}")
+    if _is_root(folder):
+        raise ConfigError(
+            "this is a Terraform root, of which there is nothing to render",
+            place=str(folder),
+            hint="describe it in a fleet file, under `terraform:` of an application; "
+            "`gitops plan` then shows what it would change",
+        )
     root = next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
     source, name = SourceName(LOCAL), ApplicationName(LOCAL)
     path = folder.relative_to(root).as_posix()
@@ -130,6 +142,13 @@ def _around(folder: Path, scratch: Path, renderer: str, namespace: str) -> Fleet
         sources={source: SourceSpec(source, "directory", str(root), allow_local=True)},
         applications={name: spec},
     )
+
+
+def _is_root(folder: Path) -> bool:
+    """Terraform code, and nothing that anything else would read."""
+    names = [each.suffix for each in folder.iterdir()]
+    code = {".tf", ".tofu"} & set(names)
+    return bool(code) and not {".yaml", ".yml", ".json"} & set(names)
 
 
 def _reading(fleet: Fleet, tree: Path, applications: Sequence[str]) -> Fleet:
@@ -165,7 +184,8 @@ async def _render(fleet: Fleet, applications: Sequence[str]) -> list[Rendered]:
         for spec in wanted or ([] if applications else list(known.values())):
             snapshot = controller.watches[spec.source].snapshot
             if snapshot is not None:
-                rendered = await controller.parts.renders.once(spec, snapshot, None)
+                taken = _stand_ins(spec)
+                rendered = await controller.parts.renders.once(spec, snapshot, None, taken)
                 found.append(_named(spec, rendered))
         if problems:
             name, why = next(iter(problems.items()))
@@ -176,15 +196,38 @@ async def _render(fleet: Fleet, applications: Sequence[str]) -> list[Rendered]:
         running.close()
 
 
+def _stand_ins(spec: ApplicationSpec) -> Supplies:
+    """What stands for outputs of other applications: where a value goes can be seen, the value
+    itself is in a state that nobody looks at here."""
+    from gitops.engine.supplies import Supplies
+
+    return Supplies({name: f"${{needs.{name}}}" for name in spec.needs})
+
+
 def _named(spec: ApplicationSpec, rendered: Rendered) -> Rendered:
     """A finding without a place at least says which application it is about."""
     from dataclasses import replace
 
     findings = tuple(
         finding if finding.path else replace(finding, path=spec.path or str(spec.name))
-        for finding in rendered.findings
+        for finding in (*rendered.findings, *_remarks(spec, rendered))
     )
     return replace(rendered, findings=findings)
+
+
+def _remarks(spec: ApplicationSpec, rendered: Rendered) -> Iterable[Finding]:
+    """What one might miss in what is printed."""
+    from gitops.model.finding import Finding, Severity
+
+    if spec.terraform is not None and rendered.desired is not None:
+        count = len(rendered.desired.files)
+        said = f"a Terraform root of {count} file{'' if count == 1 else 's'}: nothing to render"
+        hint = f"`gitops plan {spec.name}` shows what it would change"
+        yield Finding("render", Severity.INFO, said, hint)
+    elif spec.needs:
+        taken = ", ".join(f"{name} from {need.application}" for name, need in spec.needs.items())
+        said = f"it takes in outputs ({taken}); ${{needs.…}} stands for them here"
+        yield Finding("render", Severity.INFO, said)
 
 
 # --- what is printed --------------------------------------------------------------------------

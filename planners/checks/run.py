@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from gitops.delta import gone_and_come
-from gitops.errors import GitopsError
+from gitops.errors import GitopsError, ToolMissing
 from gitops.foreign import one_line
 from gitops.jsonable import to_json
 from gitops.model.cluster import ClusterFacts
@@ -228,6 +228,8 @@ async def _asked(job: CheckJob, configured: Configured) -> tuple[Findings, bool]
 
 def _crash(check: str, error: Exception) -> Finding:
     """The type alone of what is not ours: its text may hold a value."""
+    if isinstance(error, ToolMissing):  # nothing about the check, and its hint says what to do
+        return Finding(check, Severity.ERROR, one_line(error.message, 300), hint=error.hint)
     known = one_line(error.message, 300) if isinstance(error, GitopsError) else ""
     return Finding(
         check,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitops.errors import ConfigError, RenderError
+from gitops.errors import ConfigError, RenderError, ToolMissing
 from gitops.model.cluster import ClusterFacts
 from gitops.model.finding import Finding, Severity
 from gitops.plugins import Role, plugins
@@ -93,6 +93,17 @@ async def test_a_check_that_crashes_becomes_a_finding_without_the_errors_own_wor
     assert [(f.check, f.severity) for f in found] == [("c", Severity.ERROR), ("d", Severity.INFO)]
     assert "ZeroDivisionError" in found[0].message
     assert "hunter2" not in found[0].message + found[0].hint
+
+
+async def test_a_tool_that_is_missing_is_no_defect_of_the_check() -> None:
+    class Helpless(Check):
+        async def run(self, job: CheckJob) -> Sequence[Finding]:
+            raise ToolMissing("tofu 1.9.0 is not here", hint="put it on PATH")
+
+    helpless = configured(Helpless(Scope.APPLICATION))
+    found = await run_checks(job(made=(), files=[A]), [helpless], FindingCache())
+    assert [(f.message, f.hint) for f in found] == [("tofu 1.9.0 is not here", "put it on PATH")]
+    assert found[0].severity is Severity.ERROR
 
 
 async def test_one_file_that_crashes_a_check_leaves_the_others_checked() -> None:

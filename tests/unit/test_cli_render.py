@@ -82,6 +82,42 @@ def test_without_fleet_file_and_folder_it_says_what_to_do(
     assert "gitops.yaml" in capsys.readouterr().err
 
 
+FLEET = """\
+sources: {config: {directory: config, authors: [ada]}}
+clusters: {here: {in_cluster: true}}
+applications:
+  site: {path: site, terraform: {}}
+  front: {path: front, namespace: shop, needs: {host: site.host}}
+people: {ada: {emails: [ada@example.com]}, lin: {emails: [lin@example.com]}}
+"""
+
+
+def test_where_an_output_is_taken_in_its_token_stands_and_of_a_root_it_is_said(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gitops.yaml").write_text(FLEET)
+    for name in ("site", "front"):
+        (tmp_path / "config" / name).mkdir(parents=True)
+    (tmp_path / "config/site/main.tf").write_text('output "host" {\n  value = "a"\n}\n')
+    (tmp_path / "config/front/a.yaml").write_text(CONFIG.replace("no", "${needs.host}"))
+    assert run() == 0
+    said = capsys.readouterr()
+    (document,) = yamlio.documents(said.out.encode(), "out")
+    assert document.value["data"]["x"] == "${needs.host}"
+    assert "site: a Terraform root of 1 file: nothing to render" in said.err
+    assert "it takes in outputs (host from site)" in said.err
+
+
+def test_a_root_alone_is_refused_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "main.tf").touch()
+    assert run("--local", str(tmp_path)) == 1
+    said = capsys.readouterr().err
+    assert "this is a Terraform root" in said
+    assert "`gitops plan` then shows" in said
+
+
 def test_nothing_is_left_behind(folder: Path, tmp_path: Path) -> None:
     before = {p for p in tmp_path.rglob("*") if ".hypothesis" not in p.parts}
     assert run("--local", str(folder)) == 0
