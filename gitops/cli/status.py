@@ -12,13 +12,14 @@ def status(ctx: typer.Context) -> None:
     """Show sources, clusters, applications and open requests of the running controller."""
     from rich.text import Text
 
-    from gitops.cli.output import emit, make_console, show_status
+    from gitops.cli.output import emit, make_console, moment, show_status
     from gitops.foreign import one_line
     from gitops.model.approval import Request
     from gitops.model.cluster import ClusterStatus
     from gitops.model.delivery import ChangeRecord, LaneRecord
     from gitops.model.ids import TargetName, short
     from gitops.model.source import SourceStatus
+    from gitops.ports.terraform import Place
 
     with controller(ctx) as api:
         found = api.get("status")
@@ -33,6 +34,9 @@ def status(ctx: typer.Context) -> None:
         TargetName(row["name"]): read(ClusterStatus, row["status"]) for row in found["clusters"]
     }
     show_status(read_all(SourceStatus, found["sources"]), clusters, lanes, current, console)
+    for place in read_all(Place, found["runs"]):
+        style = "yellow" if place.late else ""
+        console.print(Text(f"\n{one_line(str(place))}, since {moment(place.since)}", style=style))
     for request in read_all(Request, found["requests"]):
         console.print(
             Text(f"\nwaiting for an answer: {one_line(request.title, 200)}", style="bold")
@@ -46,4 +50,4 @@ def status(ctx: typer.Context) -> None:
         console.print(Text(f"\n{one_line(problem, 500)}", style="yellow"))
     for lane in found["no_longer_managed"]:
         name = f"{lane['application']}@{lane['target']}"
-        console.print(f"\nno longer managed, its objects stay: {one_line(name)}")
+        console.print(f"\nno longer managed, what it made stays: {one_line(name)}")

@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
-from gitops.errors import GitopsError, Transient
+from gitops.errors import Awaiting, GitopsError, StateLocked, Transient
 from gitops.model.delivery import LaneId
 from gitops.ports import Clock
 
@@ -37,6 +37,10 @@ class Trouble:
     retry_at: float
     """Wall clock; an offer comes first if anything moves."""
     attempts: int
+    waits: bool = False
+    """Nothing went wrong: something else has to happen first."""
+    lock: str = ""
+    """Id of the lock of a Terraform state that somebody holds."""
 
 
 @dataclass(slots=True)
@@ -123,6 +127,7 @@ class Lanes:
             await self._work(lane)
         except Transient as error:
             self._retry(lane, state, error.message, error.hint, error.retry_after)
+            state.trouble = _told(state.trouble, error)
         except GitopsError as error:
             self._give_up(lane, state, error)
         except Exception:
@@ -173,3 +178,10 @@ class Lanes:
         if state.timer is not None:
             state.timer.cancel()
             state.timer = None
+
+
+def _told(trouble: Trouble | None, error: Transient) -> Trouble | None:
+    if trouble is None:
+        return None
+    lock = error.lock if isinstance(error, StateLocked) else ""
+    return replace(trouble, waits=isinstance(error, Awaiting), lock=lock)

@@ -53,7 +53,7 @@ def _tell(story: Story) -> Iterator[str]:
     else:
         yield from _at_rest(story)
     if story.trouble is not None:
-        yield from _trouble(story.trouble, story.now)
+        yield from _trouble(story.trouble, story)
 
 
 def _source(story: Story) -> Iterator[str]:
@@ -147,12 +147,22 @@ def _at_rest(story: Story) -> Iterator[str]:
         yield "Nothing is waiting."
 
 
-def _trouble(trouble: Trouble, now: float) -> Iterator[str]:
+def _trouble(trouble: Trouble, story: Story) -> Iterator[str]:
+    if trouble.waits:
+        yield f"It waits: {trouble.message}. It goes on by itself then."
+        return
     yield f"The last try ended early: {trouble.message}."
-    if trouble.hint:
+    if trouble.lock:
+        command = f"gitops unlock {story.spec.name} {trouble.lock}"
+        yield f"If nobody works on it any more, ask for the lock to be forced: {command}"
+    elif trouble.hint:
         yield trouble.hint
-    wait = _ago(max(0.0, trouble.retry_at - now))
-    yield f"It is tried again in {wait} (attempt {trouble.attempts + 1})."
+    wait, attempt = trouble.retry_at - story.now, f"(attempt {trouble.attempts + 1})"
+    yield (
+        f"It is tried again in {_ago(wait)} {attempt}."
+        if wait > 0
+        else f"It tries again {attempt}."
+    )
 
 
 def _ago(seconds: float) -> str:

@@ -39,6 +39,7 @@ async def status(controller: Controller) -> Mapping[str, Any]:
             for name, cluster in sorted(controller.clusters.connected.items())
         ],
         "lanes": [{**row, "trouble": controller.lanes.trouble(row["record"].lane)} for row in rows],
+        "runs": controller.parts.workspace.queue(),
         "requests": requests,
         "no_longer_managed": orphans,
     }

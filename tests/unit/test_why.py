@@ -34,6 +34,7 @@ from gitops.model.ids import (
 )
 from gitops.model.plan import Action, Plan, ResourceChange
 from gitops.model.source import Authorship, Revision, Signature, SourceState, SourceStatus
+from gitops.model.terraform import TerraformSpec
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "why"
 NOW = 1_000_000.0
@@ -81,6 +82,7 @@ CALM = Story(
     trouble=None,
     now=NOW,
 )
+ROOT = replace(CALM, spec=replace(SPEC, terraform=TerraformSpec()), cluster=None)
 ASKING = replace(
     CALM,
     current=record(ChangeState.ASKING),
@@ -138,6 +140,17 @@ STORIES = {
         last=record(ChangeState.FAILED, FAILED.why),
     ),
     "drift-left-alone": replace(CALM, lane=replace(CALM.lane, drift_hold=HELD)),
+    "state-locked": replace(
+        ROOT,
+        current=record(ChangeState.OPEN),
+        trouble=Trouble("the state is locked by lin", "…", NOW - 5, NOW + 7, 1, lock="1f0c7a52"),
+        queue=("plan of shop@default waits for net@default",),
+    ),
+    "trying-again": replace(CALM, trouble=Trouble("it refuses", "", NOW - 5, NOW - 1, 2)),
+    "output-awaited": replace(
+        CALM,
+        trouble=Trouble("host of net@default is known later", "", NOW, NOW + 9, 7, waits=True),
+    ),
     "given-up": replace(
         CALM, trouble=Trouble("app: no such folder", "correct the path", NOW - 5, NOW + 55, 1)
     ),

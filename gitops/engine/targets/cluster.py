@@ -153,7 +153,8 @@ class ClusterTarget:
         return {str(id): health[id] for id in sorted(health)}
 
     def summary(self, health: Mapping[str, ObjectHealth]) -> str:
-        return f"{len(health)} objects are healthy" if health else "nothing to wait for"
+        count = f"{len(health)} objects are" if len(health) > 1 else "1 object is"
+        return f"{count} healthy" if health else "nothing to wait for"
 
     # --- drift --------------------------------------------------------------------------------
 
