@@ -29,6 +29,7 @@ from gitops.model.finding import Finding, Severity
 from gitops.model.ids import ChangeId, TargetName, short
 from gitops.model.plan import ABSENT, Action, FieldChange, Plan, ResourceChange
 from gitops.model.source import SourceState, SourceStatus
+from gitops.model.terraform import Need
 
 __all__ = [
     "emit",
@@ -195,9 +196,14 @@ def show_findings(findings: Iterable[Finding], console: Console) -> None:
 
 
 def show_request(
-    request: Request, plans: Mapping[ChangeId, Plan], console: Console, *, now: float = 0.0
+    request: Request,
+    plans: Mapping[ChangeId, Plan],
+    console: Console,
+    *,
+    needs: Mapping[ChangeId, Mapping[str, Need]] | None = None,
 ) -> None:
-    """The question as a whole. Members with equal plans are shown as one (design section 5)."""
+    """The question as a whole. Members with equal plans are shown as one (design section 5); what
+    takes outputs of another one in says so, and that it goes out after it."""
     console.print(
         Text.assemble(
             (f"request {short(request.id)} ", "bold"), one_line(request.title, VALUE_LIMIT)
@@ -212,6 +218,9 @@ def show_request(
         console.print(Text(f"\n{one_line(lane)}: {member.state.value}{until}", style="bold"))
         if member.moved:
             console.print(Text(f"  moved since: {one_line(member.moved)}", style="magenta"))
+        taken = (needs or {}).get(member.change)
+        if taken:
+            console.print(Text(f"  {_taken(taken, plans.values())}", style="cyan"))
         if plan is not None and plan.digest not in shown:
             show_plan(plan, console)
             shown.add(plan.digest)
@@ -222,6 +231,14 @@ def show_request(
         said = "approved" if verdict.decision is Decision.APPROVE else "denied"
         who = one_line(f"{said} by {verdict.person} ({verdict.via})")
         console.print(f"\n{who} {moment(verdict.at)}{reason}")
+
+
+def _taken(needs: Mapping[str, Need], plans: Iterable[Plan]) -> str:
+    """``takes host from site, which goes first``"""
+    planned = {plan.application for plan in plans}
+    first = [need.application in planned for need in needs.values()]
+    said = ", ".join(f"{name} from {need.application}" for name, need in sorted(needs.items()))
+    return one_line(f"takes {said}{', which goes first' if all(first) else ''}", 400)
 
 
 def show_deliveries(deliveries: Sequence[DeliveryRecord], console: Console) -> None:

@@ -44,13 +44,20 @@ def show_request_answer(found: Any, console: Console) -> None:
     from gitops.model.approval import Request
     from gitops.model.ids import ChangeId
     from gitops.model.plan import Plan
+    from gitops.model.terraform import Need
 
     plans = {
         ChangeId(row["member"]["change"]): read(Plan, row["plan"])
         for row in found["members"]
         if row["plan"]
     }
-    show_request(read(Request, found["request"]), plans, console)
+    needs = {
+        ChangeId(row["member"]["change"]): {
+            n: read(Need, need) for n, need in (row.get("needs") or {}).items()
+        }
+        for row in found["members"]
+    }
+    show_request(read(Request, found["request"]), plans, console, needs=needs)
     told: set[str] = set()
     for row in found["members"]:
         if row["member"]["state"] != "asking" or not row["electorate"]:

@@ -34,7 +34,7 @@ def status(ctx: typer.Context) -> None:
         TargetName(row["name"]): read(ClusterStatus, row["status"]) for row in found["clusters"]
     }
     show_status(read_all(SourceStatus, found["sources"]), clusters, lanes, current, console)
-    for place in read_all(Place, found["runs"]):
+    for place in read_all(Place, found.get("runs", [])):
         style = "yellow" if place.late else ""
         console.print(Text(f"\n{one_line(str(place))}, since {moment(place.since)}", style=style))
     for request in read_all(Request, found["requests"]):

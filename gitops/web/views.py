@@ -12,6 +12,7 @@ from gitops.gate import Electorate, confirmation_phrase, electorate
 from gitops.model.delivery import ChangeRecord, LaneId
 from gitops.model.ids import ApplicationName, ChangeId, RequestId, TargetName
 from gitops.model.source import SourceState, SourceStatus
+from gitops.model.terraform import Need
 from gitops.ports import Reading
 
 
@@ -99,9 +100,16 @@ def _members(
                 "plan": plan,
                 "electorate": _electorate(controller, record),
                 "confirmation": confirmation_phrase([plan] if plan else []),
+                "needs": _needs(controller, record),
             }
         )
     return rows
+
+
+def _needs(controller: Controller, record: ChangeRecord | None) -> Mapping[str, Need]:
+    """Which outputs of others it takes in, by the name they have there."""
+    spec = controller.roster.spec(record.change.lane.application) if record else None
+    return spec.needs if spec else {}
 
 
 def _electorate(controller: Controller, record: ChangeRecord | None) -> Electorate | None:

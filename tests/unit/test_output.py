@@ -41,6 +41,7 @@ from gitops.model.ids import (
 from gitops.model.manifest import ObjectId, Origin
 from gitops.model.plan import ABSENT, Action, FieldChange, Plan, ResourceChange
 from gitops.model.source import Revision, SourceState, SourceStatus
+from gitops.model.terraform import Need
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "cli"
 AT = 1_790_000_000.0
@@ -105,6 +106,8 @@ PLAN = Plan(
     versions=(("chart web", "1.2.3"), ("image web", "web:2")),
 )
 EMPTY = Plan(ChangeId("c" * 64), SHOP, PROD, (), Digest("d" * 64), unchanged=14)
+
+SITE = replace(EMPTY, application=ApplicationName("site"), digest=Digest("e" * 64))
 
 CHANGE = Change(LANE, 4, Digest("a" * 64), Cause.COMMIT, REVISION)
 OTHER = replace(CHANGE, lane=LaneId(SHOP, TargetName("staging")))
@@ -177,6 +180,12 @@ CASES: dict[str, Callable[[Console], None]] = {
     "plan-empty": lambda c: output.show_plan(EMPTY, c),
     "findings": lambda c: output.show_findings(PLAN.findings, c),
     "request": lambda c: output.show_request(REQUEST, {CHANGE.id: PLAN, OTHER.id: PLAN}, c),
+    "request-with-outputs": lambda c: output.show_request(
+        REQUEST,
+        {CHANGE.id: SITE, OTHER.id: EMPTY},
+        c,
+        needs={CHANGE.id: {}, OTHER.id: {"host": Need("site", "host")}},
+    ),
     "deliveries": lambda c: output.show_deliveries(DELIVERIES, c),
     "deliveries-none": lambda c: output.show_deliveries((), c),
     "status": lambda c: output.show_status(
