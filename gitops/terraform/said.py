@@ -26,6 +26,8 @@ _PASSING = re.compile(
     r"|could not connect to|the database system is|no space left on device",
     re.I,
 )
+_HELD = re.compile(r"already locked: ID=(\S+)")
+_UNSAID = re.compile(r"already locked(?: for workspace creation)?: ", re.I)
 _LOCK_FIELD = re.compile(r"^\s*(ID|Who|Created|Path|Operation):\s*(.*?)\s*$", re.M)
 _PROSE_PLACE = re.compile(r"^\s*on (.+?) line (\d+)", re.M)
 _REMARK = re.compile(r"(?:Terraform|OpenTofu) encountered problems during initiali[sz]ation")
@@ -105,25 +107,36 @@ class Reader:
         return RenderError(message, place=self.place(first))
 
     def _locked(self, said: Diagnostic) -> StateLocked:
-        found = {name: self.scrub.text(value, 200) for name, value in _lock_fields(said.text)}
+        found = {name: self.scrub.text(value, 200) for name, value in _holder(said.text)}
         who, since = found.get("Who", ""), found.get("Created", "")
         lock = found.get("ID", "")
-        held = f" by {who}" if who else ""
+        held = f" by {who}" if who else f", and {self.tool} does not say by whom"
         held += f" since {since}" if since else ""
-        return StateLocked(
-            f"the state is locked{held}",
-            lock=lock,
-            who=who,
-            since=since,
-            hint="it is tried again; if nobody works on it any more, release the lock "
-            f"{lock or '(its id is not known)'} with `gitops unlock`",
-        )
+        hint = "it is tried again"
+        if lock:
+            end = "if nobody works on it any more, release the lock"
+            hint = f"{hint}; {end} {lock} with `gitops unlock`"
+        return StateLocked(f"the state is locked{held}", lock=lock, who=who, since=since, hint=hint)
 
 
 def telling(said: Sequence[Diagnostic]) -> list[Diagnostic]:
     """The errors, without the tool's remark that there are some."""
     errors = [each for each in said if each.error]
     return [each for each in errors if not _REMARK.match(each.summary)] or errors
+
+
+def _holder(text: str) -> Iterator[tuple[str, str]]:
+    """What is told of whoever holds a lock. In some backends' complaints (pg, and http with
+    terraform) ``Lock Info`` describes the lock that was asked for, so nothing of it is true of the
+    one that is held but, where it is given apart, the id. A lock of pg has none: it lasts as long
+    as its holder's connection and cannot be forced."""
+    held = _HELD.search(text)
+    info = list(_lock_fields(text))
+    if held is None and _UNSAID.search(text):
+        return
+    if held is not None and ("ID", held[1]) not in info:
+        info = [("ID", held[1])]
+    yield from info
 
 
 def _lock_fields(text: str) -> Iterator[tuple[str, str]]:

@@ -62,6 +62,24 @@ def test_a_lock_is_told_with_id_holder_and_time() -> None:
     assert error.since.startswith("2026-11-21 13:49:21")
 
 
+@pytest.mark.parametrize(
+    ("complaint", "lock"),
+    [
+        ("HTTP remote state already locked: ID=the-one-that-is-held", "the-one-that-is-held"),
+        ("Workspace is already locked: default", ""),
+        ("Already locked for workspace creation: default", ""),
+    ],
+)
+def test_who_asks_for_a_lock_is_not_taken_for_who_holds_it(complaint: str, lock: str) -> None:
+    text = LOCKED.replace("resource temporarily unavailable", complaint)
+    assert complaint in text
+    error = reader().error(diagnostics(said("Error acquiring the state lock", text), b""), "plan")
+    assert isinstance(error, StateLocked)
+    assert (error.lock, error.who, error.since) == (lock, "", "")
+    assert "does not say by whom" in error.message
+    assert ("gitops unlock" in error.hint) == bool(lock)
+
+
 def test_a_lock_told_in_prose_is_read_too() -> None:
     text = f"\nError: Error acquiring the state lock\n\n{LOCKED}\n"
     error = reader().error(diagnostics(b"", text.encode()), "state pull")
