@@ -30,6 +30,15 @@ def root(tmp_path: Path, terraform: tuple[str, Path]) -> RootRig:
     return rig
 
 
+@pytest.fixture
+def either(tmp_path: Path, terraform_binaries: dict[str, Path]) -> RootRig:
+    """A root of whichever tool is here: for what the tool has no part in."""
+    name = "terraform" if "terraform" in terraform_binaries else "tofu"
+    rig = RootRig(tmp_path, binary=name, path=terraform_binaries[name])
+    rig.terraform["allow"] = {"provisioners": True}
+    return rig
+
+
 def steps(root: RootRig, *names: str, seconds: float = 0) -> None:
     """Resources made one after the other; each writes its name where the test can see it."""
     texts, before = [], ""
@@ -88,34 +97,34 @@ def ended(api: Api) -> Any:
 
 @pytest.mark.parametrize("step", ["render", "check", "plan", "ask"])
 def test_killed_before_the_question_it_is_asked_once_after_the_restart(
-    root: RootRig, step: str
+    either: RootRig, step: str
 ) -> None:
-    steps(root, "a")
-    Process(root, step).wait_killed()
-    process = Process(root)
+    steps(either, "a")
+    Process(either, step).wait_killed()
+    process = Process(either)
     secret = token(process, "bob")
     process.until(request)
-    assert not root.state_json()
+    assert not either.state_json()
     approve(process, secret)
     process.until(delivered)
     process.stop()
-    assert lines(root, "side") == ["a"]
+    assert lines(either, "side") == ["a"]
 
 
 @pytest.mark.parametrize("step", ["claim", "claimed", "executed", "verify"])
 def test_killed_after_the_answer_it_is_applied_once_after_the_restart(
-    root: RootRig, step: str
+    either: RootRig, step: str
 ) -> None:
-    steps(root, "a", "b")
-    process = Process(root, step)
+    steps(either, "a", "b")
+    process = Process(either, step)
     secret = token(process, "bob")
     approve(process, secret)
     process.wait_killed()
-    process = Process(root)
+    process = Process(either)
     process.until(delivered)
     process.stop()
-    assert lines(root, "side") == ["a", "b"]
-    assert set(root.resources()) == {"terraform_data.a", "terraform_data.b"}
+    assert lines(either, "side") == ["a", "b"]
+    assert set(either.resources()) == {"terraform_data.a", "terraform_data.b"}
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
