@@ -53,6 +53,20 @@ def test_its_fleet_files_load(text: str, tmp_path: Path) -> None:
     assert fleet.people.persons
 
 
+def test_its_terraform_root_loads_beside_any_fleet(tmp_path: Path) -> None:
+    (block,) = (b for b in re.findall(r"```yaml\n(.*?)```", README, re.S) if "terraform:" in b)
+    rest = """
+sources: {config: {directory: .}}
+clusters: {here: {in_cluster: true}}
+people: {ada: {emails: [ada@example.com]}, grace: {emails: [grace@example.com]}}
+"""
+    (tmp_path / "gitops.yaml").write_text(block + rest)
+    fleet = load(tmp_path / "gitops.yaml", {"HOME": str(tmp_path)}, resolve_secrets=False)
+    roots = {name: spec for name, spec in fleet.applications.items() if spec.terraform}
+    assert set(roots) == {"network"}
+    assert [spec.needs for spec in fleet.applications.values() if spec.needs]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_its_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
