@@ -44,8 +44,11 @@ def status(ctx: typer.Context) -> None:
         console.print(f"  gitops show {short(request.id)}")
     for row in found["lanes"]:
         if row["trouble"]:
-            console.print(Text(f"\n{one_line(row['trouble']['message'], 500)}", style="yellow"))
-            console.print(f"  gitops why {row['record']['lane']['application']}")
+            lane, trouble = row["record"]["lane"], row["trouble"]
+            waits = "waits: " if trouble.get("waits") else ""
+            said = f"{lane['application']}@{lane['target']}: {waits}{trouble['message']}"
+            console.print(Text(f"\n{one_line(said, 500)}", style="yellow"))
+            console.print(f"  gitops why {lane['application']}")
     for problem in found["problems"]:
         console.print(Text(f"\n{one_line(problem, 500)}", style="yellow"))
     for lane in found["no_longer_managed"]:

@@ -86,7 +86,9 @@ def _current(story: Story, current: ChangeRecord) -> Iterator[str]:
     cause = {
         Cause.COMMIT: f"Revision {short(change.revision.id)} changes what it reads",
         Cause.DRIFT: "What is live was changed by somebody else",
-        Cause.COMMAND: "Somebody asked for it",
+        Cause.COMMAND: f"Somebody asked to {change.occasion}"
+        if change.occasion
+        else "It was asked for",
         Cause.ROLLBACK: "A rollback was asked for",
     }[change.cause]
     yield f"{cause} (change {short(change.id)}, {_ago(story.now - current.opened_at)} old)."
