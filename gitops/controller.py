@@ -187,6 +187,7 @@ class Controller:
         for lane in before - set(self.roster.lanes()):
             self._forget(lane)
         for lane in self.roster.lanes():
+            self.roots.moved(lane)
             self.lanes.offer(lane)
 
     async def _adjust(self) -> None:
@@ -237,6 +238,7 @@ class Controller:
             for target in spec.targets:
                 lane = LaneId(spec.name, target)
                 self.memory(lane).newer.set()
+                self.roots.moved(lane)
                 self.lanes.offer(lane)
 
     def memory(self, lane: LaneId) -> Memory:
@@ -245,11 +247,13 @@ class Controller:
     async def _work(self, lane: LaneId) -> None:
         # Before anything is awaited: what moves from here on is noticed by the wait for health.
         self.memory(lane).newer.clear()
+        moves = self.roots.moves(lane)
         kit = await self._kit(lane)
         if kit is None:
             return
         outcome = await tend(kit)
-        self.roots.settled(lane, kit.snapshot.revision.id)
+        if kit.application.terraform is not None:
+            self.roots.settled(lane, moves)
         if outcome is None and kit.departed:
             await self._dismiss(lane)
         for other in self.parts.checker.freed():
@@ -289,7 +293,7 @@ class Controller:
         snapshot = watch.snapshot if watch else None
         if watch is None or snapshot is None:
             return None
-        supplies = await self.roots.supplies(spec, lane, self._revision)
+        supplies = await self.roots.supplies(spec, lane)
         target = await self._target(lane, spec, supplies)
         if target is None:
             return None
@@ -327,10 +331,6 @@ class Controller:
         cluster = self.fleet.clusters.get(lane.target)
         return await self.clusters.target(lane, spec, cluster) if cluster else None
 
-    def _revision(self, spec: ApplicationSpec) -> str:
-        watch = self.watches.get(spec.source)
-        return watch.snapshot.revision.id if watch and watch.snapshot else ""
-
     def _policy(self, lane: LaneId) -> Digest:
         spec = self.roster.spec(lane.application)
         return policy_digest(spec, self.fleet.people) if spec else combine("gone")
@@ -364,7 +364,7 @@ class Controller:
             return None
         answer = (await propose(record, kit)).answer
         if kit.application.terraform is not None and not answer.plan.blocked_by:
-            self.roots.previewed(lane, kit.snapshot.revision.id)
+            self.roots.previewed(lane)
         return answer
 
     async def close(self) -> None:

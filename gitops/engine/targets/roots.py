@@ -69,8 +69,10 @@ class Roots:
         self._lanes = lanes
         self._taint = taint
         self._memories: dict[LaneId, WorkspaceMemory] = {}
-        self._settled: dict[LaneId, str] = {}
-        """The revision a lane's last round was about."""
+        self._moves: dict[LaneId, int] = {}
+        """How often something came up that a root has to be looked at for."""
+        self._settled: dict[LaneId, int] = {}
+        """Which of those its last whole round had seen."""
         self._previewed: set[LaneId] = set()
 
     def target(self, lane: LaneId, spec: ApplicationSpec, supplies: Supplies) -> WorkspaceTarget:
@@ -87,6 +89,7 @@ class Roots:
 
     def forget(self, lane: LaneId) -> None:
         self._memories.pop(lane, None)
+        self._moves.pop(lane, None)
         self._settled.pop(lane, None)
 
     def _memory(self, lane: LaneId, spec: ApplicationSpec) -> WorkspaceMemory:
@@ -126,34 +129,41 @@ class Roots:
 
     # --- outputs ------------------------------------------------------------------------------
 
-    def settled(self, lane: LaneId, revision: str) -> None:
-        """A lane's round at this revision has ended: whoever takes something from it looks."""
-        self._settled[lane] = revision
+    def moved(self, lane: LaneId) -> None:
+        """It is to be looked at, and what others take from it may become another value: they wait
+        for its next round. Not called for a commit that is no concern of the lane's, so that
+        nobody waits for a round that nothing calls for."""
+        self._moves[lane] = self.moves(lane) + 1
+
+    def moves(self, lane: LaneId) -> int:
+        """For :meth:`settled`; to be asked before a round looks at anything."""
+        return self._moves.get(lane, 0)
+
+    def settled(self, lane: LaneId, moves: int) -> None:
+        """A root's round has ended: whoever takes something from it looks."""
+        self._settled[lane] = moves
         for spec in self._roster.specs().values():
             if any(need.application == lane.application for need in spec.needs.values()):
                 for target in spec.targets:
                     self._lanes.offer(LaneId(spec.name, target))
 
-    def previewed(self, lane: LaneId, revision: str) -> None:
+    def previewed(self, lane: LaneId) -> None:
         """A plan was drawn that nobody is asked about: to whoever takes something from it, it is
         as good as an open one."""
-        self._settled[lane] = revision
+        self._settled[lane] = self.moves(lane)
         self._previewed.add(lane)
 
-    async def supplies(
-        self, spec: ApplicationSpec, lane: LaneId, newest: Callable[[ApplicationSpec], str]
-    ) -> Supplies:
-        """What ``spec`` takes from others now. ``newest`` tells the revision an application's
-        source is at. Raises Awaiting while a value is not there, ConfigError for an output that
-        does not exist."""
+    async def supplies(self, spec: ApplicationSpec, lane: LaneId) -> Supplies:
+        """What ``spec`` takes from others now. Raises Awaiting while a value is not there,
+        ConfigError for an output that does not exist."""
         if not spec.needs:
             return NONE
         ours = await self._ledger.read(lambda reading: reading.lane(lane))
         values, planned, from_changes = {}, set(), []
         for name, need in sorted(spec.needs.items()):
             provider = await self._provider(need)
-            if self._settled.get(provider.lane) != newest(provider.spec):
-                raise Awaiting(f"{provider.lane} is being looked at first: {name} comes from it")
+            if self._settled.get(provider.lane) != self.moves(provider.lane):
+                raise Awaiting(self._unsettled(provider.lane, name))
             value, ahead = await self._value(provider, need)
             values[name] = value
             if ahead:
@@ -163,6 +173,14 @@ class Roots:
         said = self._digester.of(orjson.dumps(values, option=orjson.OPT_SORT_KEYS))
         authors = together(record.change.authorship for record in from_changes)
         return Supplies(values, tuple(sorted(planned)), said, authors)
+
+    def _unsettled(self, provider: LaneId, name: str) -> str:
+        trouble = self._lanes.trouble(provider)
+        if trouble is not None:
+            return f"{name} comes from {provider}, which is in trouble itself: {trouble.message}"
+        if provider not in self._moves:
+            return f"{name} comes from {provider}, whose source has not been read yet"
+        return f"{provider} is being looked at first: {name} comes from it"
 
     async def _provider(self, need: Need) -> _Provider:
         spec = self._roster.spec(ApplicationName(need.application))
