@@ -76,7 +76,7 @@ def _typed(found: Any) -> str:
         return ""
     total = sum(int(phrase.split()[-1]) for phrase in phrases) if len(phrases) > 1 else 0
     phrase = f"delete {total}" if total else phrases.pop()
-    answer: str = typer.prompt(f"This deletes more than its budget. Type `{phrase}`", err=True)
+    answer: str = typer.prompt(f"This needs its own confirmation. Type `{phrase}`", err=True)
     return answer
 
 

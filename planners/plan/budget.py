@@ -13,21 +13,21 @@ _NAMED = 5
 
 
 def over_budget(
-    changes: Iterable[ResourceChange], budget: DeleteBudget, owned: int
+    changes: Iterable[ResourceChange], budget: DeleteBudget, owned: int, what: str = "objects"
 ) -> tuple[str, ...]:
     """Reasons, in words; empty when the deletes and replacements are within the budget.
 
-    ``owned`` is how many objects the application has in the cluster before.
+    ``owned`` is how many objects the application has before; ``what`` is what they are called.
     """
     lost = [change for change in changes if change.action.destroys]
     if not lost:
         return ()
     reasons = []
     if len(lost) > budget.objects:
-        reasons.append(f"{len(lost)} objects would be deleted, more than {budget.objects}")
+        reasons.append(f"{len(lost)} {what} would be deleted, more than {budget.objects}")
     share = Fraction(budget.fraction).limit_denominator(1000)
     if Fraction(len(lost), max(owned, 1)) > share:
-        reasons.append(f"{len(lost)} of {owned} objects would be deleted, more than {share}")
+        reasons.append(f"{len(lost)} of {owned} {what} would be deleted, more than {share}")
     return (*reasons, *_precious(lost, budget))
 
 

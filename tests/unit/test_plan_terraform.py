@@ -528,7 +528,7 @@ def test_destroys_count_against_the_budget_and_outputs_do_not() -> None:
     )
     assert reading(many(3, "delete", {"id": "x"}, None), budget).over_budget == ()
     assert reading(many(4, "delete", {"id": "x"}, None), budget).over_budget == (
-        "4 objects would be deleted, more than 3",
+        "4 resources would be deleted, more than 3",
     )
     shown = many(3, "delete", {"id": "x"}, None)
     shown["output_changes"] = {

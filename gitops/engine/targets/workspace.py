@@ -109,7 +109,6 @@ class WorkspaceTarget:
             f"state lock {lock}",
             digest=digest,
             notes=("whoever holds it loses it, and may be writing the state at this moment",),
-            stateful=True,
         )
         why = ("forces a lock: two who write one state damage it",)
         plan = Plan(

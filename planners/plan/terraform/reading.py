@@ -90,7 +90,8 @@ def _read(shown: Json, application: ApplicationSpec, veil: Veil, digester: Diges
     terms = Terms(veil, digester, stateful, provisioners(modules(shown)))
     entries, drift = resources(shown), drifted(shown)
     rows = [*_resource_rows(entries, terms), *_action_rows(shown, terms)]
-    lost = over_budget((r.change for r in rows), application.delete_budget, _held(entries))
+    losses, held = (each.change for each in rows), _held(entries)
+    lost = over_budget(losses, application.delete_budget, held, "resources")
     stateful_losses = _stateful_losses(rows)
     rows += _output_rows(outputs(shown), terms)
     if not rows and shown.get("applyable") is True:
