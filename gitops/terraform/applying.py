@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gitops.errors import GitopsError, StalePlan, StateLocked, Transient
+from gitops.errors import GitopsError, RenderError, StalePlan, StateLocked, Transient
 from gitops.model.sealed import StateFacts
 from gitops.model.terraform import Backend
 from gitops.ports.terraform import ApplyRun
@@ -27,6 +27,7 @@ from gitops.terraform import reserve
 from gitops.terraform.execution import SHOWN, Orders, begin
 from gitops.terraform.files import state_file, write
 from gitops.terraform.line import Turn
+from gitops.terraform.locks import Journal, outlives
 from gitops.terraform.outcomes import Told, told
 from gitops.terraform.planfile import planned_on
 from gitops.terraform.runs import Ended, Run
@@ -38,6 +39,10 @@ _KEPT = 20
 """Records of past tries kept for each workspace."""
 _RESCUE = "errored.tfstate"
 _NAMED = 10
+_BRIEF = 1.0
+"""Seconds; an apply that takes less is not asked for its lock."""
+_UNDER_WAY = b'"apply_start"'
+_BEGINNING = 1 << 20
 _STARTING = 60.0
 """Seconds within which a tool that runs has taken its lock."""
 
@@ -72,6 +77,10 @@ class Applying:
     """Where the state stands now."""
     await_lock: Callable[[], Awaitable[None]]
     """Returns once nobody holds the state's lock; raises StateLocked."""
+    find_lock: Callable[[], Awaitable[StateLocked | None]]
+    """Who holds the state's lock now."""
+    force_lock: Callable[[str], Awaitable[None]]
+    """Takes that lock away; raises RenderError when it is not the one that is held."""
 
     async def carry_out(self, turn: Turn) -> ApplyRun:
         """Starts the tool, or finds it started. Raises what kept it from starting at all."""
@@ -80,9 +89,10 @@ class Applying:
         if found is None:
             found = await self._start()
         ended = await self._end(found, turn)
+        released = await self._release(found, ended)
         if ended is not None or _is_here(found):
             await asyncio.to_thread(self._tidy, found)
-        return await self._tell(found, ended, planned)
+        return await self._tell(found, ended, planned, released)
 
     def _found(self) -> Try | None:
         """The try that was started under this name; what never started is made away with."""
@@ -148,6 +158,7 @@ class Applying:
                 raise Transient("the apply began on another machine moments ago", retry_after=10.0)
             return attempt.run.ended()
         waiting = asyncio.ensure_future(attempt.run.settle())
+        noting = asyncio.ensure_future(self._note_lock(attempt))
         try:
             began = started.began if started else time.time()
             left = began + self.setting.spec.deadlines.apply.total_seconds() - time.time()
@@ -157,6 +168,37 @@ class Applying:
             return await waiting
         finally:
             waiting.cancel()
+            noting.cancel()
+            await asyncio.gather(noting, return_exceptions=True)
+
+    async def _note_lock(self, attempt: Try) -> None:
+        """Finds out the id of the lock the tool holds, once it surely does, and writes it down."""
+        started, journal = attempt.run.started(), Journal(attempt.run.folder)
+        if started is None or not outlives(self.backend) or journal.read():
+            return
+        while True:  # another process writes the file: there is nothing to wait on
+            await asyncio.sleep(_BRIEF)
+            if _UNDER_WAY in await asyncio.to_thread(attempt.run.output, _BEGINNING):
+                break
+        with contextlib.suppress(GitopsError, OSError):
+            found = await self.find_lock()
+            # Letting go is the last thing the tool does: alive a while later, it had not yet.
+            await asyncio.sleep(_BRIEF)
+            if found is not None and found.lock and attempt.run.alive():
+                await asyncio.to_thread(journal.write, found.lock)
+
+    async def _release(self, attempt: Try, ended: Ended | None) -> str:
+        """Takes away the lock that a dead apply of ours left behind. What was done, in words."""
+        lock = Journal(attempt.run.folder).read()
+        if not lock or not _is_here(attempt) or (ended is not None and ended.code == 0):
+            return ""
+        try:
+            await self.force_lock(lock)
+        except RenderError:
+            return ""  # it let go itself, or somebody did and somebody else holds the state now
+        except GitopsError as error:
+            return f"the lock {lock} it may have left behind was not released: {error.message}"
+        return f"the lock {lock} it left behind was released, since its process is dead"
 
     def _tidy(self, attempt: Try) -> None:
         """Keeps the record, and the state the tool could not write; removes the rest."""
@@ -174,7 +216,9 @@ class Applying:
                 path.unlink(missing_ok=True)
         _prune(self.runs)
 
-    async def _tell(self, attempt: Try, ended: Ended | None, planned: StateFacts) -> ApplyRun:
+    async def _tell(
+        self, attempt: Try, ended: Ended | None, planned: StateFacts, released: str
+    ) -> ApplyRun:
         output = await asyncio.to_thread(attempt.run.output, SHOWN)
         reader = self.setting.reader
         seen = await asyncio.to_thread(told, events(output), reader)
@@ -187,6 +231,8 @@ class Applying:
         if not done and state == planned:
             seen = seen.unrecorded()
         message = "" if done else self._message(attempt, ended, seen, state, planned)
+        if released and not done:
+            message += f"\n{released}"
         return ApplyRun(done, seen.outcomes, message, state)
 
     async def _refuse(self, attempt: Try, ended: Ended | None, seen: Told, reader: Reader) -> None:

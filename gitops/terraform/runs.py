@@ -92,6 +92,13 @@ class Run:
             int(record["code"]), float(record["ended"]), tuple(record["dropped"]), record["why"]
         )
 
+    def alive(self) -> bool:
+        """Whether the tool runs at this moment, here."""
+        started = self.started()
+        if started is None or not started.here or self.ended() is not None:
+            return False
+        return child.start_time(started.tool.pid) == started.tool.start
+
     def give_up(self) -> bool:
         """Makes sure that the tool never starts here. False: it has started."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

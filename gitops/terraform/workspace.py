@@ -40,6 +40,7 @@ from gitops.terraform.environment import Scrub, environment, granted, strings
 from gitops.terraform.execution import Call, Finished, Orders, execute
 from gitops.terraform.files import TESTS, checked, dumps, own_state, write_settings
 from gitops.terraform.line import Line, Turn
+from gitops.terraform.locks import force, held
 from gitops.terraform.names import folder_name
 from gitops.terraform.planfile import planned_on, providers, state_facts
 from gitops.terraform.runs import Run
@@ -237,10 +238,7 @@ class Workspaces:
         credentials = {**spec.environment.plan, **spec.environment.apply}
         async with self._session(root, "unlock", credentials=credentials) as session:
             await session.ready()
-            done = await session.run(
-                "force-unlock", {"force": True}, (lock,), seconds=_QUICK, bare=True
-            )
-            session.check(done, "force-unlock")
+            await force(session, lock)
 
     async def apply(self, root: Root, plan_file: bytes, run: str) -> ApplyRun:
         """See the port. Raises Transient when there is no room for the state. Cancelled, it leaves
@@ -258,6 +256,16 @@ class Workspaces:
                 async with self._folder(setting, self._backend(root)) as session:
                     await _await_lock(session)
 
+            async def find_lock() -> StateLocked | None:
+                async with self._folder(setting, self._backend(root)) as session:
+                    await session.ready()
+                    return await held(session)
+
+            async def force_lock(lock: str) -> None:
+                async with self._folder(setting, self._backend(root)) as session:
+                    await session.ready()
+                    await force(session, lock)
+
             applying = Applying(
                 setting,
                 self._backend(root),
@@ -266,6 +274,8 @@ class Workspaces:
                 self._host.reserve,
                 read_state,
                 await_lock,
+                find_lock,
+                force_lock,
             )
             with on_disk():
                 return await applying.carry_out(turn)
