@@ -194,8 +194,10 @@ async def _authorship(
     """Nobody authors a drift. A commit change counts everybody since the last delivered one."""
     if wish.cause is Cause.DRIFT or wish.rendered is None:
         return Authorship()
-    if current is not None and current.change.revision.id == wish.revision.id:
-        return current.change.authorship
+    same = current is not None and current.change.revision.id == wish.revision.id
+    if current is not None and same and current.change.cause is Cause.COMMIT:
+        # The revision is nobody else's, but a value taken in may have moved meanwhile.
+        return joined(current.change.authorship, kit.supplies.authorship)
     since = lane.delivered.revision if lane.delivered else None
     own = await kit.source.authorship(since, wish.revision, wish.rendered.closure.reads)
     return joined(own, kit.supplies.authorship)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gitops.model.approval import MemberState
+from gitops.model.approval import Member, MemberState
 from gitops.model.delivery import ChangeRecord, ChangeState, LaneId
 from gitops.model.ids import ApplicationName, SourceName, TargetName
 from tests.e2e.rig import CYD, System, git
@@ -97,15 +97,21 @@ async def arrived(system: System) -> bool:
     return not changes and (await newest(system)).state is ChangeState.HEALTHY
 
 
+async def change_of(system: System, member: Member) -> ChangeRecord:
+    record = await system.controller.ledger.read(lambda r: r.change(member.change))
+    assert record is not None
+    return record
+
+
 async def approve(system: System, application: str, person: str) -> None:
     """The one member of that application, by itself."""
     for request in await system.requests():
-        records = [
-            await system.controller.ledger.read(lambda r, m=member: r.change(m.change))
+        lanes = [
+            (await change_of(system, member)).change.lane
             for member in request.members
             if member.state is MemberState.ASKING
         ]
-        if [r.change.lane.application for r in records if r] == [application]:
+        if [lane.application for lane in lanes] == [application]:
             await system.answer(person, request=request)
             await system.quiet()
             return
@@ -152,9 +158,8 @@ async def test_who_wrote_a_delivered_value_stays_its_author(both: TwoRoots) -> N
     net(both, work, NET)
     async with both.controller() as system:
         await looked(system)
-        await system.until_async(lambda: asking(system, 1))
+        await system.until_async(lambda: asking(system, 2))
         await approve(system, "network", "bob")
-        await system.until_async(lambda: asking(system, 1))
         await approve(system, "hosts", "bob")
         net(both, work, NET.replace('"a"', '"b"'), CYD)
         await looked(system)
@@ -162,6 +167,7 @@ async def test_who_wrote_a_delivered_value_stays_its_author(both: TwoRoots) -> N
         await approve(system, "network", "bob")
         net(both, work, NET.replace('"a"', '"b"') + 'output "more" {\n  value = 1\n}\n')
         await looked(system)
+        await system.until_async(lambda: asking(system, 2))
         await approve(system, "network", "bob")
         both.write("hosts/README.md", "read anew")
         both.commit("and of its own")

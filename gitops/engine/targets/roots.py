@@ -14,6 +14,7 @@ import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -27,12 +28,15 @@ from gitops.errors import Awaiting, ConfigError
 from gitops.model.delivery import ChangeRecord, ChangeState, LaneId, LaneRecord
 from gitops.model.fleet import ApplicationSpec
 from gitops.model.ids import ApplicationName
+from gitops.model.source import Authorship
 from gitops.model.terraform import Need
 from gitops.ports import Clock, Digester, Reading
 from gitops.ports.terraform import UNKNOWN, OutputValue, Root, RootPlanner, Workspace
 
 LOOK_EVERY = 30.0
 """Seconds between looks at which root's drift is due."""
+_LOOKED_AT = 200
+"""Deliveries of a provider in which a value's authors are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,6 @@ class _Provider:
     lane: LaneId
     record: LaneRecord
     current: ChangeRecord | None
-    last: ChangeRecord | None
 
 
 class Roots:
@@ -159,7 +162,9 @@ class Roots:
         if not spec.needs:
             return NONE
         ours = await self._ledger.read(lambda reading: reading.lane(lane))
-        values, planned, from_changes = {}, set(), []
+        values: dict[str, Any] = {}
+        planned: set[str] = set()
+        authors: list[Authorship] = []
         for name, need in sorted(spec.needs.items()):
             provider = await self._provider(need)
             if self._settled.get(provider.lane) != self.moves(provider.lane):
@@ -168,11 +173,11 @@ class Roots:
             values[name] = value
             if ahead:
                 planned.add(str(provider.lane))
-            if ahead or _newer(provider.record, ours):
-                from_changes += [c for c in (provider.current, provider.last) if c is not None][:1]
+            if ahead and provider.current is not None:
+                authors.append(provider.current.change.authorship)
+            authors += await self._ledger.read(partial(_writers, need, provider.lane, ours))
         said = self._digester.of(orjson.dumps(values, option=orjson.OPT_SORT_KEYS))
-        authors = together(record.change.authorship for record in from_changes)
-        return Supplies(values, tuple(sorted(planned)), said, authors)
+        return Supplies(values, tuple(sorted(planned)), said, together(authors))
 
     def _unsettled(self, provider: LaneId, name: str) -> str:
         trouble = self._lanes.trouble(provider)
@@ -193,8 +198,7 @@ class Roots:
         def query(reading: Reading) -> _Provider:
             record = reading.lane(lane)
             current = reading.change(record.current) if record.current else None
-            ended = [c for c in reading.changes(open_only=False, lane=lane) if c.state.terminal]
-            return _Provider(spec, lane, record, current, ended[0] if ended else None)
+            return _Provider(spec, lane, record, current)
 
         return await self._ledger.read(query)
 
@@ -241,10 +245,35 @@ class Roots:
 _AHEAD = (ChangeState.ASKING, ChangeState.APPLYING, ChangeState.VERIFYING)
 
 
-def _newer(provider: LaneRecord, ours: LaneRecord) -> bool:
-    if provider.delivered is None:
-        return False
-    return ours.delivered is None or provider.delivered.at > ours.delivered.at
+def _writers(need: Need, provider: LaneId, ours: LaneRecord, reading: Reading) -> list[Authorship]:
+    """Who had a hand in the value, as far as it was not delivered to us yet: the authors of every
+    delivery that changed it since our own went out. Before our first: whoever changed it last."""
+    since = _went_out(ours, reading)
+    found: list[Authorship] = []
+    for delivery in reading.deliveries(lane=provider, limit=_LOOKED_AT):
+        if since is not None and (delivery.finished_at or math.inf) <= since:
+            break
+        plan = reading.plan(delivery.change.change.id)
+        # A plan that hides something may hide the very name.
+        if (
+            plan is None
+            or plan.hides
+            or any(row.address == f"output.{need.output}" for row in plan.changes)
+        ):
+            found.append(delivery.change.change.authorship)
+            if since is None:
+                break
+    return found
+
+
+def _went_out(ours: LaneRecord, reading: Reading) -> float | None:
+    """When the values our target has were taken: at the claim of what was delivered last."""
+    if ours.delivered is None:
+        return None
+    for delivery in reading.deliveries(lane=ours.lane, limit=_LOOKED_AT):
+        if delivery.change.seal == ours.delivered.seal:
+            return delivery.started_at
+    return ours.delivered.at
 
 
 def _no_output(provider: _Provider, need: Need, present: Mapping[str, Any]) -> ConfigError:
