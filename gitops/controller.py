@@ -327,7 +327,7 @@ class Controller:
         self, lane: LaneId, spec: ApplicationSpec, supplies: Supplies
     ) -> Target | None:
         if spec.terraform is not None:
-            return self.roots.target(lane, spec, supplies)
+            return await self.roots.target(lane, spec, supplies)
         cluster = self.fleet.clusters.get(lane.target)
         return await self.clusters.target(lane, spec, cluster) if cluster else None
 

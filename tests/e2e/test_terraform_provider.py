@@ -5,13 +5,17 @@ What is asserted is read from the file system, where the provider makes its file
 
 from __future__ import annotations
 
+import asyncio
 import textwrap
 from pathlib import Path
 
 import pytest
 
 from gitops.model.delivery import Cause, ChangeState
+from gitops.model.ids import PersonName
 from gitops.model.plan import Action
+from gitops.ports import Drawn
+from gitops.ports.terraform import RootJob
 from tests.e2e.rig import System
 from tests.e2e.root_rig import RootRig
 from tests.providers import LOCK_FILE, ProviderMirror
@@ -220,7 +224,7 @@ async def test_a_denied_drift_is_left_alone_until_somebody_asks(root: Greeting) 
         await look(system)
         assert not await system.requests()
         assert root.file.read_text() == "goodbye"
-        await system.controller.again(system.lane.application, "bob")
+        await system.controller.again(system.lane.application, PersonName("bob"))
         await system.quiet()
         record = await system.approve("ada")
         assert record.state is ChangeState.HEALTHY, record.reason
@@ -293,3 +297,75 @@ async def test_a_root_whose_time_has_come_is_looked_at_by_itself(
         due(system)
         await system.request()
         assert (await system.last()).change.cause is Cause.DRIFT
+
+
+async def test_a_restart_neither_withdraws_a_question_about_drift_nor_asks_it_twice(
+    root: Greeting,
+) -> None:
+    root.terraform["drift_every"] = "24h"
+    async with root.controller() as system:
+        await system.deliver()
+        edit(root)
+        await look(system)
+        asked = await system.request()
+    async with root.controller() as system:
+        await system.nudge()
+        assert (await system.request()).root == asked.root
+        record = await system.approve("ada")
+        assert (record.change.cause, record.state) == (Cause.DRIFT, ChangeState.HEALTHY)
+    assert root.file.read_text() == "hello"
+
+
+async def test_a_drift_denied_before_a_restart_is_left_alone_after_it(root: Greeting) -> None:
+    root.terraform["drift_every"] = "24h"
+    async with root.controller() as system:
+        await system.deliver()
+        edit(root)
+        await look(system)
+        await system.deny("ada", "it is meant to be so for now")
+    async with root.controller() as system:
+        await system.nudge()
+        system.controller.lanes.offer(system.lane)
+        await system.quiet()
+        await look(system)
+        assert not await system.requests()
+    assert root.file.read_text() == "goodbye"
+
+
+async def test_a_root_that_waits_for_people_is_looked_at_once_in_its_time(
+    root: Greeting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gitops.engine.targets.roots.LOOK_EVERY", 0.05)
+    async with root.controller() as system:
+        await system.nudge()
+        await system.request()
+        planner, drawn = system.controller.parts.root_planner, 0
+        draw = planner.draw
+
+        async def counted(job: RootJob) -> Drawn:
+            nonlocal drawn
+            drawn += 1
+            return await draw(job)
+
+        monkeypatch.setattr(planner, "draw", counted)
+        due(system)
+        await system.until(lambda: drawn)
+        await system.quiet()
+        for _ in range(10):
+            await asyncio.sleep(0.06)
+            await system.quiet()
+        assert drawn == 1
+
+
+async def test_a_look_at_drift_that_fails_is_told_until_the_next_one(root: Greeting) -> None:
+    async with root.controller() as system:
+        await system.deliver()
+        root.state.write_text("no state")
+        await look(system)
+        first = system.controller.lanes.trouble(system.lane)
+        assert first is not None
+        system.controller.lanes.offer(system.lane)
+        await system.quiet()
+        again = system.controller.lanes.trouble(system.lane)
+        assert again is not None
+        assert again.message == first.message

@@ -25,9 +25,9 @@ from gitops.engine.roster import Roster
 from gitops.engine.supplies import NONE, Supplies, together
 from gitops.engine.targets.workspace import WorkspaceMemory, WorkspaceTarget
 from gitops.errors import Awaiting, ConfigError
-from gitops.model.delivery import ChangeRecord, ChangeState, LaneId, LaneRecord
+from gitops.model.delivery import Cause, ChangeRecord, ChangeState, LaneId, LaneRecord
 from gitops.model.fleet import ApplicationSpec
-from gitops.model.ids import ApplicationName
+from gitops.model.ids import ApplicationName, Digest
 from gitops.model.source import Authorship
 from gitops.model.terraform import Need
 from gitops.ports import Clock, Digester, Reading
@@ -78,7 +78,16 @@ class Roots:
         """Which of those its last whole round had seen."""
         self._previewed: set[LaneId] = set()
 
-    def target(self, lane: LaneId, spec: ApplicationSpec, supplies: Supplies) -> WorkspaceTarget:
+    async def target(
+        self, lane: LaneId, spec: ApplicationSpec, supplies: Supplies
+    ) -> WorkspaceTarget:
+        memory = self._memory(lane, spec)
+        if not memory.recalled:
+            memory.drift = await self._ledger.read(partial(_known_drift, lane))
+            memory.recalled = True
+        return self._target(lane, spec, supplies)
+
+    def _target(self, lane: LaneId, spec: ApplicationSpec, supplies: Supplies) -> WorkspaceTarget:
         return WorkspaceTarget(
             lane=lane,
             application=spec,
@@ -111,14 +120,15 @@ class Roots:
 
     def look_again(self, lane: LaneId, spec: ApplicationSpec) -> None:
         """Drift is looked for at the lane's next round, however long ago it was."""
-        self._memory(lane, spec).looked_at = -math.inf
+        memory = self._memory(lane, spec)
+        memory.looked_at = memory.offered_at = -math.inf
 
     async def keep_looking(self) -> None:
         """For ever: offers each root whose time has come."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
             for lane, spec in self._lanes_of_roots():
-                if self.target(lane, spec, NONE).due() <= 0:
+                if self._target(lane, spec, NONE).to_offer():
                     self._lanes.offer(lane)
 
     def _lanes_of_roots(self) -> list[tuple[LaneId, ApplicationSpec]]:
@@ -207,7 +217,7 @@ class Roots:
         present = await self._present(provider)
         previewed = provider.lane in self._previewed
         current = provider.current
-        if previewed or (current is not None and current.state in _AHEAD):
+        if previewed or (current is not None and _ahead(current)):
             memory = self._memory(provider.lane, provider.spec)
             coming = memory.planned.get(need.output)
             if coming is UNKNOWN:
@@ -243,6 +253,21 @@ class Roots:
 
 
 _AHEAD = (ChangeState.ASKING, ChangeState.APPLYING, ChangeState.VERIFYING)
+
+
+def _ahead(current: ChangeRecord) -> bool:
+    """Does its plan say what the outputs will be? A command's says nothing of them."""
+    return current.state in _AHEAD and current.change.cause is not Cause.COMMAND
+
+
+def _known_drift(lane: LaneId, reading: Reading) -> Digest | None:
+    """The drift that people are asked about, or said to leave alone: an earlier process found it,
+    and this one has not looked."""
+    record = reading.lane(lane)
+    current = reading.change(record.current) if record.current else None
+    if current is not None and current.change.cause is Cause.DRIFT:
+        return current.change.after
+    return record.drift_hold.closure if record.drift_hold else None
 
 
 def _writers(need: Need, provider: LaneId, ours: LaneRecord, reading: Reading) -> list[Authorship]:

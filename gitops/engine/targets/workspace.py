@@ -7,6 +7,7 @@ used again while the state it was made on stands.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import orjson
 
 from gitops.engine.targets import Sitting
-from gitops.errors import Permanent
+from gitops.errors import GitopsError, Permanent
 from gitops.jsonable import to_json
 from gitops.model.delivery import AppliedObject, Cause, LaneId, ObjectOutcome
 from gitops.model.finding import Finding, Severity
@@ -28,6 +29,8 @@ from gitops.ports import Clock, Digester, Drawn, Executed
 from gitops.ports.terraform import OutputValue, Root, RootJob, RootPlanner, Workspace
 from gitops.roots import root_of
 
+AFTER_FAILURE = 300.0
+"""Seconds after a look at drift that failed until the next."""
 _GONE = (
     "its folder is no longer in the source, while its workspace may still hold resources",
     "put it back with the resources taken out, so that destroying them is asked about",
@@ -40,7 +43,13 @@ class WorkspaceMemory:
 
     looked_at: float
     """When drift was looked for, on the monotonic clock."""
+    offered_at: float = -math.inf
+    """When its lane was last offered for that."""
+    recalled: bool = False
+    """Whether the store was asked what an earlier process found."""
     drift: Digest | None = None
+    unseen: GitopsError | None = None
+    """Why the last look found out nothing."""
     outputs: Mapping[str, OutputValue] | None = None
     """Of the state as it was last read; None: not read yet."""
     planned: Mapping[str, Any] = field(default_factory=dict)
@@ -125,7 +134,7 @@ class WorkspaceTarget:
             return await self._unlock(sealed)
         assert isinstance(sealed, SealedRun), "a workspace is given a plan file"
         executed = await self.planner.execute(self._sealed_root(sealed), sealed, change)
-        self.memory.outputs, self.memory.drift = None, None
+        self.memory.outputs, self.memory.drift, self.memory.unseen = None, None, None
         self.memory.looked_at = self.clock.monotonic()
         return executed
 
@@ -150,11 +159,17 @@ class WorkspaceTarget:
             return {}
         files = sealed.files if isinstance(sealed, SealedRun) else ()
         root = Root(self.lane, self.application, files, self.variables)
-        if files:
+        name = f"workspace {self.lane.target}"
+        if not files:
+            return {name: ObjectHealth(Health.HEALTHY, "nothing differs")}
+        try:
             self.memory.outputs = await self.workspace.outputs(root)
-        state = await self.workspace.state(root) if files else None
-        reason = f"the state is at {state}" if state else "nothing differs"
-        return {f"workspace {self.lane.target}": ObjectHealth(Health.HEALTHY, reason)}
+            state = await self.workspace.state(root)
+        except Permanent as error:
+            # Waiting for what does not pass would keep back the commit that mends it.
+            reason = f"it is applied, and its state cannot be read back: {error.message}"
+            return {name: ObjectHealth(Health.DEGRADED, reason)}
+        return {name: ObjectHealth(Health.HEALTHY, f"the state is at {state}")}
 
     def summary(self, health: Mapping[str, ObjectHealth]) -> str:
         return "; ".join(each.reason for each in health.values()) or "done"
@@ -163,14 +178,38 @@ class WorkspaceTarget:
 
     def due(self) -> float:
         """Seconds until drift is to be looked for again; not positive: now."""
+        return self.memory.looked_at + self._every() - self.clock.monotonic()
+
+    def _every(self) -> float:
         assert self.application.terraform is not None
-        every = self.application.terraform.drift_every.total_seconds()
-        return self.memory.looked_at + every - self.clock.monotonic()
+        return self.application.terraform.drift_every.total_seconds()
+
+    def to_offer(self) -> bool:
+        """Is it time to offer the lane? Once in each interval: a lane that waits for people looks
+        at its plan then and not at drift."""
+        now = self.clock.monotonic()
+        pause = self._every() if self.memory.unseen is None else 0.0
+        if self.due() > 0 or now - self.memory.offered_at < pause:
+            return False
+        self.memory.offered_at = now
+        return True
 
     async def drift(self, wanted: Desired | None) -> Digest | None:
         if wanted is not None and wanted.files and self.due() <= 0:
-            self.memory.looked_at = self.clock.monotonic()
-            root = root_of(self.lane, self.application, wanted, self.variables)
-            found = await self.planner.drift(root)
-            self.memory.drift = found.digest if found else None
+            await self._look(root_of(self.lane, self.application, wanted, self.variables))
+        if self.memory.unseen is not None:
+            # Said again, and not tried again, until the next look is due.
+            raise self.memory.unseen
         return self.memory.drift
+
+    async def _look(self, root: Root) -> None:
+        every = self._every()
+        self.memory.looked_at = self.clock.monotonic()
+        self.memory.unseen = None
+        try:
+            found = await self.planner.drift(root)
+        except GitopsError as error:
+            self.memory.looked_at -= max(0.0, every - AFTER_FAILURE)
+            self.memory.unseen = error
+        else:
+            self.memory.drift = found.digest if found else None
