@@ -41,6 +41,16 @@ _DRAIN = 3.0
 _TICK = 0.5
 _LASTING = (b'"apply_', b'"diagnostic"', b'"change_summary"')
 """Events that say how an apply went: kept when mere progress is no longer."""
+_NAMES = frozenset(
+    {
+        "type", "hook", "resource", "addr", "changes", "operation", "diagnostic", "severity",
+        "summary", "detail", "address", "range", "filename", "start", "line", "column",
+        "test_run", "path", "run", "status",
+    }
+)  # fmt: skip
+_KINDS = (("type",), ("changes", "operation"), ("diagnostic", "severity"), ("test_run", "status"))
+"""Names and values by which events are read. What is to be hidden may be equal to one (outputs of
+other applications are hidden, and anybody's), and has to leave the event what it is."""
 
 
 def host() -> str:
@@ -131,8 +141,8 @@ class _Sink:
 
     def _keep(self, data: bytes) -> None:
         if self._lines and data:
-            for value in self._hidden:
-                data = data.replace(value, b"(hidden)")
+            if any(value in data for value in self._hidden):
+                data = self._veiled(data)
             if self._room < self._half:
                 data = self._weed(data)
         kept = data[: self._room]
@@ -144,6 +154,49 @@ class _Sink:
             except OSError:  # a full disk must not end the tool
                 self.dropped += len(kept)
                 return
+
+    def _veiled(self, data: bytes) -> bytes:
+        """Events by their values, for half of one tells nothing; all else as the text it is."""
+        kept: list[bytes] = []
+        prose: list[bytes] = []
+        for line in data.splitlines(keepends=True):
+            event = self._event(line) if line.startswith(b"{") else None
+            if event is None:
+                prose.append(line)
+            else:
+                kept += (self._plain(b"".join(prose)), event)
+                prose.clear()
+        return b"".join((*kept, self._plain(b"".join(prose))))
+
+    def _event(self, line: bytes) -> bytes | None:
+        """None for a line that is none."""
+        if not any(value in line for value in self._hidden):
+            return line
+        try:
+            return json.dumps(self._inner(json.loads(line), ())).encode() + b"\n"
+        except (ValueError, RecursionError):
+            return None
+
+    def _inner(self, value: Any, path: tuple[str, ...]) -> Any:
+        if isinstance(value, str):
+            return value if path in _KINDS else self._text(value)
+        if isinstance(value, list):
+            return [self._inner(item, (*path, "")) for item in value]
+        if not isinstance(value, dict):
+            return value
+        return {
+            key if key in _NAMES else self._text(key): self._inner(item, (*path, key))
+            for key, item in value.items()
+        }
+
+    def _text(self, text: str) -> str:
+        data = self._plain(text.encode("utf-8", "surrogatepass"))
+        return data.decode("utf-8", "surrogatepass")
+
+    def _plain(self, data: bytes) -> bytes:
+        for value in self._hidden:
+            data = data.replace(value, b"(hidden)")
+        return data
 
     def _weed(self, data: bytes) -> bytes:
         lines = data.splitlines(keepends=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from pathlib import Path
@@ -54,6 +55,29 @@ async def test_values_to_hide_are_in_no_line(tmp_path: Path) -> None:
         for path in (tmp_path / "run").iterdir()
         if path.is_file()
     )
+
+
+EVENT = {
+    "type": "apply_errored",
+    "hook": {"resource": {"addr": 'x.a["very-secret"]'}, "elapsed_seconds": 8080},
+    "outputs": {"very-secret": {"type": "apply_errored", "value": 'say "very-secret"\n<true>'}},
+}
+
+
+@pytest.mark.parametrize(
+    "word", ["apply_errored", "type", "hook", '":{"', "8080", "true", "\\n", '"}}'], ids=repr
+)
+async def test_no_value_to_hide_makes_an_event_another_one(tmp_path: Path, word: str) -> None:
+    (tmp_path / "said").write_text(json.dumps(EVENT) + "\nprose of very-\nsecret\n")
+    hidden = ("very-\nsecret", "very-secret", word)
+    done = await run(tmp_path, f"cat {tmp_path}/said", lines=True, hidden=hidden)
+    event, _, prose = done.stdout.partition(b"\n")
+    told = json.loads(event)
+    assert told["type"] == "apply_errored"
+    assert told["hook"]["resource"]["addr"].startswith("x.a[")
+    assert told["hook"]["elapsed_seconds"] == 8080
+    assert b"very-secret" not in done.stdout
+    assert prose == b"prose of (hidden)\n"
 
 
 async def test_a_program_that_ignores_every_signal_is_killed(tmp_path: Path) -> None:
