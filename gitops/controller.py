@@ -21,13 +21,13 @@ from gitops.engine.ledger import Ledger
 from gitops.engine.reach import keep_reaching
 from gitops.engine.renders import Renders
 from gitops.engine.roster import Roster
-from gitops.engine.supplies import Supplies, together
+from gitops.engine.supplies import UNKNOWN, Supplies, together
 from gitops.engine.targets import Target
 from gitops.engine.targets.clusters import Clusters
 from gitops.engine.targets.roots import Roots
 from gitops.engine.tasks import Tasks
 from gitops.engine.watches import SourceWatch
-from gitops.errors import NotAllowed, StaleWrite, Transient, Unknown
+from gitops.errors import Awaiting, ConfigError, NotAllowed, StaleWrite, Transient, Unknown
 from gitops.gate import may_ask
 from gitops.model.approval import Answer, Decision, MemberState, Verdict
 from gitops.model.delivery import ChangeRecord, LaneId
@@ -61,7 +61,7 @@ from gitops.ports import (
 from gitops.ports.terraform import RootPlanner, Workspace
 from gitops.steps.kit import Kit, Memory, Reached, Unlock
 from gitops.steps.values import Checker
-from gitops.steps.watch import watch
+from gitops.steps.watch import stands, watch
 
 _log = structlog.get_logger(__name__)
 
@@ -293,7 +293,7 @@ class Controller:
         snapshot = watch.snapshot if watch else None
         if watch is None or snapshot is None:
             return None
-        supplies = await self.roots.supplies(spec, lane)
+        supplies = await self._supplies(lane, spec)
         target = await self._target(lane, spec, supplies)
         if target is None:
             return None
@@ -307,6 +307,7 @@ class Controller:
             source=watch.source,
             target=target,
             supplies=supplies,
+            present_supplies=lambda: self.roots.supplies(spec, lane),
             policy=policy_digest(spec, self.fleet.people),
             present_policy=lambda: self._policy(lane),
             tools=parts.tools,
@@ -322,6 +323,24 @@ class Controller:
             memory=self.memory(lane),
             reached=parts.reached,
         )
+
+    async def _supplies(self, lane: LaneId, spec: ApplicationSpec) -> Supplies:
+        """What goes on whatever the source does (a claimed change, a command) does not wait for
+        values either: what was claimed has them already."""
+        try:
+            return await self.roots.supplies(spec, lane)
+        except (Awaiting, ConfigError):
+            if self.memory(lane).unlock is None and not await self._goes_on(lane):
+                raise
+            return UNKNOWN
+
+    async def _goes_on(self, lane: LaneId) -> bool:
+        def query(reading: Reading) -> bool:
+            current = reading.lane(lane).current
+            record = reading.change(current) if current else None
+            return record is not None and stands(record)
+
+        return await self.ledger.read(query)
 
     async def _target(
         self, lane: LaneId, spec: ApplicationSpec, supplies: Supplies

@@ -27,9 +27,12 @@ class Supplies:
     """Keyed, over the values."""
     authorship: Authorship = Authorship()
     """Of the changes that brought values which were not delivered here yet."""
+    known: bool = True
+    """False: they are not to be had now, and what goes on does so without them."""
 
 
 NONE = Supplies()
+UNKNOWN = Supplies(known=False)
 
 
 def together(parts: Iterable[Authorship]) -> Authorship:

@@ -34,7 +34,7 @@ async def apply(record: ChangeRecord, asked: Asked, kit: Kit) -> Applied:
         return await _report(record, asked.sketch, kit)
     if kind is not AnswerKind.APPROVED or drawn is None:
         return Applied(record, ChangeState.ASKING, reason=asked.answer.reason)
-    if held := _held_back(record, asked.sketch, kit):
+    if held := await _held_back(record, asked.sketch, kit):
         return held
     kit.reached("claim", record)
     try:
@@ -48,10 +48,12 @@ async def apply(record: ChangeRecord, asked: Asked, kit: Kit) -> Applied:
     return await execute(replace(record, seal=asked.answer.seal), drawn.sealed, kit)
 
 
-def _held_back(record: ChangeRecord, sketch: Sketch, kit: Kit) -> Applied | None:
+async def _held_back(record: ChangeRecord, sketch: Sketch, kit: Kit) -> Applied | None:
     """Approved, and yet not claimed."""
     if overtaken := _overtaken(record, sketch, kit):
         return Applied(record, ChangeState.SUPERSEDED, reason=overtaken)
+    if record.change.cause is not Cause.COMMAND and await kit.present_supplies() != kit.supplies:
+        return Applied(record, ChangeState.SUPERSEDED, reason="what it takes from others moved")
     if not kit.supplies.planned:
         return None
     # Approved with values that are to be: they have to be true before anything is applied.

@@ -6,7 +6,7 @@ Made by the controller for every round, so a reloaded fleet file takes effect at
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from gitops.engine.desk import Desk
@@ -75,6 +75,8 @@ class Kit:
     target: Target
     supplies: Supplies
     """What the application takes from others."""
+    present_supplies: Callable[[], Awaitable[Supplies]]
+    """The same at any later moment. Raises Awaiting, ConfigError."""
     policy: Digest
     """Digest of policy and people in force."""
     tools: str

@@ -57,7 +57,7 @@ async def _until_healthy(applied: Applied, kit: Kit) -> Mapping[str, ObjectHealt
 
 async def _newer(record: ChangeRecord, kit: Kit) -> None:
     """Returns when the source wants something else of this lane than what was just applied."""
-    if record.change.cause is Cause.COMMAND:
+    if record.change.cause is Cause.COMMAND or not kit.supplies.known:
         await asyncio.Event().wait()
     lane = await kit.ledger.read(lambda reading: reading.lane(kit.lane))
     live = record.change.after

@@ -29,6 +29,12 @@ from gitops.steps.kit import Kit, wanted
 CLAIMED = (ChangeState.APPLYING, ChangeState.VERIFYING)
 
 
+def stands(record: ChangeRecord) -> bool:
+    """Does it go on whatever the source does meanwhile? A claimed change, and a command until it
+    is answered."""
+    return record.state in CLAIMED or record.change.cause is Cause.COMMAND
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What the lane should become, and why."""
@@ -73,8 +79,8 @@ async def watch(kit: Kit) -> ChangeRecord | None:
 
 
 async def _standing(kit: Kit, current: ChangeRecord | None) -> ChangeRecord | None:
-    """What goes on whatever the source does meanwhile: a claimed change, and a command until it is
-    answered."""
+    """What goes on whatever the source does meanwhile (:func:`stands`), a new command first of all
+    but for what is claimed."""
     if current is not None and current.state in CLAIMED:
         return current
     wanted_now = kit.memory.unlock
@@ -85,7 +91,7 @@ async def _standing(kit: Kit, current: ChangeRecord | None) -> ChangeRecord | No
             wish = replace(wish, occasion=wanted_now.occasion)
             by = Authorship(people=(wanted_now.person,), note="asked for by a command")
             return await _open(kit, current, wish, by)
-    return current if current is not None and current.change.cause is Cause.COMMAND else None
+    return current if current is not None and stands(current) else None
 
 
 async def _current(kit: Kit, lane: LaneRecord) -> ChangeRecord | None:
@@ -182,7 +188,8 @@ async def _open(
         return record
 
     record = await kit.ledger.write(work)
-    _insist(kit, record)
+    if wish.cause is not Cause.COMMAND:  # who asked for another try meant the source's
+        _insist(kit, record)
     if current is not None:
         await _discard(kit, current)
     return record

@@ -5,6 +5,7 @@ No cluster: both ends are real tools with local states.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -209,3 +210,66 @@ def net(
     who = ("-c", f"user.name={name}", "-c", f"user.email={mail}")
     git("-C", str(work), *who, "commit", "--quiet", "--message=net")
     git("-C", str(work), "push", "--quiet", "origin", "HEAD:main")
+
+
+async def test_a_claimed_change_goes_on_while_a_new_value_is_not_there_yet(both: TwoRoots) -> None:
+    async with both.controller() as system:
+        await system.nudge()
+        await system.until_async(lambda: asking(system, 2))
+        parts = system.controller.parts
+
+        def crash(step: str, record: object) -> None:
+            assert isinstance(record, ChangeRecord)
+            if step in ("claimed", "recall") and record.change.lane == HOSTS_LANE:
+                raise RuntimeError("as if the process had ended")
+
+        system.controller.parts = replace(parts, reached=crash)
+        await system.answer("bob")
+        await system.until_async(lambda: state_is(system, ChangeState.APPLYING))
+    later = 'resource "terraform_data" "x" {\n}\n\noutput "zone" {\n'
+    both.write("infra/main.tf", later + "  value = terraform_data.x.id\n}\n")
+    both.commit("known after apply only")
+    async with both.controller() as system:
+        await system.nudge()
+        await system.until_async(lambda: state_is(system, ChangeState.HEALTHY))
+        assert "in a" in (both.folder / "hosts.tfstate").read_text()
+        await system.quiet()
+        trouble = system.controller.lanes.trouble(HOSTS_LANE)
+        assert trouble is not None
+        assert "known once its change is applied" in trouble.message
+
+
+async def test_nothing_goes_out_with_a_value_that_moved_since_the_round_began(
+    both: TwoRoots,
+) -> None:
+    work = both.second_source()
+    net(both, work, NET)
+    async with both.controller() as system:
+        await looked(system)
+        await system.until_async(lambda: asking(system, 2))
+        await approve(system, "network", "bob")
+        reached = system.controller.parts.reached
+        moved = [NET.replace('"a"', '"b"')]
+
+        def move(step: str, record: object) -> None:
+            assert isinstance(record, ChangeRecord)
+            if step == "apply" and record.change.lane == HOSTS_LANE and moved:
+                net(both, work, moved.pop(), CYD)
+                system.controller.roots.moved(LaneId(network(), TargetName("default")))
+            reached(step, record)
+
+        system.controller.parts = replace(system.controller.parts, reached=move)
+        (request,) = await system.requests()
+        await system.answer("bob", request=request)
+        await system.until(lambda: not moved)
+        await looked(system)
+        await system.until_async(lambda: asking(system, 2))
+    assert not (both.folder / "hosts.tfstate").exists()
+
+
+def network() -> ApplicationName:
+    return ApplicationName("network")
+
+
+async def state_is(system: System, state: ChangeState) -> bool:
+    return (await newest(system)).state is state
