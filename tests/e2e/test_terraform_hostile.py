@@ -459,6 +459,23 @@ async def test_an_output_is_a_value_wherever_it_goes_and_never_code(root: RootRi
     assert json.loads(state.read_text())["outputs"]["x"]["value"] == text
 
 
+async def test_no_output_changes_what_is_told_of_another_root_s_apply(root: RootRig) -> None:
+    fails = data("good") + data(
+        "bad",
+        "  depends_on = [terraform_data.good]\n"
+        '  provisioner "local-exec" {\n    command = "exit 3"\n  }\n',
+    )
+    flowing(root, '"type"', fails, allow={"provisioners": True})
+    async with root.controller() as system:
+        await system.nudge()
+        await system.answer("bob")
+        await system.quiet()
+        record = await record_of(system, "taker")
+        assert record.state is ChangeState.FAILED
+        assert "terraform_data.bad: local-exec provisioner error" in record.reason
+        assert "taker/main.tf:8:28" in record.reason
+
+
 TAKES = 'output "x" {\n  value = var.given\n}\n'
 
 
