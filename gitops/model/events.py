@@ -141,6 +141,8 @@ class ChangeClosed:
     reason: str = ""
     delivered: Delivered | None = None
     hold: Hold | None = None
+    unbegun: bool = False
+    """Nothing of it was started: only then may what is claimed end as superseded."""
 
 
 @dataclass(frozen=True, slots=True)

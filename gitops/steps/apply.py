@@ -110,7 +110,8 @@ async def execute(record: ChangeRecord, sealed: Sealed, kit: Kit) -> Applied:
 async def _void(record: ChangeRecord, why: str, kit: Kit) -> Applied:
     """What was approved no longer fits: the next round plans it anew, and asks."""
     reason = f"nothing was applied: {why}"
-    await kit.ledger.append(ChangeClosed(record.change.id, ChangeState.SUPERSEDED, reason))
+    closed = ChangeClosed(record.change.id, ChangeState.SUPERSEDED, reason, unbegun=True)
+    await kit.ledger.append(closed)
     kit.memory.drawn = None
     if record.seal is not None:
         await kit.vault.discard(record.seal)

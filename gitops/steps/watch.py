@@ -35,6 +35,9 @@ def stands(record: ChangeRecord) -> bool:
     return record.state in CLAIMED or record.change.cause is Cause.COMMAND
 
 
+_UNBEGUN = "nothing was applied: a person wants the state's lock forced first"
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What the lane should become, and why."""
@@ -81,7 +84,7 @@ async def watch(kit: Kit) -> ChangeRecord | None:
 async def _standing(kit: Kit, current: ChangeRecord | None) -> ChangeRecord | None:
     """What goes on whatever the source does meanwhile (:func:`stands`), a new command first of all
     but for what is claimed."""
-    if current is not None and current.state in CLAIMED:
+    if current is not None and current.state in CLAIMED and not await _may_wait(kit, current):
         return current
     wanted_now = kit.memory.unlock
     if wanted_now is not None:
@@ -90,8 +93,16 @@ async def _standing(kit: Kit, current: ChangeRecord | None) -> ChangeRecord | No
             wish = Wish(wanted_now.after, Cause.COMMAND, kit.snapshot.revision)
             wish = replace(wish, occasion=wanted_now.occasion)
             by = Authorship(people=(wanted_now.person,), note="asked for by a command")
-            return await _open(kit, current, wish, by)
+            return await _open(kit, current, wish, by, _UNBEGUN)
     return current if current is not None and stands(current) else None
+
+
+async def _may_wait(kit: Kit, current: ChangeRecord) -> bool:
+    """A lock that is to be forced may be the very one a claimed change waits for. As long as
+    nothing was started for it, it makes way: it is planned and asked about again afterwards."""
+    if kit.memory.unlock is None or current.change.cause is Cause.COMMAND:
+        return False
+    return current.state is ChangeState.APPLYING and await kit.target.unbegun(current.change.id)
 
 
 async def _current(kit: Kit, lane: LaneRecord) -> ChangeRecord | None:
@@ -170,8 +181,13 @@ async def _discard(kit: Kit, record: ChangeRecord) -> None:
 
 
 async def _open(
-    kit: Kit, current: ChangeRecord | None, wish: Wish, authorship: Authorship
+    kit: Kit,
+    current: ChangeRecord | None,
+    wish: Wish,
+    authorship: Authorship,
+    claimed: str = "",
 ) -> ChangeRecord:
+    """``claimed``: what is said of a current one that was claimed already."""
     occasion = wish.occasion or f"{wish.revision.source}@{wish.revision.id}"
     if wish.cause is Cause.DRIFT:
         occasion = f"drift {kit.lane} {short(wish.after)}"
@@ -180,7 +196,10 @@ async def _open(
     def work(tx: Transaction) -> ChangeRecord:
         if current is not None:
             why = f"{wish.cause.value} {short(wish.revision.id)} took its place"
-            tx.append(ChangeClosed(current.change.id, ChangeState.SUPERSEDED, why))
+            unbegun = current.state in CLAIMED
+            why = claimed if unbegun else why
+            end = ChangeState.SUPERSEDED
+            tx.append(ChangeClosed(current.change.id, end, why, unbegun=unbegun))
         change = replace(draft, generation=tx.lane(kit.lane).generation)
         tx.append(ChangeOpened(change))
         record = tx.change(change.id)

@@ -38,8 +38,9 @@ _ENDS = {
         {ChangeState.HEALTHY, ChangeState.FAILED, ChangeState.SUPERSEDED}
     ),
 }
-"""How a change may end: what is being applied is never cancelled, a rollout that hangs may make
-room for the commit that repairs it, and only what was applied and seen to the end is healthy."""
+"""How a change may end: what is being applied is never cancelled (what was claimed and not begun is
+superseded when it fits no more), a rollout that hangs may make room for the commit that repairs it,
+and only what was applied and seen to the end is healthy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +260,8 @@ def _noted(step: Step, event: e.Noted) -> None:
 @_on(e.ChangeClosed)
 def _change_closed(step: Step, event: e.ChangeClosed) -> None:
     row = _open_change(step, event.change, tuple(_ENDS), "closed")
-    if event.state not in _ENDS[ChangeState(row.state)]:
+    unbegun = event.unbegun and event.state is ChangeState.SUPERSEDED
+    if event.state not in _ENDS[ChangeState(row.state)] and not unbegun:
         _stale(f"a change that is {row.state} cannot end as {event.state}")
     _move(step, event.change, event.state, reason=event.reason)
     _free_lane(step, row, event)

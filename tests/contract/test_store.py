@@ -7,6 +7,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -310,6 +311,16 @@ class TestAClaim:
         await story.approve()
         with pytest.raises(StaleWrite, match="cannot end as healthy"):
             await story.say(story.closed(ChangeState.HEALTHY))
+
+    async def test_is_undone_only_while_nothing_of_it_was_begun(self, story: Story) -> None:
+        await story.approve()
+        await story.say(story.claimed())
+        with pytest.raises(StaleWrite, match="cannot end as superseded"):
+            await story.say(story.closed(ChangeState.SUPERSEDED))
+        await story.say(replace(story.closed(ChangeState.SUPERSEDED), unbegun=True))
+        found = await story.store.read(lambda q: q.delivery(story.change.id))
+        assert found
+        assert found.state is ChangeState.SUPERSEDED
 
     async def test_of_a_closed_change_is_refused(self, story: Story) -> None:
         await story.approve()

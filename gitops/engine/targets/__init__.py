@@ -60,6 +60,9 @@ class Target(Protocol):
     async def execute(self, change: ChangeId, sealed: Sealed) -> Executed:
         """Carries out what was claimed; again after a crash, from where it stopped."""
 
+    async def unbegun(self, change: ChangeId) -> bool:
+        """Is it certain that nothing was started for a change that is claimed?"""
+
     def learn(self, applied: Mapping[ObjectId, AppliedObject | None]) -> None:
         """What was just recorded of single objects."""
 

@@ -132,6 +132,10 @@ class ClusterTarget:
         self.memory.outdated = True
         return await self.planner.execute(_set(sealed), self.cluster)
 
+    async def unbegun(self, change: ChangeId) -> bool:
+        """Never: which of its writes arrived is found out by going on."""
+        return False
+
     def learn(self, applied: Mapping[ObjectId, AppliedObject | None]) -> None:
         mirror = self.memory.applied
         for id, seen in applied.items():

@@ -149,6 +149,9 @@ class WorkspaceTarget:
     def _sealed_root(self, sealed: SealedRun) -> Root:
         return Root(self.lane, self.application, sealed.files, self.variables)
 
+    async def unbegun(self, change: ChangeId) -> bool:
+        return not await self.workspace.begun(Root(self.lane, self.application, ()), change)
+
     def learn(self, applied: Mapping[ObjectId, AppliedObject | None]) -> None:
         """A workspace has no objects."""
 
