@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gitops.engine.renders import Rendered
-from gitops.model.delivery import Cause, ChangeRecord
+from gitops.model.delivery import Cause, ChangeRecord, LaneRecord
 from gitops.model.finding import Finding, Severity
 from gitops.model.ids import combine
 from gitops.model.manifest import Desired
@@ -35,11 +35,17 @@ async def render(record: ChangeRecord, kit: Kit) -> Rendered:
     if record.change.cause is Cause.DRIFT:
         newest = await kit.renders.of(kit.application, snapshot, facts, kit.supplies, gone=True)
         lane = await kit.ledger.read(lambda reading: reading.lane(kit.lane))
-        if lane.delivered is None or lane.delivered.closure == await wanted(kit, newest):
-            return newest
-        old = await kit.source.snapshot(lane.delivered.revision)
-        rendered = await kit.renders.once(kit.application, old, facts, kit.supplies)
-        if lane.delivered.closure != await wanted(kit, rendered):
-            return replace(rendered, desired=None, findings=(_UNREPEATABLE,))
-        return rendered
+        return await as_delivered(kit, lane, newest)
     return await kit.renders.of(kit.application, snapshot, facts, kit.supplies, gone=True)
+
+
+async def as_delivered(kit: Kit, lane: LaneRecord, newest: Rendered) -> Rendered:
+    """What was delivered, rendered again; without a desired set where that cannot be done."""
+    if lane.delivered is None or lane.delivered.closure == await wanted(kit, newest):
+        return newest
+    old = await kit.source.snapshot(lane.delivered.revision)
+    facts = await kit.target.facts()
+    rendered = await kit.renders.once(kit.application, old, facts, kit.supplies)
+    if lane.delivered.closure != await wanted(kit, rendered):
+        return replace(rendered, desired=None, findings=(_UNREPEATABLE,))
+    return rendered

@@ -25,6 +25,7 @@ from gitops.model.ids import Digest, short
 from gitops.model.source import Authorship, Revision
 from gitops.ports import Transaction
 from gitops.steps.kit import Kit, wanted
+from gitops.steps.render import as_delivered
 
 CLAIMED = (ChangeState.APPLYING, ChangeState.VERIFYING)
 
@@ -143,10 +144,19 @@ async def _wish(kit: Kit, lane: LaneRecord, rendered: Rendered, after: Digest) -
             return None
     if kit.application.drift is DriftPolicy.IGNORE:
         return None
-    drift = await kit.target.drift(rendered.desired)
+    drift = await _drift(kit, lane, rendered)
     if drift is None or _holds(lane.drift_hold, drift):
         return None
     return Wish(drift, Cause.DRIFT, delivered.revision)
+
+
+async def _drift(kit: Kit, lane: LaneRecord, newest: Rendered) -> Digest | None:
+    """A root is looked at with what was delivered to it: a commit somebody denied, or that failed,
+    is not run only because time went by."""
+    in_force = newest
+    if kit.application.terraform is not None:
+        in_force = await as_delivered(kit, lane, newest)
+    return await kit.target.drift(in_force.desired)
 
 
 def _holds(hold: Hold | None, after: Digest) -> bool:
@@ -163,7 +173,7 @@ async def _lift_outdated_holds(
         events.append(HoldLifted(kit.lane, "the source moved"))
     if lane.drift_hold and wish is not None and wish.cause is Cause.DRIFT:
         events.append(HoldLifted(kit.lane, "the drift is another one", drift=True))
-    elif lane.drift_hold and wish is None and await kit.target.drift(rendered.desired) is None:
+    elif lane.drift_hold and wish is None and await _drift(kit, lane, rendered) is None:
         events.append(HoldLifted(kit.lane, "the drift is gone", drift=True))
     if events:
         await kit.ledger.append(*events)

@@ -651,3 +651,25 @@ async def test_equal_roots_of_two_states_are_two_approvals(root: RootRig) -> Non
         await system.answer("cyd")
         await system.quiet()
     assert (root.folder / "twin.tfstate").exists()
+
+
+async def test_a_look_for_drift_never_runs_code_that_somebody_denied(root: RootRig) -> None:
+    ran = root.folder / "ran"
+    noting = root.folder / "noting"
+    looks = f'case "$*" in *refresh-only*) cat main.tf >> {ran};; esac\nexec '
+    noting.write_text(noting.read_text().replace("exec ", looks))
+    root.write("infra/main.tf", output("good"))
+    root.commit("good")
+    async with root.controller() as system:
+        await system.deliver()
+        root.write("infra/main.tf", output("denied"))
+        root.commit("bad")
+        await system.nudge()
+        await system.deny("bob", "no")
+        spec = system.controller.roster.spec(ApplicationName("network"))
+        assert spec is not None
+        system.controller.roots.look_again(lane("network"), spec)
+        system.controller.lanes.offer(lane("network"))
+        await system.quiet()
+    assert "good" in ran.read_text()
+    assert "denied" not in ran.read_text()
