@@ -230,7 +230,13 @@ async def test_a_claimed_change_goes_on_while_a_new_value_is_not_there_yet(both:
     both.write("infra/main.tf", later + "  value = terraform_data.x.id\n}\n")
     both.commit("known after apply only")
     async with both.controller() as system:
+        parts, system.controller.parts = (
+            system.controller.parts,
+            replace(system.controller.parts, reached=crash),
+        )
         await system.nudge()
+        await system.until_async(lambda: asking(system, 1))
+        system.controller.parts = parts
         await system.until_async(lambda: state_is(system, ChangeState.HEALTHY))
         assert "in a" in (both.folder / "hosts.tfstate").read_text()
         await system.quiet()

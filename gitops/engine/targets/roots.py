@@ -176,9 +176,7 @@ class Roots:
         planned: set[str] = set()
         authors: list[Authorship] = []
         for name, need in sorted(spec.needs.items()):
-            provider = await self._provider(need)
-            if self._settled.get(provider.lane) != self.moves(provider.lane):
-                raise Awaiting(self._unsettled(provider.lane, name))
+            provider = await self._provider(name, need)
             value, ahead = await self._value(provider, need)
             values[name] = value
             if ahead:
@@ -197,13 +195,16 @@ class Roots:
             return f"{name} comes from {provider}, whose source has not been read yet"
         return f"{provider} is being looked at first: {name} comes from it"
 
-    async def _provider(self, need: Need) -> _Provider:
+    async def _provider(self, name: str, need: Need) -> _Provider:
         spec = self._roster.spec(ApplicationName(need.application))
         if spec is None or spec.terraform is None:
             raise ConfigError(
                 f"there is no Terraform application {need.application!r} to take {need.output} from"
             )
         lane = LaneId(spec.name, spec.targets[0])
+        # Before the store is read: what is read then is what that round left, or newer.
+        if self._settled.get(lane) != self.moves(lane):
+            raise Awaiting(self._unsettled(lane, name))
 
         def query(reading: Reading) -> _Provider:
             record = reading.lane(lane)
