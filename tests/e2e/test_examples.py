@@ -38,8 +38,9 @@ ROLLED_OUT = {
     "kustomize": {("web-staging", "web"): 1, ("web-prod", "web"): 3},
     "helm": {("default", "guestbook"): 2},
     "many-clusters": {("shop-front", "shop"): 1, ("shop-front", "shop", "prod"): 3},
+    "terraform-and-app": {("default", "web"): 3},
 }
-ELSEWHERE = {"kubernetes", "terraform-and-app"}
+ELSEWHERE = {"kubernetes"}
 """Examples with a test of their own."""
 WAIT = 60.0
 TOO_LATE = ("too late", "changed since")
@@ -96,6 +97,9 @@ def example(
         places[cluster] = where
         del spec["sandbox"]
         spec.update(kubeconfig=str(where.kubeconfig), context=where.context)
+    for application in fleet.get("applications", {}).values():
+        if "terraform" in application:
+            request.getfixturevalue("terraform_binaries")[application["terraform"]["binary"]]
     (folder / "gitops.yaml").write_text(yaml.safe_dump(fleet))
     return Example(folder / "gitops.yaml", places, tools.path("kubectl"))
 
