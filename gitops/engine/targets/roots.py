@@ -17,12 +17,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import orjson
-
 from gitops.engine.lanes import Lanes
 from gitops.engine.ledger import Ledger
 from gitops.engine.roster import Roster
-from gitops.engine.supplies import NONE, Supplies, together
+from gitops.engine.supplies import NONE, Supplies, together, written
 from gitops.engine.targets.workspace import WorkspaceMemory, WorkspaceTarget
 from gitops.errors import Awaiting, ConfigError
 from gitops.model.delivery import Cause, ChangeRecord, ChangeState, LaneId, LaneRecord
@@ -184,7 +182,7 @@ class Roots:
             if ahead and provider.current is not None:
                 authors.append(provider.current.change.authorship)
             authors += await self._ledger.read(partial(_writers, need, provider.lane, ours))
-        said = self._digester.of(orjson.dumps(values, option=orjson.OPT_SORT_KEYS))
+        said = self._digester.of(written(values))
         return Supplies(values, tuple(sorted(planned)), said, together(authors))
 
     def _unsettled(self, provider: LaneId, name: str) -> str:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import orjson
-
+from gitops.engine.supplies import written
 from gitops.engine.targets import Sitting
 from gitops.errors import GitopsError, Permanent
 from gitops.jsonable import to_json
@@ -25,6 +24,7 @@ from gitops.model.ids import ChangeId, Digest, combine
 from gitops.model.manifest import Desired, ObjectId
 from gitops.model.plan import Action, Plan, ResourceChange
 from gitops.model.sealed import Sealed, SealedRun, SealedSet, SealedUnlock
+from gitops.model.terraform import TerraformSpec
 from gitops.ports import Clock, Digester, Drawn, Executed
 from gitops.ports.terraform import OutputValue, Root, RootJob, RootPlanner, Workspace
 from gitops.roots import root_of
@@ -83,9 +83,19 @@ class WorkspaceTarget:
         return None
 
     def terms(self) -> Digest:
-        said = orjson.dumps(to_json(self.application.terraform), option=orjson.OPT_SORT_KEYS)
-        given = orjson.dumps(dict(self.variables), option=orjson.OPT_SORT_KEYS)
-        return combine("workspace", self.digester.of(said), self.digester.of(given))
+        """Without what only decides when, how long and who may: that is no other plan."""
+        spec = self.application.terraform
+        assert spec is not None
+        plain = TerraformSpec()
+        what = replace(
+            spec,
+            allow=plain.allow,
+            deadlines=plain.deadlines,
+            drift_every=plain.drift_every,
+            stateful=plain.stateful,
+        )
+        said = (written(to_json(what)), written(dict(self.variables)))
+        return combine("workspace", *map(self.digester.of, said))
 
     # --- planning and executing ---------------------------------------------------------------
 
@@ -216,3 +226,4 @@ class WorkspaceTarget:
             self.memory.unseen = error
         else:
             self.memory.drift = found.digest if found else None
+            self.memory.outputs = None  # whoever changed it by hand may have changed these
