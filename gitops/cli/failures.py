@@ -80,7 +80,8 @@ def explain(error: BaseException) -> Iterator[Failure]:
     elif hasattr(error, "format_message"):
         yield _usage(error)
     elif type(error).__name__ == "Abort":
-        yield Failure("Aborted", "no answer was given", hint="run it in a terminal, or see --help")
+        hint = "without a terminal options answer: see --help"
+        yield Failure("Aborted", "nothing was done: no answer, or not a yes", hint=hint)
     else:
         yield _unexpected(error)
 
