@@ -10,6 +10,8 @@ DIR     ?= build/tools
 # minutes of building: leave it out where no root is run, or terraform is brought along.
 BINARIES ?= kustomize helm tofu
 TESTARGS ?=
+# Most tests wait for real parts most of the time: more workers than cores, where there are few.
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 4); echo $$((n > 4 ? n : 4)))
 
 # The first Python that is new enough; PYTHON=… names another.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -46,7 +48,7 @@ TESTS := tests/unit/ $(filter-out tests/unit/ tests/__pycache__/,$(wildcard test
 
 test: venv ## Every test, on real parts
 	@$(BIN)/gitops sandbox tools --tests >/dev/null
-	@$(BIN)/python -m pytest -n auto --dist loadgroup $(TESTS) $(TESTARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS) $(TESTARGS)
 
 unit: venv ## The fast tests alone (what takes seconds runs with `make test`)
 	@$(BIN)/python -m pytest -q -n auto -m "not slow" tests/unit $(TESTARGS)

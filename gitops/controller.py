@@ -30,8 +30,8 @@ from gitops.engine.watches import SourceWatch
 from gitops.errors import Awaiting, ConfigError, NotAllowed, StaleWrite, Transient, Unknown
 from gitops.gate import may_ask
 from gitops.model.approval import Answer, Decision, MemberState, Verdict
-from gitops.model.delivery import ChangeRecord, LaneId
-from gitops.model.events import HoldLifted
+from gitops.model.delivery import ChangeRecord, ChangeState, LaneId
+from gitops.model.events import ChangeClosed, HoldLifted
 from gitops.model.fleet import ApplicationSpec, ClusterSpec, Fleet, SourceSpec
 from gitops.model.ids import (
     ApplicationName,
@@ -329,10 +329,27 @@ class Controller:
         values either: what was claimed has them already."""
         try:
             return await self.roots.supplies(spec, lane)
-        except (Awaiting, ConfigError):
+        except (Awaiting, ConfigError) as missing:
             if self.memory(lane).unlock is None and not await self._goes_on(lane):
+                if isinstance(missing, Awaiting) and missing.outdated:
+                    await self._withdraw(lane, missing.message)
                 raise
             return UNKNOWN
+
+    async def _withdraw(self, lane: LaneId, why: str) -> None:
+        """Nobody should say yes to values that will not be; it is asked again with the new ones."""
+
+        def work(tx: Transaction) -> ChangeRecord | None:
+            current = tx.lane(lane).current
+            record = tx.change(current) if current else None
+            if record is None or stands(record):
+                return None
+            tx.append(ChangeClosed(record.change.id, ChangeState.SUPERSEDED, why))
+            return record
+
+        record = await self.ledger.write(work)
+        if record is not None and record.seal is not None:
+            await self.parts.vault.discard(record.seal)
 
     async def _goes_on(self, lane: LaneId) -> bool:
         def query(reading: Reading) -> bool:

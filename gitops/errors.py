@@ -188,6 +188,11 @@ class ChildTimeout(Transient):
 class Awaiting(Transient):
     """Something else has to happen first; the one that waits is looked at again when it did."""
 
+    def __init__(self, message: str, *, outdated: bool = False, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.outdated = outdated
+        """What is open at this moment is about values that will not be."""
+
 
 class StateLocked(Transient):
     """Somebody holds the lock of a Terraform state."""

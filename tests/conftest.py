@@ -104,6 +104,13 @@ def terraform_binaries(tools: Tools) -> TerraformBinaries:
     return TerraformBinaries({n: Path(where).absolute() for n, where in found.items() if where})
 
 
+@pytest.fixture
+def a_terraform(terraform_binaries: TerraformBinaries) -> tuple[str, Path]:
+    """(name, path) of whichever is here: for stories in which the two have the same part."""
+    name = "terraform" if "terraform" in terraform_binaries else "tofu"
+    return name, terraform_binaries[name]
+
+
 @pytest.fixture(params=["terraform", "tofu"])
 def terraform(
     request: pytest.FixtureRequest, terraform_binaries: TerraformBinaries

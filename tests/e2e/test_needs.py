@@ -44,10 +44,10 @@ UNKNOWN = """\
 
 @pytest.fixture
 def both(
-    tmp_path: Path, sandbox: SandboxInfo, tools: Any, namespace: str, terraform: tuple[str, Path]
+    tmp_path: Path, sandbox: SandboxInfo, tools: Any, namespace: str, a_terraform: tuple[str, Path]
 ) -> Rig:
     """A root ``net`` and the rig's own application, which takes outputs in."""
-    name, path = terraform
+    name, path = a_terraform
     rig = Rig(tmp_path, sandbox, tools.path("kubectl"), namespace)
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -74,9 +74,14 @@ def member_of(request: Request, record: ChangeRecord) -> Member:
     return next(member for member in request.members if member.change == record.change.id)
 
 
-async def answered(controller: Controller, request: Request) -> None:
+async def answered(controller: Controller, request: Request, confirmation: str = "") -> None:
     await controller.answer(
-        request.id, request.root, PersonName("bob"), Decision.APPROVE, via="test"
+        request.id,
+        request.root,
+        PersonName("bob"),
+        Decision.APPROVE,
+        via="test",
+        confirmation=confirmation,
     )
     await controller.lanes.quiet()
 
@@ -217,3 +222,32 @@ async def asked(system: System) -> bool:
 
 async def says(system: System, text: str) -> bool:
     return text in await told(system)
+
+
+async def test_an_open_question_with_a_value_that_will_not_be_is_withdrawn(both: Rig) -> None:
+    both.app["needs"] = {"host": {"application": "net", "output": "host"}}
+    both.write("net/main.tf", UNKNOWN)
+    both.write("app/web.yaml", config('{host: "${needs.host}"}'))
+    both.commit("both at once")
+    async with both.controller() as system:
+        await system.nudge()
+        await answered(system.controller, await system.request())
+        await system.until_async(lambda: asked(system))
+        await system.approve("bob")
+        both.write("app/web.yaml", config('{host: "${needs.host}", more: "1"}'))
+        both.commit("the application alone")
+        await system.nudge()
+        await system.until_async(lambda: asked(system))
+        both.write("net/main.tf", UNKNOWN.replace("input", 'triggers_replace = ["x"]\n      input'))
+        both.commit("another host")
+        await system.nudge()
+        await system.until_async(lambda: members(system, 1))
+        await system.until_async(lambda: says(system, "known once its change is applied"))
+        assert not await asked(system), "nobody says yes to the old host"
+        (request,) = await system.requests()
+        await answered(system.controller, request, "delete 1")
+        await system.until_async(lambda: asked(system))
+        await system.approve("bob")
+        data = both.data("web")
+        assert data
+        assert data["more"] == "1"

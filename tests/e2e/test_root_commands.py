@@ -68,8 +68,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, terraform: tuple[str, Path]) -> Desk:
-    name, path = terraform
+def desk(tmp_path: Path, a_terraform: tuple[str, Path]) -> Desk:
+    name, path = a_terraform
     folder = tmp_path / "bin"
     folder.mkdir()
     (folder / name).symlink_to(path)

@@ -66,8 +66,8 @@ class TwoRoots(RootRig):
 
 
 @pytest.fixture
-def both(tmp_path: Path, terraform: tuple[str, Path]) -> TwoRoots:
-    name, path = terraform
+def both(tmp_path: Path, a_terraform: tuple[str, Path]) -> TwoRoots:
+    name, path = a_terraform
     rig = TwoRoots(tmp_path, binary=name, path=path)
     rig.add_hosts()
     rig.write("infra/main.tf", NET)

@@ -108,10 +108,10 @@ def rig(
     sandbox: SandboxInfo,
     tools: Any,
     namespace: str,
-    terraform: tuple[str, Path],
+    a_terraform: tuple[str, Path],
     postgres_database: str,
 ) -> Rig:
-    name, path = terraform
+    name, path = a_terraform
     rig = Rig(tmp_path, sandbox, tools.path("kubectl"), namespace)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / name).symlink_to(path)

@@ -31,10 +31,10 @@ def root(tmp_path: Path, terraform: tuple[str, Path]) -> RootRig:
 
 
 @pytest.fixture
-def either(tmp_path: Path, terraform_binaries: dict[str, Path]) -> RootRig:
+def either(tmp_path: Path, a_terraform: tuple[str, Path]) -> RootRig:
     """A root of whichever tool is here: for what the tool has no part in."""
-    name = "terraform" if "terraform" in terraform_binaries else "tofu"
-    rig = RootRig(tmp_path, binary=name, path=terraform_binaries[name])
+    name, path = a_terraform
+    rig = RootRig(tmp_path, binary=name, path=path)
     rig.terraform["allow"] = {"provisioners": True}
     return rig
 

@@ -59,8 +59,10 @@ class Greeting(RootRig):
 
 
 @pytest.fixture
-def root(tmp_path: Path, terraform: tuple[str, Path], provider_mirror: ProviderMirror) -> Greeting:
-    name, path = terraform
+def root(
+    tmp_path: Path, a_terraform: tuple[str, Path], provider_mirror: ProviderMirror
+) -> Greeting:
+    name, path = a_terraform
     rig = Greeting(tmp_path, binary=name, path=path)
     rig.mirror = provider_mirror
     rig.fleet["terraform"]["mirror"] = str(provider_mirror.folder)

@@ -221,7 +221,8 @@ class Roots:
             coming = memory.planned.get(need.output)
             if coming is UNKNOWN:
                 raise Awaiting(
-                    f"{need.output} of {provider.lane} is known once its change is applied"
+                    f"{need.output} of {provider.lane} is known once its change is applied",
+                    outdated=True,
                 )
             if isinstance(coming, OutputValue):
                 self._note(coming)
@@ -229,6 +230,9 @@ class Roots:
                 return coming.value, now is None or now.value != coming.value
             if previewed:
                 raise _no_output(provider, need, memory.planned)
+            if current is not None and current.state is not ChangeState.ASKING:
+                # After a restart nobody here knows what its plan said of its outputs.
+                raise Awaiting(f"{provider.lane} is being applied first", outdated=True)
         if provider.record.delivered is None:
             raise Awaiting(f"{provider.lane} has not been delivered yet")
         if need.output not in present:
