@@ -24,7 +24,7 @@ def test_the_builder_needs_nothing_but_the_standard_library() -> None:
 
 
 def test_the_files_an_image_copies_suffice_to_get_its_tools(tools: object, tmp_path: Path) -> None:
-    for name in ("kustomize", "helm"):
+    for name in ("kustomize", "helm", "tofu"):
         tools.path(name)  # type: ignore[attr-defined]
     for part in _copied_for_tools():
         target = tmp_path / "src" / part
@@ -42,7 +42,7 @@ def test_the_files_an_image_copies_suffice_to_get_its_tools(tools: object, tmp_p
         [tmp_path / "out/helm", "version"], capture_output=True, text=True, check=True
     )
     assert "v4.3.1" in said.stdout
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"kustomize", "helm"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"kustomize", "helm", "tofu"}
 
 
 def test_hadolint_has_nothing_to_say_about_the_dockerfile() -> None:
