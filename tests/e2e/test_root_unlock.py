@@ -34,8 +34,8 @@ def http() -> Iterator[HttpState]:
 
 
 @pytest.fixture
-def root(tmp_path: Path, terraform: tuple[str, Path], http: HttpState) -> RootRig:
-    name, path = terraform
+def root(tmp_path: Path, a_terraform: tuple[str, Path], http: HttpState) -> RootRig:
+    name, path = a_terraform
     rig = RootRig(tmp_path, binary=name, path=path)
     rig.terraform["backend"] = {"http": http.backend}
     rig.write("infra/main.tf", 'resource "terraform_data" "one" {\n  input = "first"\n}\n')
