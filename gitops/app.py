@@ -67,8 +67,6 @@ class RendererChoice:
         self._built: dict[str, Renderer] = {}
 
     def __call__(self, spec: ApplicationSpec, snapshot: Snapshot) -> Renderer:
-        if spec.terraform is not None:
-            return self._renderer("terraform", {})
         if spec.renderer:
             return self._renderer(spec.renderer, spec.options)
         found = plugins(Role.RENDERER)
@@ -219,7 +217,7 @@ def _parts(
 
     masker = Masker(keyring)
     planner = ManifestPlanner(keyring, masker, clock, fence)
-    workspace = _workspace(roster.fleet, masker)
+    workspace = _workspace(roster.fleet, services, masker)
     services = replace(services, terraform=workspace)
     checker = checker_of(services)
 
@@ -250,11 +248,10 @@ def _parts(
     )
 
 
-def _workspace(fleet: Fleet, masker: Masker) -> Workspace:
-    from gitops.sandbox.tools import Toolbox
+def _workspace(fleet: Fleet, services: Services, masker: Masker) -> Workspace:
     from gitops.terraform.workspace import Workspaces
 
-    return Workspaces(fleet.terraform, fleet.state_dir, tofu=Toolbox().path, mask=masker.text)
+    return Workspaces(fleet.terraform, fleet.state_dir, tofu=services.tool, mask=masker.text)
 
 
 class _Forgetful:
