@@ -17,7 +17,7 @@ from gitops.engine.announcements import Sender
 from gitops.engine.desk import Desk
 from gitops.engine.keeper import LeaseKeeper
 from gitops.engine.lanes import Lanes
-from gitops.engine.ledger import Ledger
+from gitops.engine.ledger import Ledger, open_change
 from gitops.engine.reach import keep_reaching
 from gitops.engine.renders import Renders
 from gitops.engine.roster import Roster
@@ -340,8 +340,7 @@ class Controller:
         """Nobody should say yes to values that will not be; it is asked again with the new ones."""
 
         def work(tx: Transaction) -> ChangeRecord | None:
-            current = tx.lane(lane).current
-            record = tx.change(current) if current else None
+            record = open_change(tx, tx.lane(lane))
             if record is None or stands(record):
                 return None
             tx.append(ChangeClosed(record.change.id, ChangeState.SUPERSEDED, why))
@@ -353,8 +352,7 @@ class Controller:
 
     async def _goes_on(self, lane: LaneId) -> bool:
         def query(reading: Reading) -> bool:
-            current = reading.lane(lane).current
-            record = reading.change(current) if current else None
+            record = open_change(reading, reading.lane(lane))
             return record is not None and stands(record)
 
         return await self.ledger.read(query)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gitops.errors import StaleWrite
+from gitops.model.delivery import ChangeRecord, LaneRecord
 from gitops.model.events import Epoch, Event
 from gitops.ports import Reading, Store, Transaction
 
@@ -51,3 +52,8 @@ class Ledger:
 
     async def read(self, query: Callable[[Reading], T]) -> T:
         return await self._store.read(query)
+
+
+def open_change(reading: Reading, lane: LaneRecord) -> ChangeRecord | None:
+    """The lane's one change that has not ended; None when there is none."""
+    return reading.change(lane.current) if lane.current else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from gitops.engine.ledger import open_change
 from gitops.engine.renders import Rendered
 from gitops.engine.supplies import joined
 from gitops.model.delivery import (
@@ -23,7 +24,7 @@ from gitops.model.events import ChangeClosed, ChangeOpened, HoldLifted
 from gitops.model.fleet import DriftPolicy
 from gitops.model.ids import Digest, short
 from gitops.model.source import Authorship, Revision
-from gitops.ports import Transaction
+from gitops.ports import Reading, Transaction
 from gitops.steps.kit import Kit, wanted
 from gitops.steps.render import as_delivered
 
@@ -53,8 +54,7 @@ class Wish:
 
 async def watch(kit: Kit) -> ChangeRecord | None:
     """The change to carry on with; None when the lane is as it should be, or waits on a hold."""
-    lane = await kit.ledger.read(lambda reading: reading.lane(kit.lane))
-    current = await _current(kit, lane)
+    lane, current = await _present(kit)
     if standing := await _standing(kit, current):
         return standing
     if kit.departed and lane.delivered is None:
@@ -106,11 +106,12 @@ async def _may_wait(kit: Kit, current: ChangeRecord) -> bool:
     return current.state is ChangeState.APPLYING and await kit.target.unbegun(current.change.id)
 
 
-async def _current(kit: Kit, lane: LaneRecord) -> ChangeRecord | None:
-    if lane.current is None:
-        return None
-    change = lane.current
-    return await kit.ledger.read(lambda reading: reading.change(change))
+async def _present(kit: Kit) -> tuple[LaneRecord, ChangeRecord | None]:
+    def query(reading: Reading) -> tuple[LaneRecord, ChangeRecord | None]:
+        lane = reading.lane(kit.lane)
+        return lane, open_change(reading, lane)
+
+    return await kit.ledger.read(query)
 
 
 def _insisted(kit: Kit, current: ChangeRecord, after: Digest) -> bool:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gitops.controller import Controller
+from gitops.engine.ledger import open_change
 from gitops.engine.why import Story
 from gitops.engine.why import why as explain
 from gitops.gate import Electorate, confirmation_phrase, electorate
 from gitops.model.delivery import ChangeRecord, LaneId
-from gitops.model.ids import ApplicationName, ChangeId, RequestId, TargetName
+from gitops.model.ids import ApplicationName, RequestId, TargetName
 from gitops.model.source import SourceState, SourceStatus
 from gitops.model.terraform import Need
 from gitops.ports import Reading
@@ -137,7 +138,7 @@ async def _story(controller: Controller, lane: LaneId) -> Story:
 
     def query(reading: Reading) -> Story:
         record = reading.lane(lane)
-        current = reading.change(ChangeId(record.current)) if record.current else None
+        current = open_change(reading, record)
         ended = [c for c in reading.changes(open_only=False, lane=lane) if c.state.terminal]
         request = None
         if current is not None and current.request:

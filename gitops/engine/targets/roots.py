@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from gitops.engine.lanes import Lanes
-from gitops.engine.ledger import Ledger
+from gitops.engine.ledger import Ledger, open_change
 from gitops.engine.roster import Roster
 from gitops.engine.supplies import NONE, Supplies, together, written
 from gitops.engine.targets.workspace import WorkspaceMemory, WorkspaceTarget
@@ -206,8 +206,7 @@ class Roots:
 
         def query(reading: Reading) -> _Provider:
             record = reading.lane(lane)
-            current = reading.change(record.current) if record.current else None
-            return _Provider(spec, lane, record, current)
+            return _Provider(spec, lane, record, open_change(reading, record))
 
         return await self._ledger.read(query)
 
@@ -267,7 +266,7 @@ def _known_drift(lane: LaneId, reading: Reading) -> Digest | None:
     """The drift that people are asked about, or said to leave alone: an earlier process found it,
     and this one has not looked."""
     record = reading.lane(lane)
-    current = reading.change(record.current) if record.current else None
+    current = open_change(reading, record)
     if current is not None and current.change.cause is Cause.DRIFT:
         return current.change.after
     return record.drift_hold.closure if record.drift_hold else None
