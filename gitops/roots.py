@@ -14,11 +14,17 @@ from gitops.model.manifest import Desired
 from gitops.model.sealed import SealedFile
 from gitops.ports.terraform import Root
 
+_NOTHING: Mapping[str, Any] = {}
+
 
 def root_of(
-    lane: LaneId, application: ApplicationSpec, desired: Desired, variables: Mapping[str, Any]
+    lane: LaneId,
+    application: ApplicationSpec,
+    desired: Desired,
+    variables: Mapping[str, Any] = _NOTHING,
 ) -> Root:
-    """The root with every file of ``desired``, sorted by path."""
+    """The root with every file of ``desired``, sorted by path; ``variables`` are outputs of other
+    applications."""
     files = (SealedFile(file.path, file.text, file.executable) for file in desired.files)
     ordered = tuple(sorted(files, key=lambda file: file.path))
     return Root(lane, application, ordered, dict(variables))

@@ -10,13 +10,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gitops import hcl
 from gitops.errors import ConfigError, RenderError
 from gitops.foreign import readable
 from gitops.model.finding import Finding, Severity
 from gitops.plugins import Services
 from gitops.ports import CheckJob, Scope
 from gitops.ports.terraform import Workspace
+from gitops.roots import root_of
 
 NAME = "terraform-fmt"
 VERSION = "1"
@@ -49,7 +49,7 @@ class Fmt:
         spec = job.application.terraform
         if spec is None or self.workspace is None:
             return ()
-        root = hcl.root_of(job.lane, job.application, job.desired)
+        root = root_of(job.lane, job.application, job.desired)
         try:
             unformatted = await self.workspace.fmt(root)
         except RenderError as error:

@@ -28,6 +28,7 @@ from gitops.model.terraform import Environment, TerraformSpec
 from gitops.plugins import Services
 from gitops.ports import CheckJob, Children, Command, Digester, Limits, Scope
 from gitops.ports.terraform import Root
+from gitops.roots import root_of
 
 NAME = "terraform"
 VERSION = "1"
@@ -108,7 +109,7 @@ class Policy:
     async def run(self, job: CheckJob) -> Sequence[Finding]:
         if job.application.terraform is None:
             return ()
-        root = hcl.root_of(job.lane, job.application, job.desired)
+        root = root_of(job.lane, job.application, job.desired)
         return await self.rules.findings(root, job.desired.digest)
 
 

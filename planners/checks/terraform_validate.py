@@ -16,6 +16,7 @@ from gitops.model.finding import Finding, Severity, blocking
 from gitops.plugins import Services
 from gitops.ports import CheckJob, Scope
 from gitops.ports.terraform import Root, Workspace
+from gitops.roots import root_of
 from planners.checks.terraform_policy import Rules, rules_of
 
 NAME = "terraform-validate"
@@ -44,7 +45,7 @@ class Validate:
     async def run(self, job: CheckJob) -> Sequence[Finding]:
         if job.application.terraform is None:
             return ()
-        root = hcl.root_of(job.lane, job.application, job.desired)
+        root = root_of(job.lane, job.application, job.desired)
         if blocking(await self.rules.findings(root, job.desired.digest)):
             return ()
         if self.workspace is None:

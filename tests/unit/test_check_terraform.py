@@ -23,6 +23,7 @@ from gitops.model.terraform import Environment, TerraformSpec
 from gitops.plugins import Services
 from gitops.ports import CheckJob
 from gitops.ports.terraform import Root
+from gitops.roots import root_of
 from planners.checks import (
     kube_schema,
     overlap,
@@ -111,7 +112,7 @@ async def test_many_files_are_read_by_a_child_and_judged_the_same(tmp_path: Path
     check = terraform_policy.build(terraform_policy.Options(), lent(tmp_path, None, runner))
     found = list(await check.run(asked))
     assert [each.line for each in found] == [2, 2, 4]
-    root = hcl.root_of(LANE, asked.application, asked.desired)
+    root = root_of(LANE, asked.application, asked.desired)
     assert found == list(hcl.policy(root.files, "root", spec))
 
 
