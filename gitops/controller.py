@@ -25,6 +25,7 @@ from gitops.engine.supplies import UNKNOWN, Supplies, together
 from gitops.engine.targets import Target
 from gitops.engine.targets.clusters import Clusters
 from gitops.engine.targets.roots import Roots
+from gitops.engine.targets.unlock import Unlock
 from gitops.engine.tasks import Tasks
 from gitops.engine.watches import SourceWatch
 from gitops.errors import Awaiting, ConfigError, NotAllowed, StaleWrite, Transient, Unknown
@@ -59,7 +60,7 @@ from gitops.ports import (
     Watchman,
 )
 from gitops.ports.terraform import RootPlanner, Workspace
-from gitops.steps.kit import Kit, Memory, Reached, Unlock
+from gitops.steps.kit import Kit, Memory, Reached
 from gitops.steps.values import Checker
 from gitops.steps.watch import stands, watch
 

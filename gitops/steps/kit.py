@@ -14,35 +14,16 @@ from gitops.engine.ledger import Ledger
 from gitops.engine.renders import Rendered, Renders
 from gitops.engine.supplies import Supplies
 from gitops.engine.targets import Target
+from gitops.engine.targets.unlock import Unlock
 from gitops.model.delivery import ChangeRecord, LaneId
 from gitops.model.fleet import ApplicationSpec
-from gitops.model.ids import ChangeId, Digest, PersonName, combine
+from gitops.model.ids import ChangeId, Digest, combine
 from gitops.model.sealed import Sealed
 from gitops.ports import Clock, Digester, Drawn, Snapshot, Source, Vault
 from gitops.steps.values import Checker
 
 Reached = Callable[[str, ChangeRecord], None]
 """Told when a step begins: where the kill tests end the process."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unlock:
-    """``gitops unlock``: a person wants the lock of a workspace's state taken from its holder."""
-
-    lock: str
-    person: PersonName
-
-    @property
-    def after(self) -> Digest:
-        return combine("unlock", self.lock)
-
-    @property
-    def occasion(self) -> str:
-        return f"{UNLOCK}{self.lock}"
-
-
-UNLOCK = "unlock "
-"""How the occasion of such a change begins; the lock's id follows."""
 
 
 @dataclass(slots=True)

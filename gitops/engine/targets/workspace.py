@@ -14,6 +14,7 @@ from typing import Any
 
 from gitops.engine.supplies import written
 from gitops.engine.targets import Sitting
+from gitops.engine.targets.unlock import lock_of
 from gitops.errors import GitopsError, Permanent
 from gitops.jsonable import to_json
 from gitops.model.delivery import AppliedObject, Cause, LaneId, ObjectOutcome
@@ -121,8 +122,7 @@ class WorkspaceTarget:
 
     def _unlocking(self, sitting: Sitting) -> Drawn:
         """Somebody may be writing: nobody but a person ever says yes to this, in so many words."""
-        lock, lane = sitting.change.occasion.removeprefix("unlock "), self.lane
-        digest = combine("unlock", lock)
+        lock, lane, digest = lock_of(sitting.change), self.lane, sitting.change.after
         row = ResourceChange(
             Action.DELETE,
             f"state lock {lock}",
