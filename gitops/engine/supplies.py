@@ -6,7 +6,6 @@ by the workspace's target and by apply, which waits while anything of it is only
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
@@ -56,9 +55,3 @@ def joined(one: Authorship, other: Authorship) -> Authorship:
         known=one.known and other.known,
         note=one.note or other.note,
     )
-
-
-def written(value: Any) -> bytes:
-    """One spelling of a value, for its digest. Outputs are numbers of any size and any text, which
-    the faster encoders refuse."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")

@@ -20,7 +20,7 @@ from typing import Any
 from gitops.engine.lanes import Lanes
 from gitops.engine.ledger import Ledger, open_change
 from gitops.engine.roster import Roster
-from gitops.engine.supplies import NONE, Supplies, together, written
+from gitops.engine.supplies import NONE, Supplies, together
 from gitops.engine.targets.workspace import WorkspaceMemory, WorkspaceTarget
 from gitops.errors import Awaiting, ConfigError
 from gitops.model.delivery import Cause, ChangeRecord, ChangeState, LaneId, LaneRecord
@@ -30,6 +30,7 @@ from gitops.model.source import Authorship
 from gitops.model.terraform import Need
 from gitops.ports import Clock, Digester, Reading
 from gitops.ports.terraform import UNKNOWN, OutputValue, Root, RootPlanner, Workspace
+from gitops.spelling import spelled
 
 LOOK_EVERY = 30.0
 """Seconds between looks at which root's drift is due."""
@@ -182,7 +183,7 @@ class Roots:
             if ahead and provider.current is not None:
                 authors.append(provider.current.change.authorship)
             authors += await self._ledger.read(partial(_writers, need, provider.lane, ours))
-        said = self._digester.of(written(values))
+        said = self._digester.of(spelled(values))
         return Supplies(values, tuple(sorted(planned)), said, together(authors))
 
     def _unsettled(self, provider: LaneId, name: str) -> str:

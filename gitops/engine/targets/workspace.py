@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gitops.engine.supplies import written
 from gitops.engine.targets import Sitting
 from gitops.engine.targets.unlock import lock_of
 from gitops.errors import GitopsError, Permanent
@@ -29,6 +28,7 @@ from gitops.model.terraform import TerraformSpec
 from gitops.ports import Clock, Digester, Drawn, Executed
 from gitops.ports.terraform import OutputValue, Root, RootJob, RootPlanner, Workspace
 from gitops.roots import root_of
+from gitops.spelling import spelled
 
 AFTER_FAILURE = 300.0
 """Seconds after a look at drift that failed until the next."""
@@ -95,7 +95,7 @@ class WorkspaceTarget:
             drift_every=plain.drift_every,
             stateful=plain.stateful,
         )
-        said = (written(to_json(what)), written(dict(self.variables)))
+        said = (spelled(to_json(what)), spelled(self.variables))
         return combine("workspace", *map(self.digester.of, said))
 
     # --- planning and executing ---------------------------------------------------------------

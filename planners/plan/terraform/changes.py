@@ -16,6 +16,7 @@ from gitops.foreign import one_line
 from gitops.model.ids import Digest
 from gitops.model.plan import Action, FieldChange, ResourceChange
 from gitops.ports import Digester
+from gitops.spelling import spelled
 from planners.plan.terraform.document import Entry, Json
 from planners.plan.terraform.fields import fields, path_of
 from planners.plan.terraform.veil import Veil
@@ -146,16 +147,7 @@ def digest(entry: Entry, terms: Terms) -> Digest:
         entry.importing,
         _runs(entry, terms),
     ]
-    return terms.digester.of(canonical(content))
-
-
-def canonical(value: Any) -> bytes:
-    """Sorted, and pure ASCII: values may hold lone surrogates."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain).encode("ascii")
-
-
-def _plain(value: Any) -> Any:
-    return dict(value) if isinstance(value, Mapping) else repr(value)
+    return terms.digester.of(spelled(content))
 
 
 def _is_stateful(entry: Entry, terms: Terms) -> bool:

@@ -14,7 +14,7 @@ from gitops.model.sealed import SealedRun
 from gitops.model.secret import SecretRef
 from gitops.ports import Digester
 from gitops.ports.terraform import Root
-from planners.plan.terraform.changes import canonical
+from gitops.spelling import spelled
 
 LOCK_FILE = ".terraform.lock.hcl"
 
@@ -26,7 +26,7 @@ def inputs_of(root: Root, digester: Digester) -> Digest:
     spec = root.application.terraform
     given = [] if spec is None else [spec.variables, spec.variable_files, spec.workspace]
     environment = {} if spec is None else _named(spec.environment.plan)
-    return digester.of(canonical([root.application.path, given, environment, root.variables]))
+    return digester.of(spelled([root.application.path, given, environment, root.variables]))
 
 
 def _named(environment: Mapping[str, str | SecretRef]) -> dict[str, str]:
@@ -39,7 +39,7 @@ def _named(environment: Mapping[str, str | SecretRef]) -> dict[str, str]:
 def artifact_of(sealed: SealedRun, digester: Digester) -> Digest:
     """Over the very bytes and all that has a part in carrying them out."""
     parts = [sealed.sha256, sealed.lock_sha256, sealed.tool, sealed.providers, sealed.target]
-    return digester.of(canonical(parts))
+    return digester.of(spelled(parts))
 
 
 def unlike(sealed: SealedRun, root: Root, identity: str) -> list[str]:

@@ -16,13 +16,13 @@ from gitops.model.ids import Digest, combine
 from gitops.model.plan import Action, ResourceChange
 from gitops.model.terraform import STATEFUL
 from gitops.ports import Digester
+from gitops.spelling import spelled
 from planners.plan.budget import over_budget
 from planners.plan.terraform import findings as said
 from planners.plan.terraform.changes import (
     Row,
     Terms,
     action_of,
-    canonical,
     drift_row,
     output_row,
     provisioners,
@@ -134,7 +134,7 @@ def _action_rows(shown: Json, terms: Terms) -> Iterator[Row]:
     """Actions of providers (terraform 1.14): they change things without being resources."""
     for each in map(mapping, items(shown.get("action_invocations"))):
         address = terms.veil.text(str(each.get("address", "an action")))
-        digest = terms.digester.of(canonical(each))
+        digest = terms.digester.of(spelled(each))
         note = ("runs an action of its provider",)
         yield Row(ResourceChange(Action.UPDATE, address, digest=digest, notes=note))
 
@@ -147,7 +147,7 @@ def _state_only(terms: Terms) -> Row:
 
 def _put_off(shown: Json, terms: Terms) -> list[Digest]:
     later = [[why, entry.address, entry.actions] for why, entry in deferred(shown)]
-    return [terms.digester.of(canonical(later))] if later else []
+    return [terms.digester.of(spelled(later))] if later else []
 
 
 def _held(entries: Iterable[Entry]) -> int:
