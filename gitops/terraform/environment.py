@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from gitops.errors import ConfigError
 from gitops.model.secret import SecretRef
@@ -87,20 +86,6 @@ def environment(
         "TF_INPUT": "0",
         "CHECKPOINT_DISABLE": "1",
     }
-
-
-def strings(value: Any) -> Iterator[str]:
-    """Every text and number in a JSON-like value."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from strings(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from strings(item)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield json.dumps(value)
 
 
 def _forms(value: str) -> Iterator[str]:

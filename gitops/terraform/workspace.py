@@ -32,11 +32,12 @@ from gitops.model.sealed import StateFacts
 from gitops.model.secret import SecretRef
 from gitops.model.terraform import Backend, TerraformHost, TerraformSpec
 from gitops.ports.terraform import ApplyRun, OutputValue, Place, PlanRun, Root
+from gitops.spelling import texts
 from gitops.terraform.answers import document, rewritten, tested, validated
 from gitops.terraform.applying import Applying, begun
 from gitops.terraform.binaries import Binaries
 from gitops.terraform.calls import hold, on_disk
-from gitops.terraform.environment import Scrub, environment, granted, strings
+from gitops.terraform.environment import Scrub, environment, granted
 from gitops.terraform.execution import Call, Finished, Orders, execute
 from gitops.terraform.files import TESTS, checked, dumps, own_state, write_settings
 from gitops.terraform.line import Line, Turn
@@ -323,7 +324,7 @@ class Workspaces:
         spec = _spec(root)
         binary = await self._binaries.find(spec)
         values, secrets = await asyncio.to_thread(granted, credentials)
-        scrub = Scrub(self._mask, [*secrets, *strings(root.variables)])
+        scrub = Scrub(self._mask, [*secrets, *texts(root.variables)])
         reader = Reader(scrub, root.application.path, binary.name)
         return Setting(
             start, root, spec, binary, reader, values, self._cache, self._host.mirror, wanted

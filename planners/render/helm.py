@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ from gitops.model.source import Closure, Entry, EntryKind
 from gitops.needs import nested
 from gitops.plugins import Services
 from gitops.ports import RenderJob, Snapshot
+from gitops.spelling import texts
 from planners.render import charts, pulls, scratch
 from planners.render.objects import FileMemory, Parsed, assemble, desired, parse
 
@@ -300,8 +301,7 @@ class Helm:
     ) -> bytes:
         done, folder = await scratch.in_scratch(files, argv, self._services.children, inputs.place)
         if done.code:
-            inline = _strings(inputs.inline)
-            raise _failure(done.stderr, folder, chart, inputs, inline)
+            raise _failure(done.stderr, folder, chart, inputs)
         return done.stdout
 
     def _refuse_moving(self, first: bytes, second: bytes, chart: str, inputs: _Inputs) -> None:
@@ -409,22 +409,9 @@ _AT = re.compile(r"([\w.@+-]+(?:/[\w.@+ -]+)*\.(?:ya?ml|tpl|txt|json))(?::(\d+))
 _YAML_LINE = re.compile(r"yaml: line (\d+)")
 
 
-def _strings(value: Any) -> Iterator[str]:
-    """Every string and number of inline values, at any depth."""
-    if isinstance(value, Mapping):
-        for item in value.values():
-            yield from _strings(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _strings(item)
-    elif not isinstance(value, bool) and len(str(value)) >= 4:
-        yield str(value)
-
-
-def _failure(
-    stderr: str, folder: str, chart: str, inputs: _Inputs, inline: Iterable[str]
-) -> RenderError:
+def _failure(stderr: str, folder: str, chart: str, inputs: _Inputs) -> RenderError:
     """Helm's complaint at the template it names."""
+    inline = [text for text in texts(inputs.inline) if len(text) >= scratch.SHORTEST]
     held = [inputs.recorder.read(entry) for entry in inputs.values]
     chart_values = inputs.entries.get("values.yaml")
     if chart_values is not None:

@@ -114,7 +114,7 @@ _QUOTED = re.compile(
 
 _LONGEST = 16 << 10
 _LINES = 20_000
-_SHORTEST = 4
+SHORTEST = 4
 """Characters: shorter values are in every word."""
 _PARTS = re.compile(r"[\s:=,\[\]{}\"']+")
 _VALUE = re.compile(r"(?<=[:=])\s*[^\s].*|(?<=-\s)\S.*")
@@ -146,7 +146,7 @@ def values_in(content: bytes) -> Iterator[str]:
         behind = _VALUE.findall(whole)
         for found in (whole, *behind, *(part for each in behind for part in _PARTS.split(each))):
             bare = found.strip().strip("\"',[]{}").strip()
-            if len(bare) >= _SHORTEST:
+            if len(bare) >= SHORTEST:
                 yield bare
 
 

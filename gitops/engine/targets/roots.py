@@ -30,7 +30,7 @@ from gitops.model.source import Authorship
 from gitops.model.terraform import Need
 from gitops.ports import Clock, Digester, Reading
 from gitops.ports.terraform import UNKNOWN, OutputValue, Root, RootPlanner, Workspace
-from gitops.spelling import spelled
+from gitops.spelling import spelled, texts
 
 LOOK_EVERY = 30.0
 """Seconds between looks at which root's drift is due."""
@@ -251,7 +251,7 @@ class Roots:
 
     def _note(self, output: OutputValue) -> None:
         if output.sensitive:
-            for text in _texts(output.value):
+            for text in texts(output.value):
                 self._taint(text)
 
 
@@ -310,11 +310,3 @@ def _no_output(provider: _Provider, need: Need, present: Mapping[str, Any]) -> C
         f"did you mean {near[0]}?" if near else f"it has: {', '.join(sorted(present)) or 'none'}"
     )
     return ConfigError(f"{provider.lane} has no output {need.output!r}", hint=meant)
-
-
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, Mapping):
-        return [text for each in value.values() for text in _texts(each)]
-    if isinstance(value, list | tuple):
-        return [text for each in value for text in _texts(each)]
-    return [str(value)] if value is not None and not isinstance(value, bool) else []
