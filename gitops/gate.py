@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gitops.model.approval import Decision, Ruling
+from gitops.model.approval import Decision, Electorate, Ruling
 from gitops.model.fleet import ApprovalPolicy, People
 from gitops.model.ids import PersonName
 from gitops.model.plan import Action, Plan
@@ -61,22 +61,6 @@ def _why_unknown(authorship: Authorship, persons: set[PersonName], strangers: li
     if authorship.signatures and not persons:
         return "only bots are named as authors"
     return ""
-
-
-@dataclass(frozen=True, slots=True)
-class Electorate:
-    """Who could say yes to one change, and how many of them have to."""
-
-    eligible: tuple[PersonName, ...]
-    needed: int
-    refusals: Mapping[PersonName, str]
-    """Why each of the others may not, in words."""
-    note: str = ""
-    """Said on every card: why two are needed, how authorship is known."""
-
-    @property
-    def possible(self) -> bool:
-        return len(self.eligible) >= self.needed
 
 
 def electorate(policy: ApprovalPolicy, authorship: Authorship, people: People) -> Electorate:

@@ -12,7 +12,7 @@ from gitops.cli.settings import settings
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from gitops.gate import Electorate
+    from gitops.model.approval import Electorate
 
 
 def show(
@@ -40,8 +40,7 @@ def show_request_answer(found: Any, console: Console) -> None:
     from rich.text import Text
 
     from gitops.cli.output import show_request
-    from gitops.gate import Electorate
-    from gitops.model.approval import Request
+    from gitops.model.approval import Electorate, Request
     from gitops.model.ids import ChangeId
     from gitops.model.plan import Plan
     from gitops.model.terraform import Need

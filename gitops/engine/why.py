@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gitops.engine.lanes import Trouble
-from gitops.gate import Electorate, nobody_can
-from gitops.model.approval import MemberState, Request
+from gitops.gate import nobody_can
+from gitops.model.approval import Electorate, MemberState, Request
 from gitops.model.cluster import ClusterState, ClusterStatus
 from gitops.model.delivery import Cause, ChangeRecord, ChangeState, LaneRecord
 from gitops.model.fleet import ApplicationSpec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -121,3 +122,19 @@ class Ruling:
     allowed: bool
     reason: str
     """In words; for a refusal, what would have to be different."""
+
+
+@dataclass(frozen=True, slots=True)
+class Electorate:
+    """Who could say yes to one change, and how many of them have to."""
+
+    eligible: tuple[PersonName, ...]
+    needed: int
+    refusals: Mapping[PersonName, str]
+    """Why each of the others may not, in words."""
+    note: str = ""
+    """Said on every card: why two are needed, how authorship is known."""
+
+    @property
+    def possible(self) -> bool:
+        return len(self.eligible) >= self.needed

@@ -270,6 +270,15 @@ class Cluster(KindCatalogue, Writer, Reader, Protocol):
 # --- state ------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Memo:
+    """One thing an adapter remembers between runs."""
+
+    key: str
+    value: str
+    at: float
+
+
 class Reading(Protocol):
     """Queries, consistent within one transaction. All are synchronous: they run on the store's
     own thread."""
@@ -305,6 +314,11 @@ class Reading(Protocol):
 
     def tokens(self) -> Sequence[Mapping[str, Any]]: ...
     def outbox(self, limit: int = 100) -> Sequence[Notice]: ...
+    def memo(self, owner: str, key: str) -> str | None:
+        """What ``memorise`` kept."""
+
+    def memos(self, owner: str, *, limit: int = 100) -> Sequence[Memo]:
+        """Of one owner, newest first."""
 
 
 class Transaction(Reading, Protocol):
@@ -318,6 +332,16 @@ class Transaction(Reading, Protocol):
     def enqueue(self, notice: Notice) -> None: ...
     def sent(self, notice: str, attempts: int, error: str = "") -> None:
         """Marks a notice delivered (no error) or counts an attempt."""
+
+    def memorise(self, owner: str, key: str, value: str | None) -> None:
+        """Keeps a value for an adapter until it is replaced; None forgets it."""
+
+    def memorise_first(self, owner: str, key: str, value: str) -> bool:
+        """The same, only if there is none: False when somebody was first. How a delivery that is
+        repeated acts once."""
+
+    def forget_memos(self, owner: str, before: float) -> None:
+        """Those of one owner kept before that time."""
 
 
 class Store(Protocol):

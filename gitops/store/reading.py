@@ -40,6 +40,7 @@ from gitops.model.ids import ChangeId, DeliveryId, Digest, PersonName, RequestId
 from gitops.model.manifest import ObjectId
 from gitops.model.plan import Plan
 from gitops.model.source import SourceStatus
+from gitops.ports import Memo
 from gitops.records import loads
 from gitops.store import tables as t
 from gitops.store.chain import Link
@@ -209,6 +210,18 @@ class SqlReading:
         columns = [column for column in t.token.c if column.name != "hash"]
         query = select(*columns).order_by(t.token.c.created_at.desc(), t.token.c.id)
         return [dict(row._mapping) for row in self._all(query)]
+
+    def memo(self, owner: str, key: str) -> str | None:
+        c = t.memo.c
+        found = self._all(select(c.value).where(c.owner == owner, c.key == key))
+        return found[0].value if found else None
+
+    def memos(self, owner: str, *, limit: int = 100) -> Sequence[Memo]:
+        """Of one owner, newest first."""
+        c = t.memo.c
+        query = select(c.key, c.value, c.at).where(c.owner == owner)
+        rows = self._all(query.order_by(c.at.desc(), c.key).limit(limit))
+        return tuple(Memo(row.key, row.value, row.at) for row in rows)
 
     def outbox(self, limit: int = 100) -> Sequence[Notice]:
         """Notices not yet delivered, oldest first."""

@@ -1,8 +1,8 @@
 """The store's tables, as SQLAlchemy Core sees them.
 
 ``event`` is the truth: appended to, chained per subject, never changed. Every other table but
-``lease``, ``outbox`` and ``applied_object`` follows from it by the projections and exists so that
-questions are one look-up. The schema itself is made by the migrations; a contract test compares
+``lease``, ``outbox``, ``memo`` and ``applied_object`` follows from it by the projections and exists
+so that questions are one look-up. The schema itself is made by the migrations; a contract test compares
 the two. ``number`` columns hold the sequence of the event that made the row: newest first is one
 index walk. Times are seconds since the epoch; ``JSON`` text is canonical (:mod:`gitops.records`).
 """
@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a test holds it to the folder of migrations."""
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -251,6 +251,17 @@ outbox = Table(
         postgresql_where=text("sent_at IS NULL"),
     ),
 )
+
+memo = Table(
+    "memo",
+    metadata,
+    Column("owner", Words, primary_key=True),
+    Column("key", Words, primary_key=True),
+    Column("value", Words, nullable=False),
+    Column("at", Double, nullable=False),
+    Index(None, "owner", "at"),
+)
+"""What adapters remember between runs; follows from no event and decides nothing by itself."""
 
 applied_object = Table(
     "applied_object",

@@ -90,6 +90,25 @@ class SqlTransaction(SqlReading):
             values["sent_at"] = self._at
         self._connection.execute(_SENT, {"of": notice, **values})
 
+    def memorise(self, owner: str, key: str, value: str | None) -> None:
+        """Keeps a value for an adapter until it is replaced; None forgets it."""
+        if value is None:
+            self._connection.execute(_FORGET_MEMO, {"of": owner, "named": key})
+            return
+        row = {"owner": owner, "key": key, "value": value, "at": self._at}
+        self._connection.execute(upsert(self._connection, t.memo), [row])
+
+    def memorise_first(self, owner: str, key: str, value: str) -> bool:
+        """The same, only if there is none: False when somebody was first."""
+        row = {"owner": owner, "key": key, "value": value, "at": self._at}
+        # How many rows it made is not told by every driver.
+        statement = insert_new(self._connection, t.memo).returning(t.memo.c.key)
+        return self._connection.execute(statement, row).first() is not None
+
+    def forget_memos(self, owner: str, before: float) -> None:
+        """Those of one owner kept before that time."""
+        self._connection.execute(_FORGET_MEMOS, {"of": owner, "before": before})
+
     def _chain(self, event: Event) -> int:
         """Writes the event's row behind its subject's last one; returns its sequence."""
         subject, kind, payload = subject_of(event), kind_of(event), encode(event)
@@ -122,6 +141,12 @@ _LAST = (
     .limit(1)
 )
 _SENT = update(t.outbox).where(t.outbox.c.id == bindparam("of"))
+_FORGET_MEMO = delete(t.memo).where(
+    t.memo.c.owner == bindparam("of"), t.memo.c.key == bindparam("named")
+)
+_FORGET_MEMOS = delete(t.memo).where(
+    t.memo.c.owner == bindparam("of"), t.memo.c.at < bindparam("before")
+)
 _FORGET = delete(t.applied_object).where(
     and_(*(c == bindparam(f"at_{c.name}") for c in t.applied_object.primary_key))
 )

@@ -9,7 +9,8 @@ from gitops.controller import Controller
 from gitops.engine.ledger import open_change
 from gitops.engine.why import Story
 from gitops.engine.why import why as explain
-from gitops.gate import Electorate, confirmation_phrase, electorate
+from gitops.gate import confirmation_phrase, electorate
+from gitops.model.approval import Electorate
 from gitops.model.delivery import ChangeRecord, LaneId
 from gitops.model.ids import ApplicationName, RequestId, TargetName
 from gitops.model.source import SourceState, SourceStatus

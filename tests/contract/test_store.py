@@ -751,3 +751,34 @@ class TestPreconditions:
             await story.say(story.claimed())
         assert "SELECT" not in str(caught.value)
         assert str(caught.value) == "there is no such change"
+
+
+class TestMemos:
+    async def test_one_is_kept_until_it_is_replaced_or_forgotten(
+        self, store: SqlStore, epoch: e.Epoch
+    ) -> None:
+        await store.write(lambda tx: tx.memorise("slack", "r1", "100.1"), epoch)
+        await store.write(lambda tx: tx.memorise("slack", "r1", FOREIGN), epoch)
+        await store.write(lambda tx: tx.memorise("other", "r1", "x"), epoch)
+        assert [m.key for m in await store.read(lambda q: q.memos("slack"))] == ["r1"]
+        await store.write(lambda tx: tx.memorise("slack", "r1", None), epoch)
+        assert await store.read(lambda q: q.memo("slack", "r1")) is None
+        assert await store.read(lambda q: q.memo("other", "r1")) == "x"
+
+    async def test_only_the_first_of_two_keeps_one(self, store: SqlStore, epoch: e.Epoch) -> None:
+        first = await store.write(lambda tx: tx.memorise_first("hooks", "d1", "a"), epoch)
+        again = await store.write(lambda tx: tx.memorise_first("hooks", "d1", "b"), epoch)
+        assert (first, again) == (True, False)
+        assert await store.read(lambda q: q.memo("hooks", "d1")) == "a"
+
+    async def test_old_ones_of_one_owner_are_forgotten(
+        self, store: SqlStore, epoch: e.Epoch
+    ) -> None:
+        await store.write(lambda tx: tx.memorise("hooks", "d1", "a"), epoch)
+        await store.write(lambda tx: tx.memorise("slack", "r1", "b"), epoch)
+        (kept,) = await store.read(lambda q: q.memos("hooks"))
+        await store.write(lambda tx: tx.forget_memos("hooks", kept.at), epoch)
+        assert await store.read(lambda q: q.memo("hooks", "d1")) == "a"
+        await store.write(lambda tx: tx.forget_memos("hooks", kept.at + 1), epoch)
+        assert await store.read(lambda q: q.memo("hooks", "d1")) is None
+        assert await store.read(lambda q: q.memo("slack", "r1")) == "b"
