@@ -6,7 +6,6 @@ Looks only: builds nothing, writes nothing, and asks a cluster no more than who 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import shutil
@@ -25,6 +24,7 @@ from gitops.cli.settings import Settings, settings
 if TYPE_CHECKING:
     from gitops.errors import GitopsError
     from gitops.model.fleet import ClusterSpec, Fleet
+    from gitops.model.terraform import TerraformHost
     from gitops.sandbox.tools import Toolbox
 
 _OLDEST_GIT = (2, 31)
@@ -127,8 +127,10 @@ def _tool(toolbox: Toolbox, name: str, if_absent: State, needed: str) -> Examine
 
 def _root_tools(toolbox: Toolbox) -> Iterator[Examined]:
     """Of any version: which one a root wants is looked at with the fleet file."""
+    from gitops.model.terraform import TerraformHost
+
     for name, remedy in _ROOT_TOOLS.items():
-        found = next(_binaries(name, toolbox), None)
+        found = next(_binaries(TerraformHost(), name, "", toolbox), None)
         if found is None:
             detail = f"not here; only for Terraform roots with binary: {name}"
             yield Examined(name, State.OPTIONAL, detail, remedy)
@@ -137,23 +139,19 @@ def _root_tools(toolbox: Toolbox) -> Iterator[Examined]:
 
 
 def _binaries(
-    name: str, toolbox: Toolbox, folders: Sequence[Path] = (), version: str = ""
+    host: TerraformHost, name: str, version: str, toolbox: Toolbox
 ) -> Iterator[tuple[Path, str]]:
-    """Each file a root of this binary could be run with, and the version it says it has, in the
-    order the controller looks: the fleet's folders, PATH, the tools built here."""
-    parts = (f"{name}-{version}", f"{version}/{name}", name) if version else (name,)
-    places = [folder / part for folder in folders for part in parts]
-    on_path = shutil.which(name)
-    places += [Path(on_path)] if on_path else []
-    built = toolbox.find(name) if name == "tofu" else None
-    places += [built] if built else []
-    for place in dict.fromkeys(places):
-        if place.is_file() and os.access(place, os.X_OK):
-            yield place, _version_of(place)
+    """Each file the controller would look at, in its order, and the version it says it has."""
+    from gitops.terraform.binaries import candidates
+
+    for place in candidates(host, name, version, toolbox.path):
+        yield place, _version_of(place)
 
 
 def _version_of(binary: Path) -> str:
     """``1.11.4``; empty for what does not say. Asks nobody whether there is a newer one."""
+    from gitops.terraform.binaries import version_said
+
     environment = {"HOME": "/nonexistent", "PATH": os.defpath, "CHECKPOINT_DISABLE": "1"}
     try:
         answer = subprocess.run(
@@ -165,11 +163,9 @@ def _version_of(binary: Path) -> str:
             stdin=subprocess.DEVNULL,
             check=False,
         )
-        said = json.loads(answer.stdout)
-    except (OSError, ValueError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.TimeoutExpired):
         return ""
-    version = said.get("terraform_version") if isinstance(said, dict) else None
-    return version if isinstance(version, str) else ""
+    return version_said(answer.stdout)
 
 
 def _go(toolbox: Toolbox) -> Examined:
@@ -239,7 +235,7 @@ def examine_roots(fleet: Fleet, toolbox: Toolbox) -> Iterator[Examined]:
         if root is not None:
             wanted.setdefault((root.binary, root.version), []).append(name)
     for (binary, version), names in wanted.items():
-        found = list(_binaries(binary, toolbox, fleet.terraform.folders, version))
+        found = list(_binaries(fleet.terraform, binary, version, toolbox))
         yield _root_tool(binary, version, names, found)
 
 

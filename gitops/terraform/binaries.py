@@ -1,20 +1,22 @@
 """Finds the terraform or tofu a root wants.
 
-Looks where the operator says first, then on PATH, then, for tofu, where the project builds it.
 Used by :mod:`gitops.terraform.workspace`; what a binary says of its version is remembered until
-the file changes.
+the file changes. :func:`candidates` and :func:`version_said` serve ``gitops doctor`` too, which has
+to look where the controller will.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitops.errors import ConfigError, GitopsError, ToolMissing
+from gitops.errors import ConfigError, ToolMissing
 from gitops.model.terraform import TerraformHost, TerraformSpec
 from gitops.terraform.execution import Finished
 
@@ -47,39 +49,50 @@ class Binaries:
         if spec.binary not in KNOWN:
             raise ConfigError(f"{spec.binary!r} is no tool", hint=f"use {' or '.join(KNOWN)}")
         seen: list[str] = []
-        for path in self._candidates(spec):
+        for path in candidates(self._host, spec.binary, spec.version, self._tofu):
             version = await self._version(path)
             if version and spec.version in {"", version}:
                 return Binary(spec.binary, path, version)
             seen.append(f"{path} is {version or 'of no known version'}")
         raise _missing(spec, seen)
 
-    def _candidates(self, spec: TerraformSpec) -> Iterator[Path]:
-        name, version = spec.binary, spec.version
-        for folder in self._host.folders:
-            named = (folder / f"{name}-{version}", folder / version / name) if version else ()
-            yield from filter(_runnable, (*named, folder / name))
-        on_path = shutil.which(name)
-        if on_path:
-            yield Path(on_path).absolute()
-        if name == "tofu":
-            try:
-                yield self._tofu(name)
-            except GitopsError:
-                return
-
     async def _version(self, path: Path) -> str:
         status = await asyncio.to_thread(path.stat)
         key = str(path), status.st_mtime_ns, status.st_ino
         if key not in self._versions:
-            said = _said((await self._ask(path)).stdout)
+            said = version_said((await self._ask(path)).stdout)
             if said:
                 self._versions[key] = said
             return said
         return self._versions[key]
 
 
-def _said(output: bytes) -> str:
+def candidates(
+    host: TerraformHost, name: str, version: str, tofu: Callable[[str], Path]
+) -> Iterator[Path]:
+    """Every file a root of this binary could be run with, whatever version it turns out to be, in
+    the order they are tried: the operator's folders, PATH, and of tofu the one the project builds
+    (``tofu`` gives it or raises ToolMissing). ``version`` is empty where any will do."""
+    return filter(_runnable, _places(host, name, version, tofu))
+
+
+def _places(
+    host: TerraformHost, name: str, version: str, tofu: Callable[[str], Path]
+) -> Iterator[Path]:
+    parts = (f"{name}-{version}", f"{version}/{name}", name) if version else (name,)
+    yield from (folder / part for folder in host.folders for part in parts)
+    found = shutil.which(name)
+    on_path = Path(found).absolute() if found else None
+    if on_path:
+        yield on_path
+    if name == "tofu":
+        with contextlib.suppress(ToolMissing):
+            if (built := tofu(name)) != on_path:
+                yield built
+
+
+def version_said(output: bytes) -> str:
+    """``1.11.4`` from what ``version -json`` printed; empty where it says none."""
     try:
         said = json.loads(output)["terraform_version"]
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -88,7 +101,7 @@ def _said(output: bytes) -> str:
 
 
 def _runnable(path: Path) -> bool:
-    return path.is_file() and bool(path.stat().st_mode & 0o111)
+    return path.is_file() and os.access(path, os.X_OK)
 
 
 def _missing(spec: TerraformSpec, seen: list[str]) -> ToolMissing:
