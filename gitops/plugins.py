@@ -21,7 +21,10 @@ from types import ModuleType
 from typing import Any
 
 from gitops.errors import ConfigError, ToolMissing
+from gitops.model.ids import SourceName
 from gitops.ports import Children, Cipher, Clock, Digester
+from gitops.ports.forges import Forge
+from gitops.ports.office import Memory, Office
 from gitops.ports.terraform import Workspace
 
 
@@ -30,6 +33,8 @@ class Role(StrEnum):
     RENDERER = "renderers"
     SOURCE = "sources"
     NOTIFIER = "notifiers"
+    FORGE = "forges"
+    WEBHOOK = "webhooks"
 
 
 _PACKAGES = {
@@ -37,12 +42,23 @@ _PACKAGES = {
     Role.RENDERER: "planners.render",
     Role.SOURCE: "gitops.sources",
     Role.NOTIFIER: "notifiers",
+    Role.FORGE: "gitops.forges",
+    Role.WEBHOOK: "webhooks",
 }
 
 
 def no_tool(name: str) -> Path:
     """Stands in where no tools were lent."""
     raise ToolMissing(f"no {name} was made available", hint="run `gitops doctor`")
+
+
+def no_office() -> Office:
+    """Stands in where no controller runs."""
+    raise ConfigError("no controller runs here", hint="start one: gitops run")
+
+
+def no_forge(_source: SourceName) -> None:
+    """Stands in where no forge is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +80,15 @@ class Services:
     """Runs terraform and tofu on roots; None where no root is ever checked."""
     chart_hosts: tuple[str, ...] = ()
     """Hosts a chart may be fetched from: the fleet's, never a source's own say."""
+    office: Callable[[], Office] = no_office
+    """What a chat shows and answers through. Called when needed: the controller is made after its
+    plugins."""
+    memory: Memory | None = None
+    """What a plugin remembers between runs; None where nothing lasts."""
+    forge: Callable[[SourceName], Forge | None] = no_forge
+    """The client for a source's forge; None where the fleet file names none."""
+    mask: Callable[[str], str] = str
+    """Takes every secret value met so far out of a text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from gitops.model.approval import Decision, Electorate, Member, MemberState, Request, Verdict
 from gitops.model.delivery import ChangeRecord, DeliveryRecord, LaneId
@@ -71,6 +71,22 @@ class Standing:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
+class Memory(Protocol):
+    """What an adapter remembers between runs, each under a name of its own (``slack/ops``).
+    Decides nothing by itself; losing it may repeat a message, never an effect."""
+
+    async def recall(self, owner: str, key: str) -> str | None: ...
+
+    async def keep(self, owner: str, key: str, value: str | None) -> None:
+        """Durable when it returns; None forgets."""
+
+    async def keep_first(self, owner: str, key: str, value: str) -> bool:
+        """False when there is one already, which stays: for what must act once."""
+
+    async def forget(self, owner: str, before: float) -> None:
+        """Everything the owner kept before that time."""
+
+
 class Office(Protocol):
     def people(self) -> People: ...
 
@@ -119,6 +135,3 @@ class Office(Protocol):
     async def resume(self, application: ApplicationName, person: PersonName) -> None: ...
 
     async def again(self, application: ApplicationName, person: PersonName) -> Sequence[LaneId]: ...
-
-
-__all__ = ["Any", "Card", "Office", "Row", "Standing"]

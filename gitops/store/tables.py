@@ -2,9 +2,10 @@
 
 ``event`` is the truth: appended to, chained per subject, never changed. Every other table but
 ``lease``, ``outbox``, ``memo`` and ``applied_object`` follows from it by the projections and exists
-so that questions are one look-up. The schema itself is made by the migrations; a contract test compares
-the two. ``number`` columns hold the sequence of the event that made the row: newest first is one
-index walk. Times are seconds since the epoch; ``JSON`` text is canonical (:mod:`gitops.records`).
+so that questions are one look-up. The schema itself is made by the migrations; a contract test
+compares the two. ``number`` columns hold the sequence of the event that made the row: newest first
+is one index walk. Times are seconds since the epoch; ``JSON`` text is canonical
+(:mod:`gitops.records`).
 """
 
 from __future__ import annotations

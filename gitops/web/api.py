@@ -170,10 +170,7 @@ def _looking(app: FastAPI, controller: Controller, guard: _Guard) -> None:
     @app.get("/api/v1/why/{application}", dependencies=look)
     async def why(application: str) -> JSONResponse:
         """Per target the causal chain in words."""
-        found = await views.why(controller, ApplicationName(application))
-        if found is None:
-            raise HTTPException(404, f"there is no application {application[:63]!r}")
-        return _json(found)
+        return _json(await views.why(controller, ApplicationName(application)))
 
 
 def _acting(app: FastAPI, controller: Controller, guard: _Guard) -> None:

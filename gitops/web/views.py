@@ -6,15 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gitops.controller import Controller
-from gitops.engine.ledger import open_change
-from gitops.engine.why import Story
-from gitops.engine.why import why as explain
 from gitops.gate import confirmation_phrase, electorate
 from gitops.model.approval import Electorate
 from gitops.model.delivery import ChangeRecord, LaneId
 from gitops.model.ids import ApplicationName, RequestId, TargetName
-from gitops.model.source import SourceState, SourceStatus
 from gitops.model.terraform import Need
+from gitops.office import FrontOffice
 from gitops.ports import Reading
 
 
@@ -121,42 +118,6 @@ def _electorate(controller: Controller, record: ChangeRecord | None) -> Electora
     return electorate(spec.approval, record.change.authorship, controller.fleet.people)
 
 
-async def why(controller: Controller, application: ApplicationName) -> Mapping[str, Any] | None:
-    """Per target the sentences; None for an application nobody knows."""
-    spec = controller.roster.spec(application)
-    if spec is None:
-        return None
-    lanes = [LaneId(application, target) for target in spec.targets]
-    return {str(lane): explain(await _story(controller, lane)) for lane in lanes}
-
-
-async def _story(controller: Controller, lane: LaneId) -> Story:
-    spec = controller.roster.spec(lane.application)
-    assert spec is not None
-    watch = controller.watches.get(spec.source)
-    cluster = controller.clusters.connected.get(lane.target) if not spec.terraform else None
-    queue = controller.parts.workspace.queue()
-
-    def query(reading: Reading) -> Story:
-        record = reading.lane(lane)
-        current = open_change(reading, record)
-        ended = [c for c in reading.changes(open_only=False, lane=lane) if c.state.terminal]
-        request = None
-        if current is not None and current.request:
-            request = reading.request(RequestId(current.request))
-        return Story(
-            spec=spec,
-            lane=record,
-            source=watch.status if watch else SourceStatus(spec.source, SourceState.NEW),
-            cluster=cluster.status() if cluster else None,
-            current=current,
-            last=ended[0] if ended else None,
-            plan=reading.plan(current.change.id) if current else None,
-            request=request,
-            group=_electorate(controller, current),
-            trouble=controller.lanes.trouble(lane),
-            now=controller.parts.clock.now(),
-            queue=tuple(str(place) for place in queue if place.lane == lane),
-        )
-
-    return await controller.ledger.read(query)
+async def why(controller: Controller, application: ApplicationName) -> Mapping[str, Any]:
+    """Per target the sentences. Raises Unknown for an application nobody knows."""
+    return await FrontOffice(controller).why(application)

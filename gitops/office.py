@@ -1,0 +1,248 @@
+"""The office every face goes through: what is shown of the fleet and done for a person.
+
+Plays :class:`gitops.ports.office.Office` over the controller, for pages, API and chats alike. What
+belongs together is read in one transaction; nothing is decided here (the gate and the desk do).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gitops.controller import Controller
+from gitops.engine.ledger import Ledger, open_change
+from gitops.engine.why import Story
+from gitops.engine.why import why as explain
+from gitops.errors import Unknown
+from gitops.gate import authors_of, confirmation_phrase, electorate
+from gitops.model.approval import (
+    Decision,
+    Electorate,
+    Member,
+    MemberState,
+    Request,
+    Verdict,
+)
+from gitops.model.delivery import ChangeRecord, DeliveryRecord, LaneId, LaneRecord
+from gitops.model.fleet import ApplicationSpec, People
+from gitops.model.ids import ApplicationName, ChangeId, Digest, PersonName, RequestId, short
+from gitops.model.plan import Plan
+from gitops.model.source import SourceState, SourceStatus
+from gitops.ports import Reading
+from gitops.ports.office import Card, Row, Standing
+
+MOST_PENDING = 500
+SHORTEST_PREFIX = 4
+
+
+class FrontOffice:
+    """Plays ``Office``."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+
+    def people(self) -> People:
+        return self._controller.fleet.people
+
+    # --- looking ------------------------------------------------------------------------------
+
+    async def card(self, id_or_prefix: str) -> Card | None:
+        def query(reading: Reading) -> Card | None:
+            found = reading.request(RequestId(id_or_prefix)) or _by_prefix(reading, id_or_prefix)
+            return self._card(reading, found) if found else None
+
+        return await self._controller.ledger.read(query)
+
+    async def card_of(self, change: str) -> Card | None:
+        def query(reading: Reading) -> Card | None:
+            record = reading.change(ChangeId(change))
+            if record is None or not record.request:
+                return None
+            found = reading.request(RequestId(record.request))
+            return self._card(reading, found) if found else None
+
+        return await self._controller.ledger.read(query)
+
+    async def pending(self) -> Sequence[Card]:
+        def query(reading: Reading) -> Sequence[Card]:
+            open_ = reading.requests(open_only=True, limit=MOST_PENDING)
+            return tuple(self._card(reading, request) for request in open_)
+
+        return await self._controller.ledger.read(query)
+
+    async def standings(self) -> Sequence[Standing]:
+        lanes = sorted(self._controller.roster.lanes())
+
+        def query(reading: Reading) -> Sequence[Standing]:
+            known = {record.lane: record for record in reading.lanes()}
+            current = {record.change.lane: record for record in reading.changes()}
+            return tuple(
+                self._standing(known.get(lane) or LaneRecord(lane), current.get(lane))
+                for lane in lanes
+            )
+
+        return await self._controller.ledger.read(query)
+
+    async def why(self, application: ApplicationName) -> Mapping[str, Sequence[str]]:
+        spec = self._spec(application)
+        lanes = [LaneId(application, target) for target in spec.targets]
+        return {str(lane): explain(await self._story(lane, spec)) for lane in lanes}
+
+    async def history(
+        self, application: ApplicationName, limit: int = 10
+    ) -> Sequence[DeliveryRecord]:
+        spec = self._spec(application)
+
+        def query(reading: Reading) -> Sequence[DeliveryRecord]:
+            found = [
+                delivery
+                for target in spec.targets
+                for delivery in reading.deliveries(lane=LaneId(application, target), limit=limit)
+            ]
+            return sorted(found, key=lambda each: each.started_at, reverse=True)[:limit]
+
+        return await self._controller.ledger.read(query)
+
+    # --- acting -------------------------------------------------------------------------------
+
+    async def answer(
+        self,
+        request: RequestId,
+        root: Digest,
+        person: PersonName,
+        decision: Decision,
+        *,
+        reason: str = "",
+        via: str,
+        confirmation: str = "",
+    ) -> Verdict:
+        return await self._controller.answer(
+            request, root, person, decision, reason=reason, via=via, confirmation=confirmation
+        )
+
+    async def again(self, application: ApplicationName, person: PersonName) -> Sequence[LaneId]:
+        return await self._controller.again(application, person)
+
+    # --- parts --------------------------------------------------------------------------------
+
+    def _spec(self, application: ApplicationName) -> ApplicationSpec:
+        spec = self._controller.roster.spec(application)
+        if spec is None:
+            known = ", ".join(sorted(self._controller.roster.specs())[:20]) or "none"
+            raise Unknown(
+                f"there is no application {application[:63]!r}", hint=f"applications: {known}"
+            )
+        return spec
+
+    def _card(self, reading: Reading, request: Request) -> Card:
+        rows = tuple(
+            row
+            for member in request.members
+            if (row := self._row(reading, request, member)) is not None
+        )
+        asked = [row.plan for row in rows if row.plan and _is_asked(row)]
+        return Card(request, rows, confirmation_phrase(asked))
+
+    def _row(self, reading: Reading, request: Request, member: Member) -> Row | None:
+        record = reading.change(member.change)
+        if record is None:
+            return None
+        spec = self._controller.roster.spec(record.change.lane.application)
+        authors = authors_of(record.change.authorship, self.people())
+        return Row(
+            member,
+            record,
+            reading.plan(member.change),
+            spec,
+            self._electorate(record, spec),
+            (*sorted(authors.persons), *authors.strangers),
+            reading.delivery(record.delivery) if record.delivery else None,
+        )
+
+    def _electorate(
+        self, record: ChangeRecord | None, spec: ApplicationSpec | None
+    ) -> Electorate | None:
+        if record is None or spec is None:
+            return None
+        return electorate(spec.approval, record.change.authorship, self.people())
+
+    def _standing(self, lane: LaneRecord, current: ChangeRecord | None) -> Standing:
+        spec = self._controller.roster.spec(lane.lane.application)
+        labels = spec.labels if spec else {}
+        revision = short(lane.delivered.revision.id) if lane.delivered else ""
+        since = lane.delivered.at if lane.delivered else None
+        if current is not None:
+            return Standing(
+                lane.lane,
+                current.state.value,
+                short(current.change.revision.id),
+                current.updated_at,
+                current.reason,
+                labels,
+            )
+        if lane.hold is not None:
+            state = "failed" if lane.hold.failed else "held"
+            return Standing(lane.lane, state, revision, since, lane.hold.why, labels)
+        state = "healthy" if lane.delivered else "new"
+        return Standing(lane.lane, state, revision, since, "", labels)
+
+    async def _story(self, lane: LaneId, spec: ApplicationSpec) -> Story:
+        controller = self._controller
+        watch = controller.watches.get(spec.source)
+        cluster = controller.clusters.connected.get(lane.target) if not spec.terraform else None
+        queue = controller.parts.workspace.queue()
+
+        def query(reading: Reading) -> Story:
+            record = reading.lane(lane)
+            current = open_change(reading, record)
+            ended = [c for c in reading.changes(open_only=False, lane=lane) if c.state.terminal]
+            request = None
+            if current is not None and current.request:
+                request = reading.request(RequestId(current.request))
+            plan: Plan | None = reading.plan(current.change.id) if current else None
+            return Story(
+                spec=spec,
+                lane=record,
+                source=watch.status if watch else SourceStatus(spec.source, SourceState.NEW),
+                cluster=cluster.status() if cluster else None,
+                current=current,
+                last=ended[0] if ended else None,
+                plan=plan,
+                request=request,
+                group=self._electorate(current, spec),
+                trouble=controller.lanes.trouble(lane),
+                now=controller.parts.clock.now(),
+                queue=tuple(str(place) for place in queue if place.lane == lane),
+            )
+
+        return await controller.ledger.read(query)
+
+
+def _is_asked(row: Row) -> bool:
+    return row.member.state is MemberState.ASKING
+
+
+def _by_prefix(reading: Reading, prefix: str) -> Request | None:
+    if len(prefix) < SHORTEST_PREFIX:
+        return None
+    every = reading.requests(open_only=False, limit=1_000)
+    found = [request for request in every if request.id.startswith(prefix)]
+    return found[0] if len(found) == 1 else None
+
+
+class LedgerMemory:
+    """Plays ``Memory`` in the controller's own store."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def recall(self, owner: str, key: str) -> str | None:
+        return await self._ledger.read(lambda reading: reading.memo(owner, key))
+
+    async def keep(self, owner: str, key: str, value: str | None) -> None:
+        await self._ledger.write(lambda tx: tx.memorise(owner, key, value))
+
+    async def keep_first(self, owner: str, key: str, value: str) -> bool:
+        return await self._ledger.write(lambda tx: tx.memorise_first(owner, key, value))
+
+    async def forget(self, owner: str, before: float) -> None:
+        await self._ledger.write(lambda tx: tx.forget_memos(owner, before))
