@@ -51,13 +51,16 @@ class Rules:
         self._known: OrderedDict[Digest, tuple[Finding, ...]] = OrderedDict()
         self._asking: dict[Digest, asyncio.Task[tuple[Finding, ...]]] = {}
 
-    async def findings(self, root: Root, desired: Digest) -> tuple[Finding, ...]:
-        """About a root whose files have this digest."""
-        spec = root.application.terraform
-        assert spec is not None
-        key = combine(desired, root.application.path, repr(spec), *sorted(root.application.needs))
+    async def findings(self, job: CheckJob) -> tuple[Finding, ...]:
+        """None for an application that is no root."""
+        application, spec = job.application, job.application.terraform
+        if spec is None:
+            return ()
+        needs = sorted(application.needs)
+        key = combine(job.desired.digest, application.path, repr(spec), *needs)
         if key not in self._known:
             if key not in self._asking:
+                root = root_of(job.lane, application, job.desired)
                 self._asking[key] = asyncio.create_task(self._ask(root, spec))
                 self._asking[key].add_done_callback(lambda _: self._asking.pop(key, None))
             self._known[key] = await asyncio.shield(self._asking[key])
@@ -107,10 +110,7 @@ class Policy:
     scope: Scope = Scope.APPLICATION
 
     async def run(self, job: CheckJob) -> Sequence[Finding]:
-        if job.application.terraform is None:
-            return ()
-        root = root_of(job.lane, job.application, job.desired)
-        return await self.rules.findings(root, job.desired.digest)
+        return await self.rules.findings(job)
 
 
 def build(options: Options, services: Services) -> Policy:

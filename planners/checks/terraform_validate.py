@@ -43,14 +43,12 @@ class Validate:
     scope: Scope = Scope.APPLICATION
 
     async def run(self, job: CheckJob) -> Sequence[Finding]:
-        if job.application.terraform is None:
-            return ()
-        root = root_of(job.lane, job.application, job.desired)
-        if blocking(await self.rules.findings(root, job.desired.digest)):
+        if job.application.terraform is None or blocking(await self.rules.findings(job)):
             return ()
         if self.workspace is None:
             message = "the code was read but not validated: nothing here runs terraform"
             return (Finding(NAME, Severity.INFO, message, path=job.application.path),)
+        root = root_of(job.lane, job.application, job.desired)
         found = tuple(await self.workspace.validate(root))
         if blocking(found) or not self.tests:
             return found
