@@ -33,6 +33,7 @@ from gitops.model.source import (
 )
 from gitops.plugins import Services
 from gitops.ports import Look
+from gitops.sources.oids import blob_id, tree_id
 
 NAME = "directory"
 VERSION = "1"
@@ -185,7 +186,7 @@ class DirectorySnapshot:
                 f"the file has {entry.size} bytes; {MAX_BLOB} is the limit", place=entry.path
             )
         data = self._bytes(entry)
-        if data is None or _blob_id(data) != entry.oid:
+        if data is None or blob_id(data) != entry.oid:
             raise RenderError(
                 "the file changed while the folder was being read",
                 place=entry.path,
@@ -261,7 +262,7 @@ class _Scan:
         if self.count > MAX_ENTRIES:
             raise self._limit(f"more than {MAX_ENTRIES} files and folders", path)
         self.folders[path] = tuple(entries)
-        return _tree_id(entries)
+        return tree_id(entries)
 
     def _one(self, parent: int, folder: str, name: str, depth: int) -> Entry | None:
         path = f"{folder}/{name}" if folder else name
@@ -269,7 +270,7 @@ class _Scan:
             facts = os.stat(name, dir_fd=parent, follow_symlinks=False)
             if stat.S_ISLNK(facts.st_mode):
                 target = os.fsencode(os.readlink(name, dir_fd=parent))
-                return Entry(path, EntryKind.LINK, _blob_id(target), size=len(target))
+                return Entry(path, EntryKind.LINK, blob_id(target), size=len(target))
             if stat.S_ISDIR(facts.st_mode):
                 return self._subfolder(parent, path, name, depth)
             if stat.S_ISREG(facts.st_mode):
@@ -328,11 +329,6 @@ def _no_follow(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
-def _blob_id(data: bytes) -> str:
-    """As git names a blob: SHA-1 over ``blob SIZE NUL`` and the bytes."""
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-
-
 def _hash_file(handle: int, size: int) -> str | None:
     """None when the file did not have the size it said."""
     state = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
@@ -341,22 +337,3 @@ def _hash_file(handle: int, size: int) -> str | None:
         state.update(chunk)
         total += len(chunk)
     return state.hexdigest() if total == size else None
-
-
-def _tree_id(entries: Sequence[Entry]) -> str:
-    """As git names a tree: folders sort as if their name ended in ``/``."""
-    rows = []
-    for entry in entries:
-        name = os.fsencode(entry.path.rpartition("/")[2])
-        tree = entry.kind is EntryKind.TREE
-        rows.append((name + b"/" * tree, _mode(entry) + b" " + name + b"\0", entry.oid))
-    body = b"".join(head + bytes.fromhex(oid) for _, head, oid in sorted(rows))
-    return hashlib.sha1(b"tree %d\0" % len(body) + body, usedforsecurity=False).hexdigest()
-
-
-def _mode(entry: Entry) -> bytes:
-    if entry.kind is EntryKind.TREE:
-        return b"40000"
-    if entry.kind is EntryKind.LINK:
-        return b"120000"
-    return b"100755" if entry.executable else b"100644"
