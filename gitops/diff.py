@@ -13,16 +13,15 @@ from typing import Any
 from gitops.model.plan import ABSENT
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_SERVER_METADATA = frozenset(
-    {
-        "managedFields",
-        "resourceVersion",
-        "generation",
-        "uid",
-        "creationTimestamp",
-        "selfLink",
-    }
+SERVER_METADATA = (
+    "managedFields",
+    "resourceVersion",
+    "uid",
+    "creationTimestamp",
+    "generation",
+    "selfLink",
 )
+"""Metadata of a live object that the server alone writes."""
 _READABLE = 160
 """Characters of a value that still read well in one row; longer ones are shown part by part."""
 
@@ -71,7 +70,7 @@ def fields(
 def comparable(body: Mapping[str, Any]) -> dict[str, Any]:
     """``body`` without what the server alone writes and without kubectl's copy of the manifest."""
     kept = {key: value for key, value in body.items() if key not in ("status", "metadata")}
-    metadata = {k: v for k, v in body.get("metadata", {}).items() if k not in _SERVER_METADATA}
+    metadata = {k: v for k, v in body.get("metadata", {}).items() if k not in SERVER_METADATA}
     annotations = metadata.get("annotations")
     if isinstance(annotations, dict) and LAST_APPLIED in annotations:
         rest = {k: v for k, v in annotations.items() if k != LAST_APPLIED}

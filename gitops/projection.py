@@ -20,6 +20,7 @@ from typing import Any
 import orjson
 
 from gitops import snug
+from gitops.diff import SERVER_METADATA
 from gitops.model.cluster import FIELD_MANAGER
 from gitops.model.ids import Digest
 from gitops.ports import Digester
@@ -28,17 +29,7 @@ Mask = Mapping[str, Any]
 """FieldsV1; shared with the live object it came from, so never changed in place."""
 
 _ABSENT = object()
-_SERVER_METADATA = frozenset(
-    f"f:{name}"
-    for name in (
-        "managedFields",
-        "resourceVersion",
-        "generation",
-        "uid",
-        "creationTimestamp",
-        "selfLink",
-    )
-)
+_SERVER_METADATA = frozenset(f"f:{name}" for name in SERVER_METADATA)
 
 
 def owned(body: Mapping[str, Any], manager: str = FIELD_MANAGER) -> Mask:

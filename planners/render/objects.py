@@ -17,21 +17,13 @@ from typing import Any
 
 from gitops import yamlio
 from gitops.delta import gone_and_come
+from gitops.diff import SERVER_METADATA
 from gitops.errors import RenderError
 from gitops.model.ids import Digest
 from gitops.model.manifest import Desired, Manifest, ObjectId, Origin, RenderedFile
 from gitops.model.source import Closure
 
-SERVER_FIELDS = (
-    "managedFields",
-    "resourceVersion",
-    "uid",
-    "creationTimestamp",
-    "generation",
-    "selfLink",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-)
+SERVER_FIELDS = (*SERVER_METADATA, "deletionTimestamp", "deletionGracePeriodSeconds")
 """Metadata that only the server sets. ``kubectl get -o yaml`` prints it, people commit it."""
 
 LIST_DEPTH = 8
