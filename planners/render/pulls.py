@@ -2,8 +2,8 @@
 
 A version alone can be published again with other content, so a digest is required and what does not
 match it is refused. The archive is kept under its digest; a chart is fetched once. Hosts come from
-the operator's fleet file alone. Called by the helm renderer; the only part of rendering that opens
-a connection.
+the operator's fleet file alone; what they answer is fetched through :mod:`gitops.egress`. Called by
+the helm renderer; the only part of rendering that opens a connection.
 """
 
 from __future__ import annotations
@@ -11,32 +11,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import json
 import os
-import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from gitops import yamlio
-from gitops.errors import RenderError, SourceUnavailable
+from gitops.egress.addresses import Reach, is_loopback, reach_of
+from gitops.egress.answers import failure
+from gitops.egress.client import Client, opened, shown
+from gitops.egress.registry import DIGEST, Reference, Registry, parse_reference
+from gitops.errors import RenderError, SourceProblem, SourceUnavailable
+from gitops.model.source import SourceState
 from planners.render import charts
 
-if TYPE_CHECKING:
-    import aiohttp
-
 MAX_INDEX = 32 << 20
-MAX_MANIFEST = 1 << 20
 INDEX_NODES = 4_000_000
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONTENT = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
-_SECONDS = 60.0
-_REDIRECTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +71,7 @@ class Charts:
             return archive
 
     def _check(self, pin: Pin) -> None:
-        if not _DIGEST.fullmatch(pin.digest):
+        if not DIGEST.fullmatch(pin.digest):
             raise RenderError(
                 f"the chart {pin} is not pinned by a digest",
                 hint="add `digest: sha256:…` as the registry or the repository's index shows it",
@@ -87,8 +81,8 @@ class Charts:
             raise RenderError(f"the chart {pin.name} has no version", place=pin.place)
         self._allow(_http(pin.repository), pin)
 
-    def _allow(self, url: str, pin: Pin) -> str:
-        """The URL itself, if its host may be asked."""
+    def _allow(self, url: str, pin: Pin) -> Reach:
+        """What may be connected to for this URL, if its host may be asked at all."""
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()
         try:
@@ -103,89 +97,32 @@ class Charts:
                 hint="add it to `chart_hosts` in the fleet file",
                 place=pin.place,
             )
-        if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
             raise RenderError(f"charts come over https, not {parts.scheme}", place=pin.place)
-        return url
+        # The operator wrote the host down: one in a network of their own is meant.
+        return reach_of(host, private=True)
 
     # --- chart repositories ---
 
     async def _index(self, pin: Pin) -> bytes:
         base = pin.repository.rstrip("/") + "/"
-        async with _session() as session:
-            raw = await self._get(session, urljoin(base, "index.yaml"), MAX_INDEX, pin)
-            entry = await asyncio.to_thread(_entry, raw, pin)
-            said = str(entry.get("digest") or "").removeprefix("sha256:")
-            if said and said != pin.digest.removeprefix("sha256:"):
-                raise RenderError(
-                    f"{pin} now has the digest sha256:{said[:64]}, another than the pinned one",
-                    hint="it was published again: look at it, then pin the new digest",
-                    place=pin.place,
-                )
-            urls = entry.get("urls")
-            if not isinstance(urls, list) or not urls or not isinstance(urls[0], str):
-                raise RenderError(f"the index gives no address for {pin}", place=pin.place)
-            url = self._allow(urljoin(base, urls[0]), pin)
-            archive = await self._get(session, url, charts.MAX_ARCHIVE, pin)
+        with _told(pin):
+            async with opened(lambda url: self._allow(url, pin)) as client:
+                raw = await _get(client, urljoin(base, "index.yaml"), MAX_INDEX)
+                entry = await asyncio.to_thread(_entry, raw, pin)
+                url = urljoin(base, _address(entry, pin))
+                archive = await _get(client, url, charts.MAX_ARCHIVE)
         _verify(archive, pin.digest, pin)
         return archive
 
     # --- registries ---
 
     async def _oci(self, pin: Pin) -> bytes:
-        root, repository = _registry(pin)
-        async with _session() as session:
-            url = f"{root}/v2/{repository}/manifests/{pin.digest}"
-            raw = await self._get(session, url, MAX_MANIFEST, pin, accept=_MANIFEST)
-            _verify(raw, pin.digest, pin)
-            layer = _layer(raw, pin)
-            url = f"{root}/v2/{repository}/blobs/{layer}"
-            archive = await self._get(session, url, charts.MAX_ARCHIVE, pin)
-        _verify(archive, layer, pin)
-        return archive
-
-    # --- transport ---
-
-    async def _get(
-        self, session: aiohttp.ClientSession, url: str, limit: int, pin: Pin, accept: str = "*/*"
-    ) -> bytes:
-        import aiohttp  # noqa: PLC0415 — heavy, and only needed when a chart is fetched
-
-        headers = {"Accept": accept}
-        try:
-            for _ in range(_REDIRECTS):
-                async with session.get(url, headers=headers, allow_redirects=False) as answer:
-                    if answer.status in (301, 302, 303, 307, 308):
-                        url = self._allow(urljoin(url, answer.headers.get("Location", "")), pin)
-                        headers.pop("Authorization", None)
-                        continue
-                    if answer.status == 401 and "Authorization" not in headers:
-                        challenge = answer.headers.get("WWW-Authenticate", "")
-                        headers["Authorization"] = await self._token(session, challenge, pin)
-                        continue
-                    return await _body(answer, limit, pin)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise SourceUnavailable(
-                f"the host {urlsplit(url).hostname} does not answer", place=pin.place
-            ) from error
-        raise RenderError(f"{pin} redirects without end", place=pin.place)
-
-    async def _token(self, session: aiohttp.ClientSession, challenge: str, pin: Pin) -> str:
-        """An anonymous token, as public registries hand out."""
-        fields = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
-        if not challenge.lower().startswith("bearer ") or "realm" not in fields:
-            raise RenderError(
-                f"{pin} needs credentials",
-                hint="copy the chart into the repository",
-                place=pin.place,
-            )
-        query = {key: fields[key] for key in ("service", "scope") if key in fields}
-        url = self._allow(fields["realm"], pin)
-        async with session.get(url, params=query, allow_redirects=False) as answer:
-            given = json.loads(await _body(answer, MAX_MANIFEST, pin))
-        token = given.get("token") or given.get("access_token") if isinstance(given, dict) else None
-        if not isinstance(token, str):
-            raise RenderError(f"{pin} needs credentials", place=pin.place)
-        return f"Bearer {token}"
+        with _told(pin):
+            async with opened(lambda url: self._allow(url, pin)) as client:
+                registry = Registry(client, _reference(pin), token_host=None)
+                _, manifest = await registry.manifest(pin.digest)
+                return await registry.blob(_layer(manifest, pin), charts.MAX_ARCHIVE)
 
     # --- disk ---
 
@@ -229,26 +166,39 @@ def _http(repository: str) -> str:
         return repository
     rest = repository.removeprefix("oci://")
     host = urlsplit(f"//{rest}").hostname or ""
-    return f"{'http' if host in _LOOPBACK else 'https'}://{rest}"
+    return f"{'http' if is_loopback(host) else 'https'}://{rest}"
 
 
-def _registry(pin: Pin) -> tuple[str, str]:
-    parts = urlsplit(_http(pin.repository))
-    repository = f"{parts.path.strip('/')}/{pin.name}".strip("/")
-    if not re.fullmatch(r"[a-z0-9]+([._/-]+[a-z0-9]+)*", repository):
-        raise RenderError(f"{repository!r} is no repository of a registry", place=pin.place)
-    return f"{parts.scheme}://{parts.netloc}", repository
-
-
-def _layer(raw: bytes, pin: Pin) -> str:
+def _reference(pin: Pin) -> Reference:
     try:
-        layers = json.loads(raw)["layers"]
-        found = [each["digest"] for each in layers if each["mediaType"] == _CONTENT]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        return parse_reference(f"{pin.repository.rstrip('/')}/{pin.name}")
+    except ValueError as error:
+        raise RenderError(f"the chart's address {error}", place=pin.place) from error
+
+
+def _layer(manifest: Mapping[str, Any], pin: Pin) -> str:
+    try:
+        found = [each["digest"] for each in manifest["layers"] if each["mediaType"] == _CONTENT]
+    except (KeyError, TypeError) as error:
         raise RenderError(f"{pin} is no manifest of a chart", place=pin.place) from error
-    if len(found) != 1 or not _DIGEST.fullmatch(str(found[0])):
+    if len(found) != 1 or not DIGEST.fullmatch(str(found[0])):
         raise RenderError(f"{pin} is no chart", place=pin.place)
     return str(found[0])
+
+
+def _address(entry: Mapping[str, Any], pin: Pin) -> str:
+    """Where an index says the archive is, if it still is the one pinned."""
+    said = str(entry.get("digest") or "").removeprefix("sha256:")
+    if said and said != pin.digest.removeprefix("sha256:"):
+        raise RenderError(
+            f"{pin} now has the digest sha256:{said[:64]}, another than the pinned one",
+            hint="it was published again: look at it, then pin the new digest",
+            place=pin.place,
+        )
+    urls = entry.get("urls")
+    if not isinstance(urls, list) or not urls or not isinstance(urls[0], str):
+        raise RenderError(f"the index gives no address for {pin}", place=pin.place)
+    return urls[0]
 
 
 def _entry(raw: bytes, pin: Pin) -> Mapping[str, Any]:
@@ -272,30 +222,23 @@ def _verify(content: bytes, digest: str, pin: Pin) -> None:
         )
 
 
-def _session() -> aiohttp.ClientSession:
-    import aiohttp  # noqa: PLC0415 — heavy, and only needed when a chart is fetched
-
-    timeout = aiohttp.ClientTimeout(total=_SECONDS, sock_connect=10, sock_read=20)
-    return aiohttp.ClientSession(
-        timeout=timeout, trust_env=False, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
-    )
-
-
-async def _body(answer: aiohttp.ClientResponse, limit: int, pin: Pin) -> bytes:
-    host = answer.url.host
-    if answer.status == 429 or answer.status >= 500:
-        raise SourceUnavailable(f"the host {host} answered {answer.status}", place=pin.place)
-    if answer.status in (401, 403):
-        raise RenderError(
-            f"the host {host} refuses {pin}: it needs credentials",
-            hint="copy the chart into the repository",
-            place=pin.place,
-        )
+async def _get(client: Client, url: str, limit: int) -> bytes:
+    answer = await client.ask(url, limit=limit)
     if answer.status != 200:
-        raise RenderError(f"the host {host} answered {answer.status} for {pin}", place=pin.place)
-    held = bytearray()
-    async for chunk in answer.content.iter_chunked(1 << 16):
-        held += chunk
-        if len(held) > limit:
-            raise RenderError(f"{pin}: the answer is over {limit >> 20} MiB", place=pin.place)
-    return bytes(held)
+        raise failure(answer, "such file", shown(url))
+    return answer.body
+
+
+@contextlib.contextmanager
+def _told(pin: Pin) -> Iterator[None]:
+    """A chart that cannot be had is a problem of whoever names it, and said there."""
+    try:
+        yield
+    except SourceProblem as error:
+        hint = error.hint
+        if error.state is SourceState.REFUSED:
+            hint = "charts are fetched without credentials: copy the chart into the repository"
+        raise RenderError(f"{pin}: {error.message}", hint=hint, place=pin.place) from error
+    except SourceUnavailable as error:
+        message = f"{pin}: {error.message}"
+        raise SourceUnavailable(message, place=pin.place, retry_after=error.retry_after) from error
