@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from gitops.model.ids import ApplicationName, ChangeId, DeliveryId, Digest, TargetName, combine
+from gitops.model.ids import (
+    ApplicationName,
+    ChangeId,
+    DeliveryId,
+    Digest,
+    PersonName,
+    TargetName,
+    combine,
+)
 from gitops.model.source import Authorship, Revision
 
 
@@ -28,6 +36,21 @@ class LaneId:
 
 
 @dataclass(frozen=True, slots=True)
+class Rollback:
+    """Back to what an earlier delivery brought. Holds a lane from the claim on until the source's
+    files of the application move, or somebody asks about the newest again."""
+
+    delivery: DeliveryId
+    revision: Revision
+    """The delivery's: what the lane is rendered from while this holds."""
+    leaves: Digest
+    """What the newest rendering read of its source when this was asked for
+    (:attr:`gitops.model.source.Closure.inside`): once it reads anything else, this is over."""
+    by: PersonName
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """Something wants an application on a target to become ``after``.
 
@@ -45,6 +68,8 @@ class Change:
     authorship: Authorship = Authorship()
     occasion: str = ""
     """What collects changes into one request: the revision, the drift batch, the command's id."""
+    rollback: Rollback | None = None
+    """Of cause ROLLBACK."""
     id: ChangeId = field(init=False)
 
     def __post_init__(self) -> None:
@@ -131,6 +156,8 @@ class LaneRecord:
     """Of a commit, command or rollback."""
     drift_hold: Hold | None = None
     """Of a drift; its ``closure`` is the drift's digest (``Change.after``)."""
+    rollback: Rollback | None = None
+    """What it was set back to, as long as that holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +172,21 @@ class ChangeRecord:
     seal: Digest | None = None
     request: str | None = None
     delivery: DeliveryId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Until its end nothing of an application is asked or claimed; what is claimed goes on."""
+
+    application: ApplicationName
+    by: PersonName
+    why: str
+    since: float
+    until: float
+    """Seconds since the epoch; from then on it says nothing any more."""
+
+    def holds(self, now: float) -> bool:
+        return now < self.until
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from gitops.model.approval import Decision, MemberState, Verdict
 from gitops.model.delivery import Change, ChangeState, Delivered, Hold, LaneId
-from gitops.model.ids import ChangeId, Digest, PersonName, RequestId
+from gitops.model.ids import ApplicationName, ChangeId, Digest, PersonName, RequestId
 from gitops.model.plan import Plan, SealParts
 from gitops.model.source import SourceStatus
 
@@ -82,8 +82,8 @@ class Answered:
 @dataclass(frozen=True, slots=True)
 class MemberDecided:
     """A member reached its quorum, was denied, expired, or left. The request's root follows;
-    a request without asking members closes. Precondition: it is being asked about, or it is
-    approved, not yet claimed, and now denied."""
+    a request without asking members closes, and a change that left is asked about no more.
+    Precondition: it is being asked about, or it is approved, not yet claimed, and now denied."""
 
     request: RequestId
     change: ChangeId
@@ -104,9 +104,10 @@ class AutoApproved:
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """From here on the change is applied and never cancelled. Precondition, checked in the
-    transaction: the change is current and not yet claimed; ``seal`` is the one of its plan *and*
-    was approved: a member in state APPROVED under it, AutoApproved with it, or, for a retry,
-    people who approved this very seal before."""
+    transaction: the change is current and not yet claimed, its application is not paused; ``seal``
+    is the one of its plan *and* was approved: a member in state APPROVED under it, AutoApproved
+    with it, or, for a retry, people who approved this very seal before. A rollback holds its lane
+    from here on."""
 
     change: ChangeId
     seal: Digest
@@ -156,6 +157,34 @@ class HoldLifted:
 
 
 @dataclass(frozen=True, slots=True)
+class RollbackLifted:
+    """The lane goes by the newest revision again. Precondition: it was set back."""
+
+    lane: LaneId
+    by: str
+    """A person, or in words what moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationPaused:
+    """Takes the place of an earlier pause. Precondition: it ends later than it begins."""
+
+    application: ApplicationName
+    by: PersonName
+    reason: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationResumed:
+    """Precondition: it is paused, over or not."""
+
+    application: ApplicationName
+    by: str
+    """A person, or in words that its time was up."""
+
+
+@dataclass(frozen=True, slots=True)
 class SourceLooked:
     """A source's state or revision changed (not appended for a look that found nothing new)."""
 
@@ -194,6 +223,9 @@ Event = (
     | Noted
     | ChangeClosed
     | HoldLifted
+    | RollbackLifted
+    | ApplicationPaused
+    | ApplicationResumed
     | SourceLooked
     | TokenCreated
     | TokenRevoked

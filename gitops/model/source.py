@@ -75,6 +75,11 @@ class Closure:
             parts += [read.path, read.oid]
         object.__setattr__(self, "digest", combine(len(self.reads), *parts, *self.outside))
 
+    @property
+    def inside(self) -> Digest:
+        """Digest of what was read of the source alone."""
+        return Closure(self.reads).digest if self.outside else self.digest
+
 
 class Grade(StrEnum):
     """How much the recorded authorship of a revision can be trusted, worst first."""

@@ -29,12 +29,13 @@ from gitops.model.delivery import (
     LaneId,
     LaneRecord,
     ObjectOutcome,
+    Pause,
 )
 from gitops.model.events import Epoch, Event, Notice, StoredEvent
 from gitops.model.finding import Finding
 from gitops.model.fleet import ApplicationSpec
 from gitops.model.health import ObjectHealth
-from gitops.model.ids import ChangeId, Digest, PersonName, RequestId
+from gitops.model.ids import ApplicationName, ChangeId, Digest, PersonName, RequestId
 from gitops.model.manifest import Desired, ObjectId, RenderedFile
 from gitops.model.plan import Plan
 from gitops.model.sealed import Sealed, SealedSet
@@ -291,6 +292,10 @@ class Reading(Protocol):
     ) -> Sequence[ChangeRecord]:
         """Newest first."""
 
+    def pause(self, application: ApplicationName) -> Pause | None:
+        """The last one that nobody ended; it may be over."""
+
+    def pauses(self) -> Sequence[Pause]: ...
     def plan(self, change: ChangeId) -> Plan | None: ...
     def approved_seal(self, lane: LaneId, seal: Digest) -> tuple[str, ...]:
         """Who approved this very seal in this lane before (for ``retry``); empty if nobody."""
@@ -301,7 +306,12 @@ class Reading(Protocol):
         """The open request of an occasion."""
 
     def deliveries(
-        self, *, lane: LaneId | None = None, limit: int = 50, before: str = ""
+        self,
+        *,
+        lane: LaneId | None = None,
+        application: ApplicationName | None = None,
+        limit: int = 50,
+        before: str = "",
     ) -> Sequence[DeliveryRecord]:
         """Newest first; ``before`` is the id of the last one seen."""
 

@@ -26,6 +26,9 @@ KINDS: dict[str, type[Event]] = {
     "noted.1": e.Noted,
     "change-closed.1": e.ChangeClosed,
     "hold-lifted.1": e.HoldLifted,
+    "rollback-lifted.1": e.RollbackLifted,
+    "application-paused.1": e.ApplicationPaused,
+    "application-resumed.1": e.ApplicationResumed,
     "source-looked.1": e.SourceLooked,
     "token-created.1": e.TokenCreated,
     "token-revoked.1": e.TokenRevoked,
@@ -58,8 +61,10 @@ def subject_of(event: Event) -> str:
             subject: str = change.id
         case e.RequestOpened(request=request) | e.Answered(verdict=Verdict(request=request)):
             subject = request
-        case e.HoldLifted(lane=lane):
+        case e.HoldLifted(lane=lane) | e.RollbackLifted(lane=lane):
             subject = f"lane:{lane}"
+        case e.ApplicationPaused(application=name) | e.ApplicationResumed(application=name):
+            subject = f"application:{name}"
         case e.SourceLooked(status=status):
             subject = f"source:{status.source}"
         case e.TokenCreated(token=token) | e.TokenRevoked(token=token):

@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
-from sqlalchemy import Connection, Row, and_, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, or_, select, update
 
 from gitops.errors import StaleWrite
 from gitops.model import events as e
 from gitops.model.approval import Decision, Member, MemberState, RequestState, Verdict, root_of
-from gitops.model.delivery import Cause, Change, ChangeState, Delivered, Hold, LaneId
+from gitops.model.delivery import Cause, Change, ChangeState, Delivered, Hold, LaneId, Rollback
 from gitops.model.ids import Digest, PersonName
 from gitops.model.source import SourceStatus
 from gitops.records import dumps, loads
@@ -69,9 +69,18 @@ _LANE_IS = (
     t.lane.c.target == bindparam("of_target"),
 )
 _LANE = select(t.lane.c.generation, t.lane.c.current).where(*_LANE_IS)
+_SET_BACK = select(t.lane.c.rollback).where(*_LANE_IS)
+_PAUSE = select(t.pause.c.until).where(t.pause.c.application == _OF)
+_END_PAUSE = delete(t.pause).where(t.pause.c.application == _OF)
 _SET_LANE = update(t.lane).where(*_LANE_IS)
 _CHANGE = select(t.change, t.lane.c.current).join(t.lane).where(t.change.c.id == _OF)
 _SET_CHANGE = update(t.change).where(t.change.c.id == _OF)
+_NO_LONGER_ASKED = update(t.change).where(
+    t.change.c.id == bindparam("of_change"),
+    t.change.c.request == _OF,
+    t.change.c.state == ChangeState.ASKING.value,
+)
+_OPEN_AGAIN = {"state": ChangeState.OPEN.value}
 _SET_DELIVERY = update(t.delivery).where(t.delivery.c.change == _OF)
 _VERSIONS = select(t.plan.c.versions).where(t.plan.c.change == _OF)
 _REQUEST = select(t.request).where(t.request.c.id == _OF)
@@ -216,8 +225,12 @@ def _claimed(step: Step, event: e.Claimed) -> None:
     _same_seal(row, event.seal)
     if not event.approved_by or not _approved(step, row, event.seal):
         _stale("nobody approved this change under its present seal")
+    pause = step.one(_PAUSE, of=row.application)
+    if pause and step.at < pause.until:
+        _stale(f"{row.application} is paused")
     plan = step.one(_VERSIONS, of=event.change)
     _move(step, event.change, ChangeState.APPLYING)
+    _set_back(step, row)
     step.run(
         insert(t.delivery),
         id=event.change[:16],
@@ -274,6 +287,8 @@ def _free_lane(step: Step, row: Row[Any], event: e.ChangeClosed) -> None:
     values: dict[str, Any] = {"generation": row.generation + 1, "current": None}
     if event.delivered:
         values["delivered"] = dumps(Delivered, event.delivered)
+        if row.state in _UNCLAIMED:
+            _set_back(step, row)
     if event.hold:
         column = "drift_hold" if row.cause == Cause.DRIFT else "hold"
         values[column] = dumps(Hold, event.hold)
@@ -284,6 +299,40 @@ def _free_lane(step: Step, row: Row[Any], event: e.ChangeClosed) -> None:
 def _hold_lifted(step: Step, event: e.HoldLifted) -> None:
     column = "drift_hold" if event.drift else "hold"
     step.run(_SET_LANE, **_of_lane(event.lane), **{column: None})
+
+
+def _set_back(step: Step, row: Row[Any]) -> None:
+    """A rollback that is carried out, or needs nothing carried out, holds its lane."""
+    if row.cause == Cause.ROLLBACK and (back := loads(Change, row.payload).rollback):
+        step.run(_SET_LANE, **_of_lane(_lane_of(row)), rollback=dumps(Rollback, back))
+
+
+@_on(e.RollbackLifted)
+def _rollback_lifted(step: Step, event: e.RollbackLifted) -> None:
+    lane = step.one(_SET_BACK, **_of_lane(event.lane))
+    if lane is None or lane.rollback is None:
+        _stale(f"{event.lane} was not rolled back, or goes by its source again")
+    step.run(_SET_LANE, **_of_lane(event.lane), rollback=None)
+
+
+@_on(e.ApplicationPaused)
+def _application_paused(step: Step, event: e.ApplicationPaused) -> None:
+    if event.until <= step.at:
+        _stale("a pause ends later than it begins")
+    step.run(
+        upsert(step.connection, t.pause),
+        application=event.application,
+        by=event.by,
+        why=event.reason,
+        since=step.at,
+        until=float(event.until),
+    )
+
+
+@_on(e.ApplicationResumed)
+def _application_resumed(step: Step, event: e.ApplicationResumed) -> None:
+    if not step.run(_END_PAUSE, of=event.application):
+        _stale(f"{event.application} is not paused")
 
 
 def _open_change(
@@ -356,7 +405,7 @@ def _member_asked(step: Step, event: e.MemberAsked) -> None:
         by="[]",
         reason="",
     )
-    _move(step, event.change, ChangeState.ASKING, request=event.request)
+    _move(step, event.change, ChangeState.ASKING, request=event.request, reason="")
     _follow_root(step, event.request)
 
 
@@ -399,6 +448,8 @@ def _member_decided(step: Step, event: e.MemberDecided) -> None:
     by = dumps(tuple[PersonName, ...], event.by)
     step.run(_SET_MEMBER, **which, state=event.state.value, by=by, reason=event.reason)
     _follow_root(step, event.request)
+    if event.state is MemberState.LEFT:
+        step.run(_NO_LONGER_ASKED, **which, **_OPEN_AGAIN, reason=event.reason, updated_at=step.at)
 
 
 def _approved_in(step: Step, request: str) -> set[tuple[str, str]]:

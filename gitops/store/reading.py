@@ -34,9 +34,11 @@ from gitops.model.delivery import (
     Hold,
     LaneId,
     LaneRecord,
+    Pause,
+    Rollback,
 )
 from gitops.model.events import ChangePlanned, Notice, StoredEvent
-from gitops.model.ids import ChangeId, DeliveryId, Digest, PersonName, RequestId
+from gitops.model.ids import ApplicationName, ChangeId, DeliveryId, Digest, PersonName, RequestId
 from gitops.model.manifest import ObjectId
 from gitops.model.plan import Plan
 from gitops.model.source import SourceStatus
@@ -113,6 +115,14 @@ class SqlReading:
         row = self._one(query.limit(1))
         return loads(Names, row.by) if row else ()
 
+    def pause(self, application: ApplicationName) -> Pause | None:
+        """The last one that nobody ended; it may be over."""
+        row = self._one(_PAUSE, of=application)
+        return _pause(row) if row else None
+
+    def pauses(self) -> Sequence[Pause]:
+        return [_pause(row) for row in self._all(select(t.pause).order_by(t.pause.c.application))]
+
     # --- requests ---
 
     def request(self, request: RequestId) -> Request | None:
@@ -144,13 +154,20 @@ class SqlReading:
     # --- deliveries ---
 
     def deliveries(
-        self, *, lane: LaneId | None = None, limit: int = 50, before: str = ""
+        self,
+        *,
+        lane: LaneId | None = None,
+        application: ApplicationName | None = None,
+        limit: int = 50,
+        before: str = "",
     ) -> Sequence[DeliveryRecord]:
         """Newest first; ``before`` is the id of the last one seen (unknown: from the newest)."""
         number = t.delivery.c.number
         query = _DELIVERIES.order_by(number.desc()).limit(_most(limit))
         if lane:
             query = query.where(_in(t.delivery, lane))
+        if application:
+            query = query.where(t.delivery.c.application == application)
         if before and (seen := self._one(select(number).where(t.delivery.c.id == before))):
             query = query.where(number < seen.number)
         return [_delivery(row) for row in self._all(query)]
@@ -252,6 +269,7 @@ _LANE = select(t.lane).where(
     t.lane.c.application == bindparam("of_application"),
     t.lane.c.target == bindparam("of_target"),
 )
+_PAUSE = select(t.pause).where(t.pause.c.application == _OF)
 _CHANGE = _CHANGES.where(t.change.c.id == _OF)
 _PLAN = (
     select(t.event.c.kind, t.event.c.payload)
@@ -306,7 +324,13 @@ def _lane(row: Row[Any]) -> LaneRecord:
         row.current,
         _maybe(Hold, row.hold),
         _maybe(Hold, row.drift_hold),
+        _maybe(Rollback, row.rollback),
     )
+
+
+def _pause(row: Row[Any]) -> Pause:
+    application, by = ApplicationName(row.application), PersonName(row.by)
+    return Pause(application, by, row.why, row.since, row.until)
 
 
 def _change(row: Row[Any]) -> ChangeRecord:

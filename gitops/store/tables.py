@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a test holds it to the folder of migrations."""
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -101,7 +101,19 @@ lane = Table(
     Column("delivered", Text),
     Column("hold", Text),
     Column("drift_hold", Text),
+    Column("rollback", Text),
 )
+
+pause = Table(
+    "pause",
+    metadata,
+    Column("application", Words, primary_key=True),
+    Column("by", Words, nullable=False),
+    Column("why", Words, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("until", Double, nullable=False),
+)
+"""One that is over is still here until somebody, or its end, was written down."""
 
 change = Table(
     "change",
@@ -201,6 +213,7 @@ delivery = Table(
     Column("versions", Text, nullable=False),
     _to_lane(),
     Index(None, "application", "target", "number"),
+    Index(None, "application", "number"),
 )
 
 source = Table(

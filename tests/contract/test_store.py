@@ -16,9 +16,16 @@ from sqlalchemy import Engine, create_engine, text
 from gitops.errors import GitopsError, StaleWrite, StoreUnavailable
 from gitops.model import events as e
 from gitops.model.approval import Decision, MemberState, RequestState, root_of
-from gitops.model.delivery import AppliedObject, Cause, ChangeState, Hold
+from gitops.model.delivery import AppliedObject, Cause, Change, ChangeState, Hold, Rollback
 from gitops.model.fleet import StoreSpec
-from gitops.model.ids import Digest, PersonName, SourceName, combine
+from gitops.model.ids import (
+    ApplicationName,
+    DeliveryId,
+    Digest,
+    PersonName,
+    SourceName,
+    combine,
+)
 from gitops.model.manifest import ObjectId
 from gitops.model.source import Revision, SourceState, SourceStatus
 from gitops.store import (
@@ -751,6 +758,137 @@ class TestPreconditions:
             await story.say(story.claimed())
         assert "SELECT" not in str(caught.value)
         assert str(caught.value) == "there is no such change"
+
+
+def rolled_back(wish: str = "older") -> Change:
+    plain = change_of(lane(), wish=wish, cause=Cause.ROLLBACK)
+    back = Rollback(DeliveryId("d" * 16), plain.revision, combine("newest"), ADA, FOREIGN)
+    return replace(plain, rollback=back)
+
+
+class TestARollback:
+    @pytest.fixture
+    def story(self, store: SqlStore, epoch: e.Epoch) -> Story:
+        return Story(store, epoch, rolled_back())
+
+    async def back(self, story: Story) -> Rollback | None:
+        return (await story.store.read(lambda q: q.lane(lane()))).rollback
+
+    async def test_holds_its_lane_from_the_claim_on_until_it_is_lifted(self, story: Story) -> None:
+        await story.approve()
+        assert await self.back(story) is None
+        await story.say(story.claimed())
+        assert await self.back(story) == story.change.rollback
+        await story.say(story.finished())
+        await story.say(story.closed())
+        assert await self.back(story) == story.change.rollback
+        await story.say(e.RollbackLifted(lane(), "the source moved"))
+        assert await self.back(story) is None
+        with pytest.raises(StaleWrite, match="goes by its source"):
+            await story.say(e.RollbackLifted(lane(), "the source moved"))
+
+    async def test_of_which_nothing_differs_holds_its_lane_as_well(self, story: Story) -> None:
+        await story.say(story.opened())
+        await story.say(replace(story.closed(), state=ChangeState.UNCHANGED))
+        assert await self.back(story) == story.change.rollback
+
+    @pytest.mark.parametrize(
+        "end", [ChangeState.DENIED, ChangeState.EXPIRED, ChangeState.SUPERSEDED]
+    )
+    async def test_that_was_not_carried_out_leaves_no_trace(
+        self, story: Story, end: ChangeState
+    ) -> None:
+        await story.ask()
+        await story.say(story.closed(end))
+        assert await self.back(story) is None
+
+    async def test_lifted_while_it_is_verified_stays_lifted(self, story: Story) -> None:
+        await story.claim()
+        await story.say(story.finished())
+        await story.say(e.RollbackLifted(lane(), "ada"))
+        await story.say(story.closed())
+        assert await self.back(story) is None
+
+
+class TestAPause:
+    SHOP = ApplicationName("shop")
+
+    def paused(self, until: float, reason: str = FOREIGN) -> e.ApplicationPaused:
+        return e.ApplicationPaused(self.SHOP, ADA, reason, until)
+
+    async def test_lets_nothing_be_claimed_until_its_end(self, story: Story, clock: Clock) -> None:
+        await story.approve()
+        await story.say(self.paused(clock.time + 60))
+        with pytest.raises(StaleWrite, match="shop is paused"):
+            await story.say(story.claimed())
+        clock.time += 60
+        await story.say(story.claimed())
+
+    async def test_lets_what_is_claimed_finish_and_others_be(
+        self, story: Story, clock: Clock
+    ) -> None:
+        await story.claim()
+        await story.say(self.paused(clock.time + 60))
+        other = Story(story.store, story.epoch, change_of(lane("cart")))
+        await other.deliver()
+        await story.say(story.finished())
+        await story.say(story.closed())
+        assert (await story.store.read(lambda q: q.lane(lane()))).delivered
+
+    async def test_is_ended_once_and_replaced_by_a_later_one(
+        self, story: Story, clock: Clock
+    ) -> None:
+        await story.say(self.paused(clock.time + 60))
+        clock.time += 10
+        await story.say(self.paused(clock.time + 90, "longer"))
+        (pause,) = await story.store.read(lambda q: q.pauses())
+        assert (pause.by, pause.why) == (ADA, "longer")
+        assert (pause.since, pause.until) == (clock.time, clock.time + 90)
+        assert pause.holds(pause.until - 1)
+        assert not pause.holds(pause.until)
+        await story.say(e.ApplicationResumed(self.SHOP, "ada"))
+        assert await story.store.read(lambda q: q.pause(self.SHOP)) is None
+        with pytest.raises(StaleWrite, match="not paused"):
+            await story.say(e.ApplicationResumed(self.SHOP, "ada"))
+        kinds = [s.kind for s in await story.store.read(lambda q: q.events("application:shop"))]
+        assert kinds == [*["application-paused.1"] * 2, "application-resumed.1"]
+
+    async def test_that_is_over_before_it_begins_is_refused(
+        self, story: Story, clock: Clock
+    ) -> None:
+        with pytest.raises(StaleWrite, match="ends later"):
+            await story.say(self.paused(clock.time))
+
+    async def test_takes_the_question_back_and_the_change_stays(self, story: Story) -> None:
+        await story.ask()
+        left = replace(story.decided(MemberState.LEFT, ()), reason="paused by ada")
+        await story.say(left)
+        record = await story.store.read(lambda q: q.change(story.change.id))
+        assert record is not None
+        assert (record.state, record.reason) == (ChangeState.OPEN, "paused by ada")
+        assert (await story.now_asked()).state is RequestState.CLOSED
+        await story.say(replace(story.request_opened(), request="r2"))
+        await story.say(replace(story.asked("it was put aside"), request="r2"))
+        record = await story.store.read(lambda q: q.change(story.change.id))
+        assert record is not None
+        assert (record.state, record.reason) == (ChangeState.ASKING, "")
+
+
+class TestHistory:
+    async def test_of_one_application_is_exact_and_paged(
+        self, store: SqlStore, epoch: e.Epoch
+    ) -> None:
+        for place in (lane(), lane("cart"), lane(target="test"), lane("cart", "test")):
+            await Story(store, epoch, change_of(place)).deliver()
+
+        def page(before: str = ""):  # type: ignore[no-untyped-def]
+            shop = ApplicationName("shop")
+            return store.read(lambda q: q.deliveries(application=shop, limit=1, before=before))
+
+        (newest,) = await page()
+        (oldest,) = await page(newest.id)
+        assert [d.change.change.lane for d in (newest, oldest)] == [lane(target="test"), lane()]
+        assert await page(oldest.id) == []
 
 
 class TestMemos:
