@@ -6,6 +6,7 @@ answer is a value that later steps pass on. Safe to run again at any time.
 
 from __future__ import annotations
 
+from gitops.engine.ballot import CLAIMED
 from gitops.model.delivery import ChangeRecord
 from gitops.steps.apply import apply, recall
 from gitops.steps.ask import ask
@@ -15,7 +16,7 @@ from gitops.steps.plan import draw_plan
 from gitops.steps.render import render
 from gitops.steps.values import Asked, Outcome
 from gitops.steps.verify import verify
-from gitops.steps.watch import CLAIMED, watch
+from gitops.steps.watch import watch
 
 
 async def deliver(record: ChangeRecord, kit: Kit) -> Outcome:

@@ -31,6 +31,7 @@ SpecOf = Callable[[ApplicationName], ApplicationSpec | None]
 Pair = tuple[Member, ChangeRecord]
 
 CLAIMED = (ChangeState.APPLYING, ChangeState.VERIFYING)
+"""A change in one of these is being carried out, whatever the source does meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from gitops.engine.ballot import CLAIMED
 from gitops.engine.ledger import open_change
 from gitops.engine.renders import Rendered
 from gitops.engine.supplies import joined
@@ -27,8 +28,6 @@ from gitops.model.source import Authorship, Revision
 from gitops.ports import Reading, Transaction
 from gitops.steps.kit import Kit, wanted
 from gitops.steps.render import as_delivered
-
-CLAIMED = (ChangeState.APPLYING, ChangeState.VERIFYING)
 
 
 def stands(record: ChangeRecord) -> bool:
