@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from gitops.cli.output import make_console
 from gitops.cli.settings import Settings
 from gitops.errors import ConfigError, GitopsError
 from gitops.foreign import readable
@@ -37,14 +38,7 @@ class Failure:
 def report(error: BaseException, settings: Settings) -> None:
     """Prints an error on stderr, as text or as one JSON line."""
     failures = list(explain(error))
-    console = Console(
-        stderr=True,
-        markup=False,
-        highlight=False,
-        emoji=False,
-        soft_wrap=True,
-        color_system="auto" if settings.color else None,
-    )
+    console = make_console(settings, stderr=True)
     if settings.json:
         rows = [{k: getattr(f, k) for k in ("kind", "message", "place", "hint")} for f in failures]
         console.print(json.dumps({"errors": rows}))
