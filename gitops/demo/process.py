@@ -6,15 +6,14 @@ controller is ended in order; should the demo be killed, the kernel ends the chi
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
+from gitops.sandbox.supervisor import end_with_parent
+
 _GRACE = 15.0
 
 
@@ -22,6 +21,7 @@ class ControllerProcess:
     """One ``gitops run`` on a fleet file, its log in a file."""
 
     def __init__(self, config: Path, log: Path, *, stays: bool) -> None:
+        tied = None if stays else end_with_parent(os.getpid(), signal.SIGTERM)
         with log.open("wb") as sink:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gitops.cli", "--no-color", "-c", str(config), "run"],
@@ -31,7 +31,7 @@ class ControllerProcess:
                 cwd=config.parent,
                 env={k: v for k, v in os.environ.items() if not k.startswith("GITOPS_")},
                 start_new_session=True,
-                preexec_fn=None if stays else _ends_with(os.getpid()),  # noqa: PLW1509 - no threads yet
+                preexec_fn=tied,  # noqa: PLW1509 - no threads yet
             )
 
     @property
@@ -52,14 +52,3 @@ class ControllerProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-
-def _ends_with(parent: int) -> Callable[[], None]:
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-
-    def bind() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != parent:  # it died before the line above
-            os._exit(1)
-
-    return bind

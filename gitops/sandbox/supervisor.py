@@ -33,12 +33,12 @@ _LOCK_TRIES = 50
 _LOCK_PAUSE = 0.02
 
 
-def _end_with_parent(parent: int) -> Callable[[], None]:
-    """For the child, between fork and exec: die with the supervisor, even if it is SIGKILLed."""
+def end_with_parent(parent: int, by: int = signal.SIGKILL) -> Callable[[], None]:
+    """For the child, between fork and exec: die with the parent, even if that is SIGKILLed."""
     prctl = ctypes.CDLL(None, use_errno=True).prctl
 
     def bind() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        prctl(_PR_SET_PDEATHSIG, by, 0, 0, 0)
         if os.getppid() != parent:  # it died before the line above
             os._exit(1)
 
@@ -74,7 +74,7 @@ class Child:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    preexec_fn=_end_with_parent(os.getpid()),  # noqa: PLW1509 - we have one thread
+                    preexec_fn=end_with_parent(os.getpid()),  # noqa: PLW1509 - we have one thread
                 )
             except OSError as problem:
                 log.write(f"error: cannot run {self.argv[0]}: {problem.strerror}\n".encode())
