@@ -7,9 +7,10 @@ to this machine, no credentials in an address.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
+
+from gitops.egress.addresses import is_loopback
 
 _HELPER = re.compile(r"[A-Za-z0-9+.-]+::")
 _SCP = re.compile(r"(?:([^@/:\s]+)@)?(\[[0-9A-Fa-f:.]+\]|[^@/:\s]+):(?!//)(.+)")
@@ -25,15 +26,6 @@ class Refused(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def is_remote(url: str) -> bool:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from gitops.config.addresses import is_loopback
 from gitops.config.files import read_text
 from gitops.config.problems import Draft, Loc, home, nearest
 from gitops.config.tree import Node, parse
+from gitops.egress.addresses import is_loopback
 from gitops.errors import ConfigError
 from gitops.foreign import one_line
 from gitops.secrets import refuse_exposed

@@ -8,7 +8,6 @@ let it skip TLS verification, write to a kubeconfig or take a proxy from the env
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 import ssl
@@ -23,6 +22,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 from kubernetes.aio.config import ConfigException, load_kube_config
 from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 
+from gitops.egress.addresses import is_loopback
 from gitops.errors import ClusterUnavailable, ConfigError
 from gitops.model.fleet import ClusterSpec
 from gitops.ports import Clock
@@ -192,19 +192,12 @@ def _refuse_unsafe(spec: ClusterSpec, configuration: Any) -> None:
             hint="put the API server's CA in certificate-authority-data instead",
         )
     url = urlsplit(configuration.host)
-    if url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.hostname or "")):
+    if url.scheme == "https" or (url.scheme == "http" and is_loopback(url.hostname or "")):
         return
     raise ConfigError(
         f"cluster {spec.name!r}: {url.scheme or 'no scheme'}:// would send credentials in clear",
         hint="its server must be an https:// address",
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class _Credentials:

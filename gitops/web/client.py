@@ -9,7 +9,6 @@ followed.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
+from gitops.egress.addresses import is_loopback
 from gitops.errors import (
     ConfigError,
     GitopsError,
@@ -89,20 +89,13 @@ def _token(env: Mapping[str, str]) -> str:
 
 def _checked(url: str) -> str:
     parts = urlsplit(url)
-    plain = parts.scheme == "http" and _loopback(parts.hostname or "")
+    plain = parts.scheme == "http" and is_loopback(parts.hostname or "")
     if not parts.hostname or not (plain or parts.scheme == "https") or parts.username:
         raise ConfigError(
             "GITOPS_API has to be unix:PATH, https:, or http: on loopback, without a user name",
             hint="e.g. unix:/run/gitops/api.sock or http://127.0.0.1:8080",
         )
     return url.rstrip("/")
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Api:

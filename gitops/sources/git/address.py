@@ -7,11 +7,11 @@ read a leading dash as an option.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from gitops.egress.addresses import is_loopback
 from gitops.errors import ConfigError
 
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
@@ -80,15 +80,6 @@ def candidates(ref: str) -> tuple[str, ...]:
 def is_commit(ref: str) -> bool:
     """Is it a full commit id? Then the source is pinned and never asks the remote again."""
     return _COMMIT.match(ref) is not None
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _url(text: str, *, allow_local: bool) -> Address:
