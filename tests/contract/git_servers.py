@@ -132,6 +132,8 @@ class Faults:
     garbage: bool = False
     """Flip bytes inside a pack."""
     headers: dict[str, str] = field(default_factory=dict)
+    no_ids: bool = False
+    """Give nothing by its id, only what a ref was asked for, in the words of JGit."""
 
 
 class HttpGit:
@@ -143,6 +145,8 @@ class HttpGit:
         self.requests: list[str] = []
         self.watch: Callable[[], None] = lambda: None
         """Called while the client waits for an answer."""
+        self.listed = False
+        """Did the last request ask for refs?"""
         self.released = threading.Event()
         self.arrived = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -212,6 +216,8 @@ class _Handler(BaseHTTPRequestHandler):
         owner.requests.append(self.path)
         if b"command=fetch" in body:
             owner.requests.append("fetch")
+        by_id = b"command=fetch" in body and not owner.listed
+        owner.listed = b"command=ls-refs" in body
         owner.watch()
         owner.arrived.set()
         if faults.hang:
@@ -220,6 +226,11 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if faults.token and not self._allowed(faults.token):
             self._answer(401, {"WWW-Authenticate": 'Basic realm="git"'}, b"")
+        elif faults.no_ids and by_id:
+            wanted = body.partition(b"want ")[2][:40].decode()
+            text = f"ERR want {wanted} not valid\n"
+            kind = {"Content-Type": "application/x-git-upload-pack-result"}
+            self._answer(200, kind, f"{len(text) + 4:04x}{text}".encode())
         elif faults.status:
             location = {"Location": faults.location} if faults.location else {}
             self._answer(faults.status, {**location, **faults.headers}, b"no\n")

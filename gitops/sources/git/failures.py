@@ -16,7 +16,11 @@ from gitops.model.source import SourceState
 from gitops.sources.git.address import Address
 
 _SAID = 300
-_MISSING_REF = re.compile(r"couldn't find remote ref|not our ref|no such remote ref", re.I)
+_MISSING_REF = re.compile(
+    r"couldn't find remote ref|not our ref|no such remote ref|unadvertised object"
+    r"|want [0-9a-f]{40} not valid",  # JGit
+    re.I,
+)
 _DAMAGE = re.compile(
     r"loose object \S+ .*is corrupt|object file \S+ is empty|bad object refs/"
     r"|packfile \S+ (?:cannot be accessed|is far too short|index unavailable)"

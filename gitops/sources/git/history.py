@@ -24,6 +24,7 @@ from gitops.model.source import (
     Signature,
 )
 from gitops.sources.git import failures
+from gitops.sources.git.merging import Merges
 from gitops.sources.git.mirror import Mirror
 from gitops.sources.git.objects import Objects, RawCommit
 from gitops.sources.git.snapshot import GitSnapshot
@@ -44,6 +45,7 @@ class History:
 
     def __init__(self, mirror: Mirror) -> None:
         self._mirror = mirror
+        self._merges = Merges(mirror)
         self._objects: Objects = mirror.objects
 
     def is_ancestor(self, old: str, new: str) -> bool:
@@ -85,13 +87,35 @@ class History:
             if found is None:
                 note = note or f"more than {_MAX_COMMITS} commits lie between"
             commits = found or []
-        return self._told(commits, note)
+        made = self._merges.sides(until) and until
+        return self._told((oid for oid in commits if oid != made), note)
 
     def _last_writers(self, until: str, reads: Sequence[Read], note: str) -> Authorship:
         """The commit that last gave each file read its present content."""
-        wanted = self._present(until, reads)
-        total = len(wanted)
         commits: list[str] = []
+        for start, wanted in self._starts(until, reads):
+            unknown = self._add_last_writers(start, wanted, reads, commits)
+            note = note or unknown
+        return self._told(commits, note)
+
+    def _starts(self, until: str, reads: Sequence[Read]) -> list[tuple[str, dict[str, str]]]:
+        """Where to look for the writers of which contents. A merge made for a preview wrote
+        nothing: what it has from one side is looked for there, what it made of both on both."""
+        found = self._present(until, reads)
+        sides = [(side, self._present(side, reads)) for side in self._merges.sides(until)]
+        if not sides:
+            return [(until, found)]
+        mixed = {p for p, oid in found.items() if all(has.get(p) != oid for _, has in sides)}
+        return [
+            (side, {p: oid for p, oid in has.items() if p in mixed or found.get(p) == oid})
+            for side, has in sides
+        ]
+
+    def _add_last_writers(
+        self, until: str, wanted: dict[str, str], reads: Sequence[Read], commits: list[str]
+    ) -> str:
+        """What stayed unknown, in words."""
+        total = len(wanted)
 
         def seen(change: _Change) -> bool:
             if wanted.get(change.path) == change.after:
@@ -104,10 +128,8 @@ class History:
             try:
                 self._changes((*argv, *_limits(reads)), seen)
             except SourceUnavailable:
-                note = note or "the history is too long to read through"
-        if wanted and not note:
-            note = f"the writers of {len(wanted)} of {total} files were not found"
-        return self._told(commits, note)
+                return "the history is too long to read through"
+        return f"the writers of {len(wanted)} of {total} files were not found" if wanted else ""
 
     def _told(self, commits: Iterable[str], note: str) -> Authorship:
         told = tuple(describe(oid, self._objects.commit(oid)) for oid in dict.fromkeys(commits))

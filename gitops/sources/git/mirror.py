@@ -1,7 +1,8 @@
 """One bare repository on disk for each remote address, and every operation that writes to it.
 
-Called by :mod:`.remote` only, off the event loop. A lock file keeps other processes out; git holds
-it too while it runs, so that a git that outlived our own ``kill -9`` is waited for and not joined.
+Called by :mod:`.remote` and :mod:`.merging`, off the event loop. A lock file keeps other processes
+out; git holds it too while it runs, so that a git that outlived our own ``kill -9`` is waited for
+and not joined.
 Nothing here deletes a commit: what was ever looked at stays under a ref of ours or for two weeks.
 """
 
@@ -15,7 +16,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gitops.errors import SourceUnavailable
@@ -55,21 +56,36 @@ class Mirror:
         Raises MissingRef when one of them does not exist (then none is brought), SourceProblem or
         SourceUnavailable otherwise.
         """
-        specs = tuple(f"+{ref}:{_own(ref)}" for ref in refs)
-        with self._locked(access) as hold:
-            ended = self._fetch(access, specs, stop, hold)
-            if ended.code and failures.is_damage(ended.stderr) and self._is_broken(hold):
-                self._start_over()
-                ended = self._fetch(access, specs, stop, hold)
-            self._raise_for(ended, access)
-            found = {ref: self._read_ref(_own(ref)) for ref in refs}
+        with self.locked(access) as hold:
+            self._bring(access, {ref: _own(ref) for ref in refs}, stop, hold)
+            found = {ref: self.read_ref(_own(ref)) for ref in refs}
             self._tidy(hold)
         return {ref: oid for ref, oid in found.items() if oid}
+
+    def bring(self, access: Access, wanted: str, name: str, stop: threading.Event) -> None:
+        """Bring one ref or commit under a name of ours, which is its caller's to remove. Raises
+        as :meth:`fetch`; a server that gives no commit by its id is MissingRef as well."""
+        with self.locked(access) as hold:
+            self._bring(access, {wanted: name}, stop, hold)
+
+    def _bring(
+        self,
+        access: Access,
+        names: Mapping[str, str],
+        stop: threading.Event | None,
+        hold: tuple[int, ...],
+    ) -> None:
+        specs = tuple(f"+{ref}:{name}" for ref, name in names.items())
+        ended = self._fetch(access, specs, stop, hold)
+        if ended.code and failures.is_damage(ended.stderr) and self._is_broken(hold):
+            self._start_over()
+            ended = self._fetch(access, specs, stop, hold)
+        self._raise_for(ended, access)
 
     def list_refs(self, access: Access, stop: threading.Event | None = None) -> dict[str, str]:
         """Branches, tags and HEAD as the remote has them now: full ref name → object id."""
         argv = ("ls-remote", "--quiet", "--end-of-options", access.address.url)
-        with self._locked(access) as hold, approach(access) as way:
+        with self.locked(access) as hold, approach(access) as way:
             ended = run(
                 argv,
                 folder=self.folder,
@@ -86,21 +102,29 @@ class Mirror:
 
     def present(self, ref: str) -> str | None:
         """What the last fetch of ``ref`` brought; asks nobody."""
-        return self._read_ref(_own(ref))
+        return self.read_ref(_own(ref))
 
     def keep(self, access: Access, oid: str) -> None:
         """Hold on to a commit whatever happens to the remote's branches. Durable on return."""
-        path = self.folder / "refs" / "gitops" / "keep" / oid
-        if path.exists():
-            return
-        with self._locked(access):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = path.with_name(f".{oid}.new")
-            with fresh.open("w") as file:
-                file.write(f"{oid}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(path)
+        name = f"refs/gitops/keep/{oid}"
+        if self.read_ref(name) is None:
+            with self.locked(access):
+                self.write_ref(name, oid)
+
+    def write_ref(self, name: str, oid: str) -> None:
+        """Under the lock. Durable on return."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f".{path.name}.new")
+        with fresh.open("w") as file:
+            file.write(f"{oid}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+
+    def drop_ref(self, name: str) -> None:
+        """Under the lock; nothing there is fine. (Nothing of ours ever packs refs.)"""
+        _unlink(iter((self.folder / name,)))
 
     def git(self, argv: tuple[str, ...], **options: object) -> Ended:
         """Run git on the local copy alone: no transport is allowed."""
@@ -151,7 +175,7 @@ class Mirror:
         raise failures.explain(ended.stderr, access.address)
 
     @contextlib.contextmanager
-    def _locked(self, access: Access) -> Iterator[tuple[int, ...]]:
+    def locked(self, access: Access) -> Iterator[tuple[int, ...]]:
         """The mirror for us alone. Raises SourceUnavailable when another process keeps it."""
         self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(self._home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -199,7 +223,7 @@ class Mirror:
         """Remove what a git that was killed left behind; safe under the lock only."""
         for old in self._home.glob("new-*"):
             shutil.rmtree(old, ignore_errors=True)
-        for pattern in ("*.lock", "refs/**/*.lock", "refs/gitops/keep/.*.new"):
+        for pattern in ("*.lock", "refs/**/*.lock", "refs/gitops/*/.*.new"):
             _unlink(self.folder.glob(pattern))
         objects = self.folder / "objects"
         for pattern in ("pack/tmp_*", "pack/.tmp-*", "tmp_*", "??/tmp_obj_*", "pack/*.keep"):
@@ -217,10 +241,11 @@ class Mirror:
             return
         if many:
             run(("repack", "-d", "-l", "-q"), folder=self.folder, timeout=_LOCAL, hold=hold)
-            run(("prune-packed", "-q"), folder=self.folder, timeout=_LOCAL, hold=hold)
+            run(("prune", "--expire=2.weeks.ago"), folder=self.folder, timeout=_LOCAL, hold=hold)
             self.objects.reopen()
 
-    def _read_ref(self, name: str) -> str | None:
+    def read_ref(self, name: str) -> str | None:
+        """What a ref of our own names."""
         with contextlib.suppress(FileNotFoundError):
             return (self.folder / name).read_text("ascii").strip() or None
         with contextlib.suppress(FileNotFoundError):

@@ -36,6 +36,8 @@ _TREE_ITEMS = 400_000
 _MAX_READERS = 16
 """Reader processes of all mirrors together; the one started first makes room."""
 
+_SECONDS = re.compile(r"> (-?\d{1,18})\b")
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -84,6 +86,14 @@ class RawCommit:
     author: str
     committer: str
     message: str
+    signed: bytes = b""
+    """First line of its signature; empty when it has none."""
+
+    @property
+    def time(self) -> int:
+        """Committer time, seconds since the epoch: claimed."""
+        found = _SECONDS.search(self.committer)
+        return int(found[1]) if found else 0
 
 
 class Recent(Generic[K, V]):
@@ -333,4 +343,5 @@ def parse_commit(data: bytes) -> RawCommit:
         author=text(fields.get("author", [b""])[0]),
         committer=text(fields.get("committer", [b""])[0]),
         message=text(body),
+        signed=fields.get("gpgsig", [b""])[0],
     )

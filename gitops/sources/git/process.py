@@ -127,12 +127,14 @@ def run(
     feed: Callable[[bytes], bool] | None = None,
     stdout_max: int = 64 << 20,
     file_max: int | None = None,
+    memory_max: int | None = None,
     hold: tuple[int, ...] = (),
 ) -> Ended:
     """Run ``git argv`` on the bare repository ``folder``; blocking: call it off the loop.
 
-    ``feed`` gets stdout as it comes and ends the process by returning False. ``hold`` are file
-    descriptors the process keeps open (locks). Raises SourceUnavailable after ``timeout`` seconds
+    ``feed`` gets stdout as it comes and ends the process by returning False. ``file_max`` and
+    ``memory_max`` are bytes of one file and of memory of its own. ``hold`` are file descriptors the
+    process keeps open (locks). Raises SourceUnavailable after ``timeout`` seconds
     or when ``stop`` is set, SourceProblem over a limit, ToolMissing without git.
     """
     process = subprocess.Popen(
@@ -145,11 +147,12 @@ def run(
         start_new_session=True,
         pass_fds=hold,
     )
-    if file_max is not None:
-        # Set from outside, before git can have started its own children: a `preexec_fn` is not
-        # safe beside threads and makes every spawn slower.
-        with contextlib.suppress(OSError):
-            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (file_max, file_max))
+    # Set from outside, before git can have started its own children: a `preexec_fn` is not safe
+    # beside threads and makes every spawn slower. DATA and not AS: mapped packs do not count.
+    for kind, limit in ((resource.RLIMIT_FSIZE, file_max), (resource.RLIMIT_DATA, memory_max)):
+        if limit is not None:
+            with contextlib.suppress(OSError):
+                resource.prlimit(process.pid, kind, (limit, limit))
     try:
         return _collect(process, time.monotonic() + timeout, timeout, stop, feed, stdout_max)
     finally:
@@ -244,7 +247,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _git() -> str:
     found = shutil.which("git")
     if found is None:
-        raise ToolMissing("git is not installed", hint="install git 2.36 or newer")
+        raise ToolMissing("git is not installed", hint="install git 2.38 or newer")
     return found
 
 

@@ -12,15 +12,17 @@ from gitops.errors import RenderError, SourceProblem
 from gitops.model.ids import SourceName
 from gitops.model.source import Authorship, Read, Revision, SourceState
 from gitops.ports import Look
+from gitops.ports.merging import Conflict
 from gitops.sources.git.address import is_commit
 from gitops.sources.git.history import History
+from gitops.sources.git.merging import Merges
 from gitops.sources.git.mirror import MissingRef
-from gitops.sources.git.remote import Heads, Remote
+from gitops.sources.git.remote import Heads, Remote, stoppable
 from gitops.sources.git.snapshot import GitSnapshot
 
 
 class GitSource:
-    """Plays ports.Source."""
+    """Plays ports.Source and ports.merging.Merging."""
 
     def __init__(self, name: SourceName, ref: str, remote: Remote) -> None:
         self._name = name
@@ -28,6 +30,7 @@ class GitSource:
         self._remote = remote
         self._mirror = remote.mirror
         self._history = History(remote.mirror)
+        self._merges = Merges(remote.mirror)
 
     @property
     def remote(self) -> str:
@@ -63,6 +66,17 @@ class GitSource:
         return await asyncio.to_thread(
             self._history.authorship, since.id if since else None, until.id, reads
         )
+
+    async def merged(self, base: Revision, head: str) -> Revision | Conflict:
+        """See ports.merging."""
+        await self._ensure(base.id)
+        access = self._remote.access
+        found = await stoppable(lambda stop: self._merges.make(access, base.id, head, stop))
+        return found if isinstance(found, Conflict) else Revision(self._name, found, base.ref)
+
+    async def forget(self, revision: Revision) -> None:
+        """See ports.merging."""
+        await asyncio.to_thread(self._merges.forget, self._remote.access, revision.id)
 
     async def keep(self, revision: Revision) -> None:
         """Hold on to a commit (delivered, approved, shown) although the branch may forget it."""
