@@ -21,7 +21,7 @@ import yaml
 from gitops.app import Running, assemble
 from gitops.config import load
 from gitops.controller import Controller
-from gitops.model.approval import Decision, Request, Verdict
+from gitops.model.approval import Decision, Member, MemberState, Request, Verdict
 from gitops.model.delivery import ChangeRecord, ChangeState, LaneId
 from gitops.model.ids import ApplicationName, PersonName, SourceName, TargetName
 from gitops.model.plan import Plan
@@ -52,9 +52,7 @@ class Rig:
     def __post_init__(self) -> None:
         self.work = self.folder / "work"
         self.remote = self.folder / "remote.git"
-        git("init", "--quiet", "--bare", "--initial-branch=main", str(self.remote))
-        git("init", "--quiet", "--initial-branch=main", str(self.work))
-        git("-C", str(self.work), "remote", "add", "origin", str(self.remote))
+        repository(self.remote, self.work)
         self.fleet = {
             "state_dir": str(self.folder / "state"),
             "sources": {"config": {"git": str(self.remote), "allow_local": True, "interval": "1h"}},
@@ -215,12 +213,20 @@ class System:
         assert len(found) == 1, found
         return found[0]
 
+    async def until_asking(self, count: int) -> None:
+        """Waits until people are asked about this many changes, in one request or several."""
+
+        async def asks() -> bool:
+            return count == sum(len(asking(request)) for request in await self.requests())
+
+        await self.until_async(asks)
+
     async def plan(self) -> Plan:
         """The plan of the one open request's one member."""
         request = await self.request()
-        asking = [m for m in request.members if m.state.value == "asking"]
-        assert len(asking) == 1, request.members
-        plan = await self.controller.ledger.read(lambda r: r.plan(asking[0].change))
+        open_ = asking(request)
+        assert len(open_) == 1, request.members
+        plan = await self.controller.ledger.read(lambda r: r.plan(open_[0].change))
         assert plan is not None
         return plan
 
@@ -270,6 +276,18 @@ class System:
         record = await self.approve(person, confirmation=confirmation)
         assert record.state is ChangeState.HEALTHY, record
         return record
+
+
+def asking(request: Request) -> list[Member]:
+    """What of a request people are still asked about."""
+    return [member for member in request.members if member.state is MemberState.ASKING]
+
+
+def repository(remote: Path, work: Path) -> None:
+    """An empty repository, and a working copy to push to it from."""
+    git("init", "--quiet", "--bare", "--initial-branch=main", str(remote))
+    git("init", "--quiet", "--initial-branch=main", str(work))
+    git("-C", str(work), "remote", "add", "origin", str(remote))
 
 
 def git(*arguments: str) -> str:

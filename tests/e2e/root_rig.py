@@ -12,7 +12,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.rig import PEOPLE, Rig, git
+from tests.e2e.rig import PEOPLE, Rig, repository
 
 
 @dataclass
@@ -31,9 +31,7 @@ class RootRig(Rig):
         self.work = self.folder / "work"
         self.remote = self.folder / "remote.git"
         self.state = self.folder / "network.tfstate"
-        git("init", "--quiet", "--bare", "--initial-branch=main", str(self.remote))
-        git("init", "--quiet", "--initial-branch=main", str(self.work))
-        git("-C", str(self.work), "remote", "add", "origin", str(self.remote))
+        repository(self.remote, self.work)
         self.fleet = {
             "state_dir": str(self.folder / "state"),
             "sources": {"config": {"git": str(self.remote), "allow_local": True, "interval": "1h"}},

@@ -9,11 +9,11 @@ from __future__ import annotations
 import pytest
 
 from gitops.errors import NotAllowed
-from gitops.model.approval import MemberState, Request
+from gitops.model.approval import Request
 from gitops.model.delivery import ChangeRecord, ChangeState, LaneId
 from gitops.model.ids import ChangeId
 from gitops.model.plan import Action, Plan
-from tests.e2e.rig import BOB, Rig, System, config_map
+from tests.e2e.rig import BOB, Rig, System, asking, config_map
 
 pytestmark = pytest.mark.e2e
 
@@ -246,26 +246,22 @@ async def deleted_and_brought_back(rig: Rig, system: System) -> None:
 
 async def asked(system: System) -> set[str]:
     """The applications the one open request asks about."""
-    members = await asking(await system.request(), system)
-    return {str(lane.application) for lane in members}
+    return {str(lane.application) for lane in await lanes(await system.request(), system)}
 
 
-async def asking(request: Request, system: System) -> list[LaneId]:
-    ids = [m.change for m in request.members if m.state is MemberState.ASKING]
-    return [(await record_of(id, system)).change.lane for id in ids]
+async def lanes(request: Request, system: System) -> list[LaneId]:
+    return [(await record_of(m.change, system)).change.lane for m in asking(request)]
 
 
 async def plans_of(system: System) -> list[Plan]:
     """The plans of everything that is asked about, by application."""
-    request = await system.request()
-    ids = [m.change for m in request.members if m.state is MemberState.ASKING]
-    plans = [await plan_of(id, system) for id in ids]
+    plans = [await plan_of(m.change, system) for m in asking(await system.request())]
     return sorted(plans, key=lambda plan: plan.application)
 
 
 async def approved(system: System) -> None:
     """Says yes to everything that is asked and sees it healthy."""
-    ids = [m.change for m in (await system.request()).members if m.state is MemberState.ASKING]
+    ids = [m.change for m in asking(await system.request())]
     await system.answer("cyd")
     await system.quiet()
     for id in ids:

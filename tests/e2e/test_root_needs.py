@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from gitops.model.approval import Member, MemberState
+from gitops.model.approval import Member
 from gitops.model.delivery import ChangeRecord, ChangeState, LaneId
 from gitops.model.ids import ApplicationName, SourceName, TargetName
-from tests.e2e.rig import CYD, System, git
+from tests.e2e.rig import CYD, System, asking, git, repository
 from tests.e2e.root_rig import RootRig
 
 pytestmark = pytest.mark.slow
@@ -55,9 +55,7 @@ class TwoRoots(RootRig):
     def second_source(self) -> Path:
         """Where ``network`` is read from, apart from ``hosts``; returns the working copy."""
         remote, work = self.folder / "net.git", self.folder / "net-work"
-        git("init", "--quiet", "--bare", "--initial-branch=main", str(remote))
-        git("init", "--quiet", "--initial-branch=main", str(work))
-        git("-C", str(work), "remote", "add", "origin", str(remote))
+        repository(remote, work)
         source = {"git": str(remote), "allow_local": True, "interval": "1h"}
         self.fleet["sources"]["net"] = source
         self.app["source"] = "net"
@@ -81,13 +79,8 @@ async def newest(system: System, lane: LaneId = HOSTS_LANE) -> ChangeRecord:
     return changes[0]
 
 
-async def asking(system: System, count: int) -> bool:
-    requests = await system.requests()
-    return count == sum(m.state is MemberState.ASKING for r in requests for m in r.members)
-
-
 async def all_delivered(system: System) -> None:
-    await system.until_async(lambda: asking(system, 2))
+    await system.until_asking(2)
     await system.answer("bob")
     await system.until_async(lambda: arrived(system))
     await system.quiet()
@@ -107,11 +100,7 @@ async def change_of(system: System, member: Member) -> ChangeRecord:
 async def approve(system: System, application: str, person: str) -> None:
     """The one member of that application, by itself."""
     for request in await system.requests():
-        lanes = [
-            (await change_of(system, member)).change.lane
-            for member in request.members
-            if member.state is MemberState.ASKING
-        ]
+        lanes = [(await change_of(system, member)).change.lane for member in asking(request)]
         if [lane.application for lane in lanes] == [application]:
             await system.answer(person, request=request)
             await system.quiet()
@@ -130,7 +119,7 @@ async def test_a_commit_that_leaves_the_provider_alone_is_delivered(both: TwoRoo
         both.write("hosts/main.tf", HOSTS.replace("in $", "now in $"))
         both.commit("only what takes")
         await system.nudge()
-        await system.until_async(lambda: asking(system, 1))
+        await system.until_asking(1)
         await system.answer("bob")
         await system.until_async(lambda: arrived(system))
     assert "now in a" in (both.folder / "hosts.tfstate").read_text()
@@ -145,12 +134,12 @@ async def test_who_wrote_a_value_stays_its_author_after_others_changed_the_root(
         both.write("infra/main.tf", NET.replace('"a"', '"b"'))
         both.commit("the zone moves", author=CYD)
         await system.nudge()
-        await system.until_async(lambda: asking(system, 2))
+        await system.until_asking(2)
         assert "cyd@example.com" in emails(await newest(system))
         both.write("infra/main.tf", NET.replace('"a"', '"b"') + 'output "more" {\n  value = 1\n}\n')
         both.commit("something else of the root")
         await system.nudge()
-        await system.until_async(lambda: asking(system, 2))
+        await system.until_asking(2)
         assert "cyd@example.com" in emails(await newest(system)), "while the root is asked about"
 
 
@@ -159,21 +148,21 @@ async def test_who_wrote_a_delivered_value_stays_its_author(both: TwoRoots) -> N
     net(both, work, NET)
     async with both.controller() as system:
         await looked(system)
-        await system.until_async(lambda: asking(system, 2))
+        await system.until_asking(2)
         await approve(system, "network", "bob")
         await approve(system, "hosts", "bob")
         net(both, work, NET.replace('"a"', '"b"'), CYD)
         await looked(system)
-        await system.until_async(lambda: asking(system, 2))
+        await system.until_asking(2)
         await approve(system, "network", "bob")
         net(both, work, NET.replace('"a"', '"b"') + 'output "more" {\n  value = 1\n}\n')
         await looked(system)
-        await system.until_async(lambda: asking(system, 2))
+        await system.until_asking(2)
         await approve(system, "network", "bob")
         both.write("hosts/README.md", "read anew")
         both.commit("and of its own")
         await looked(system)
-        await system.until_async(lambda: asking(system, 1))
+        await system.until_asking(1)
         assert "cyd@example.com" in emails(await newest(system))
 
 
@@ -185,11 +174,11 @@ async def test_a_value_that_moves_under_an_open_question_brings_its_author(
     async with both.controller() as system:
         await looked(system)
         await approve(system, "network", "bob")
-        await system.until_async(lambda: asking(system, 1))
+        await system.until_asking(1)
         assert "cyd@example.com" not in emails(await newest(system))
         net(both, work, NET.replace('"a"', '"b"'), CYD)
         await looked(system)
-        await system.until_async(lambda: asking(system, 2))
+        await system.until_asking(2)
         assert "cyd@example.com" in emails(await newest(system))
 
 
@@ -215,7 +204,7 @@ def net(
 async def test_a_claimed_change_goes_on_while_a_new_value_is_not_there_yet(both: TwoRoots) -> None:
     async with both.controller() as system:
         await system.nudge()
-        await system.until_async(lambda: asking(system, 2))
+        await system.until_asking(2)
         parts = system.controller.parts
 
         def crash(step: str, record: object) -> None:
@@ -235,7 +224,7 @@ async def test_a_claimed_change_goes_on_while_a_new_value_is_not_there_yet(both:
             replace(system.controller.parts, reached=crash),
         )
         await system.nudge()
-        await system.until_async(lambda: asking(system, 1))
+        await system.until_asking(1)
         system.controller.parts = parts
         await system.until_async(lambda: state_is(system, ChangeState.HEALTHY))
         assert "in a" in (both.folder / "hosts.tfstate").read_text()
@@ -252,7 +241,7 @@ async def test_nothing_goes_out_with_a_value_that_moved_since_the_round_began(
     net(both, work, NET)
     async with both.controller() as system:
         await looked(system)
-        await system.until_async(lambda: asking(system, 2))
+        await system.until_asking(2)
         await approve(system, "network", "bob")
         reached = system.controller.parts.reached
         moved = [NET.replace('"a"', '"b"')]
@@ -269,7 +258,7 @@ async def test_nothing_goes_out_with_a_value_that_moved_since_the_round_began(
         await system.answer("bob", request=request)
         await system.until(lambda: not moved)
         await looked(system)
-        await system.until_async(lambda: asking(system, 2))
+        await system.until_asking(2)
     assert not (both.folder / "hosts.tfstate").exists()
 
 
