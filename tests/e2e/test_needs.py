@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from gitops.controller import Controller
-from gitops.model.approval import Decision, Member, MemberState, Request
-from gitops.model.delivery import ChangeRecord, ChangeState, LaneId
-from gitops.model.ids import ApplicationName, PersonName, TargetName
+from gitops.model.approval import Request
+from gitops.model.delivery import ChangeState, LaneId
+from gitops.model.ids import ApplicationName, TargetName
 from gitops.sandbox.layout import SandboxInfo
 from gitops.web.views import why
 from tests.e2e.rig import Rig, System
@@ -57,6 +56,26 @@ def both(
     return rig
 
 
+@pytest.fixture
+def zoned(both: Rig) -> Rig:
+    """The application takes an output that every plan knows."""
+    return takes(both, "zone", KNOWN)
+
+
+@pytest.fixture
+def hosted(both: Rig) -> Rig:
+    """The application takes an output that only the apply makes known."""
+    return takes(both, "host", UNKNOWN)
+
+
+def takes(both: Rig, output: str, root: str, data: str = "") -> Rig:
+    both.app["needs"] = {output: {"application": "net", "output": output}}
+    both.write("net/main.tf", root)
+    both.write("app/web.yaml", config(data or f'{{{output}: "${{needs.{output}}}"}}'))
+    both.commit("both at once")
+    return both
+
+
 def root_lane() -> LaneId:
     return LaneId(ApplicationName("net"), TargetName("default"))
 
@@ -70,20 +89,16 @@ def config(data: str) -> str:
     """
 
 
-def member_of(request: Request, record: ChangeRecord) -> Member:
-    return next(member for member in request.members if member.change == record.change.id)
+async def answered(system: System, request: Request, confirmation: str = "") -> None:
+    await system.answer("bob", confirmation=confirmation, request=request)
+    await system.quiet()
 
 
-async def answered(controller: Controller, request: Request, confirmation: str = "") -> None:
-    await controller.answer(
-        request.id,
-        request.root,
-        PersonName("bob"),
-        Decision.APPROVE,
-        via="test",
-        confirmation=confirmation,
-    )
-    await controller.lanes.quiet()
+async def delivered(system: System) -> None:
+    """Both, as one question."""
+    await system.nudge()
+    await system.until_asking(2)
+    await answered(system, await system.request())
 
 
 async def told(system: System) -> str:
@@ -95,16 +110,13 @@ async def told(system: System) -> str:
 async def test_known_outputs_are_previewed_as_one_question_and_applied_in_order(
     both: Rig,
 ) -> None:
-    both.app["needs"] = {"zone": {"application": "net", "output": "zone"}}
-    both.write("net/main.tf", KNOWN)
-    both.write("app/web.yaml", config('{zone: "${needs.zone}", url: "https://${needs.zone}.x"}'))
-    both.commit("both at once")
+    takes(both, "zone", KNOWN, '{zone: "${needs.zone}", url: "https://${needs.zone}.x"}')
     async with both.controller() as system:
         await system.nudge()
-        await system.until_async(lambda: members(system, 2))
+        await system.until_asking(2)
         request = await system.request()
         assert len(request.members) == 2, "one commit, one question"
-        await answered(system.controller, request)
+        await answered(system, request)
         assert both.data("web") == {"zone": "a", "url": "https://a.x"}
         arrived = await system.controller.ledger.read(
             lambda r: (r.lane(root_lane()).delivered, r.lane(system.lane).delivered)
@@ -115,69 +127,53 @@ async def test_known_outputs_are_previewed_as_one_question_and_applied_in_order(
 
 
 async def test_an_output_that_is_not_known_yet_is_waited_for_and_then_asked_about(
-    both: Rig,
+    hosted: Rig,
 ) -> None:
-    both.app["needs"] = {"host": {"application": "net", "output": "host"}}
-    both.write("net/main.tf", UNKNOWN)
-    both.write("app/web.yaml", config('{host: "${needs.host}"}'))
-    both.commit("both at once")
-    async with both.controller() as system:
+    async with hosted.controller() as system:
         await system.nudge()
         request = await system.request()
         assert len(request.members) == 1
         assert "known once its change is applied" in await told(system)
-        await answered(system.controller, request)
+        await answered(system, request)
         await system.until_async(lambda: asked(system))
         plan = await system.plan()
         (change,) = plan.changes
         assert change.fields or change.action.value == "create"
         await system.approve("bob")
-        data = both.data("web")
+        data = hosted.data("web")
         assert data
         assert len(data["host"]) == 36
 
 
 async def test_a_changed_output_is_a_change_of_the_application_by_the_root_s_author(
-    both: Rig,
+    zoned: Rig,
 ) -> None:
-    both.app["needs"] = {"zone": {"application": "net", "output": "zone"}}
-    both.write("net/main.tf", KNOWN)
-    both.write("app/web.yaml", config('{zone: "${needs.zone}"}'))
-    both.commit("both at once")
-    async with both.controller() as system:
+    async with zoned.controller() as system:
+        await delivered(system)
+        zoned.write("net/main.tf", KNOWN.replace('"a"', '"b"'))
+        zoned.commit("the zone moves", author=("Cyd", "cyd@example.com"))
         await system.nudge()
-        await system.until_async(lambda: members(system, 2))
-        await answered(system.controller, await system.request())
-        both.write("net/main.tf", KNOWN.replace('"a"', '"b"'))
-        both.commit("the zone moves", author=("Cyd", "cyd@example.com"))
-        await system.nudge()
-        await system.until_async(lambda: members(system, 2))
+        await system.until_asking(2)
         request = await system.request()
         changes = await system.controller.ledger.read(lambda r: r.changes())
         ours = next(c for c in changes if c.change.lane == system.lane)
         emails = {s.email for s in ours.change.authorship.signatures}
         assert "cyd@example.com" in emails
-        await answered(system.controller, request)
-        assert both.data("web") == {"zone": "b"}
+        await answered(system, request)
+        assert zoned.data("web") == {"zone": "b"}
 
 
-async def test_a_root_that_is_denied_takes_its_dependents_back(both: Rig) -> None:
-    both.app["needs"] = {"zone": {"application": "net", "output": "zone"}}
-    both.write("net/main.tf", KNOWN)
-    both.write("app/web.yaml", config('{zone: "${needs.zone}"}'))
-    both.commit("both at once")
-    async with both.controller() as system:
+async def test_a_root_that_is_denied_takes_its_dependents_back(zoned: Rig) -> None:
+    async with zoned.controller() as system:
+        await delivered(system)
+        zoned.write("net/main.tf", KNOWN.replace('"a"', '"b"'))
+        zoned.commit("the zone moves")
         await system.nudge()
-        await system.until_async(lambda: members(system, 2))
-        await answered(system.controller, await system.request())
-        both.write("net/main.tf", KNOWN.replace('"a"', '"b"'))
-        both.commit("the zone moves")
-        await system.nudge()
-        await system.until_async(lambda: members(system, 2))
+        await system.until_asking(2)
         await system.deny("bob", "stay")
         await system.quiet()
-        await system.until_async(lambda: members(system, 0))
-        assert both.data("web") == {"zone": "a"}
+        await system.until_asking(0)
+        assert zoned.data("web") == {"zone": "a"}
 
 
 async def test_an_output_nobody_has_is_named_with_the_nearest(both: Rig) -> None:
@@ -187,7 +183,7 @@ async def test_an_output_nobody_has_is_named_with_the_nearest(both: Rig) -> None
     both.commit("both at once")
     async with both.controller() as system:
         await system.nudge()
-        await answered(system.controller, await system.request())
+        await answered(system, await system.request())
         await system.until_async(lambda: says(system, "did you mean zone?"))
 
 
@@ -203,16 +199,8 @@ async def test_a_chart_takes_outputs_as_values(both: Rig) -> None:
     both.write("app/templates/web.yaml", template)
     both.commit("a chart")
     async with both.controller() as system:
-        await system.nudge()
-        await system.until_async(lambda: members(system, 2))
-        await answered(system.controller, await system.request())
+        await delivered(system)
         assert both.data("web") == {"zone": "a", "size": "2"}
-
-
-async def members(system: System, count: int) -> bool:
-    requests = await system.requests()
-    asking = [m for r in requests for m in r.members if m.state is MemberState.ASKING]
-    return len(asking) == count
 
 
 async def asked(system: System) -> bool:
@@ -224,30 +212,27 @@ async def says(system: System, text: str) -> bool:
     return text in await told(system)
 
 
-async def test_an_open_question_with_a_value_that_will_not_be_is_withdrawn(both: Rig) -> None:
-    both.app["needs"] = {"host": {"application": "net", "output": "host"}}
-    both.write("net/main.tf", UNKNOWN)
-    both.write("app/web.yaml", config('{host: "${needs.host}"}'))
-    both.commit("both at once")
-    async with both.controller() as system:
+async def test_an_open_question_with_a_value_that_will_not_be_is_withdrawn(hosted: Rig) -> None:
+    async with hosted.controller() as system:
         await system.nudge()
-        await answered(system.controller, await system.request())
+        await answered(system, await system.request())
         await system.until_async(lambda: asked(system))
         await system.approve("bob")
-        both.write("app/web.yaml", config('{host: "${needs.host}", more: "1"}'))
-        both.commit("the application alone")
+        hosted.write("app/web.yaml", config('{host: "${needs.host}", more: "1"}'))
+        hosted.commit("the application alone")
         await system.nudge()
         await system.until_async(lambda: asked(system))
-        both.write("net/main.tf", UNKNOWN.replace("input", 'triggers_replace = ["x"]\n      input'))
-        both.commit("another host")
+        another = UNKNOWN.replace("input", 'triggers_replace = ["x"]\n      input')
+        hosted.write("net/main.tf", another)
+        hosted.commit("another host")
         await system.nudge()
-        await system.until_async(lambda: members(system, 1))
+        await system.until_asking(1)
         await system.until_async(lambda: says(system, "known once its change is applied"))
         assert not await asked(system), "nobody says yes to the old host"
         (request,) = await system.requests()
-        await answered(system.controller, request, "delete 1")
+        await answered(system, request, "delete 1")
         await system.until_async(lambda: asked(system))
         await system.approve("bob")
-        data = both.data("web")
+        data = hosted.data("web")
         assert data
         assert data["more"] == "1"

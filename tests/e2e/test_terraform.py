@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 
 from gitops.errors import NotAllowed
-from gitops.model.approval import MemberState
 from gitops.model.delivery import ChangeState
 from gitops.model.plan import Action, Plan
-from tests.e2e.rig import System
 from tests.e2e.root_rig import RootRig
 
 pytestmark = pytest.mark.slow
@@ -29,9 +27,18 @@ ONE = """\
 
 
 @pytest.fixture
-def root(tmp_path: Path, terraform: tuple[str, Path]) -> RootRig:
+def bare(tmp_path: Path, terraform: tuple[str, Path]) -> RootRig:
+    """Nothing is committed yet."""
     name, path = terraform
     return RootRig(tmp_path, binary=name, path=path)
+
+
+@pytest.fixture
+def root(bare: RootRig) -> RootRig:
+    """One resource and its output."""
+    bare.write("infra/main.tf", ONE)
+    bare.commit("the first")
+    return bare
 
 
 def rows(plan: Plan) -> dict[str, Action]:
@@ -43,8 +50,6 @@ def notes(plan: Plan) -> str:
 
 
 async def test_a_root_is_planned_asked_about_applied_and_kept(root: RootRig) -> None:
-    root.write("infra/main.tf", ONE)
-    root.commit("the first")
     async with root.controller() as system:
         await system.nudge()
         plan = await system.plan()
@@ -70,8 +75,6 @@ async def test_a_root_is_planned_asked_about_applied_and_kept(root: RootRig) -> 
 
 
 async def test_a_plan_without_changes_asks_nobody(root: RootRig) -> None:
-    root.write("infra/main.tf", ONE)
-    root.commit("the first")
     async with root.controller() as system:
         await system.deliver()
         root.write("infra/main.tf", textwrap.dedent(ONE) + "\n# a remark\n")
@@ -81,33 +84,31 @@ async def test_a_plan_without_changes_asks_nobody(root: RootRig) -> None:
         assert (await system.last()).state is ChangeState.UNCHANGED
 
 
-async def test_a_replacement_names_what_forces_it_and_a_destroy_is_shown(root: RootRig) -> None:
+async def test_a_replacement_names_what_forces_it_and_a_destroy_is_shown(bare: RootRig) -> None:
     two = ONE + '\n    resource "terraform_data" "two" {\n      triggers_replace = ["a"]\n    }\n'
-    root.write("infra/main.tf", two)
-    root.commit("two")
-    async with root.controller() as system:
+    bare.write("infra/main.tf", two)
+    bare.commit("two")
+    async with bare.controller() as system:
         await system.deliver()
-        root.write("infra/main.tf", two.replace('["a"]', '["b"]'))
-        root.commit("another trigger")
+        bare.write("infra/main.tf", two.replace('["a"]', '["b"]'))
+        bare.commit("another trigger")
         await system.nudge()
         plan = await system.plan()
         assert rows(plan)["terraform_data.two"] is Action.REPLACE
         assert "forces replacement: triggers_replace" in notes(plan)
         confirmation = "delete 1" if plan.over_budget else ""
         assert (await system.approve("bob", confirmation=confirmation)).state is ChangeState.HEALTHY
-        root.write("infra/main.tf", ONE)
-        root.commit("one again")
+        bare.write("infra/main.tf", ONE)
+        bare.commit("one again")
         await system.nudge()
         plan = await system.plan()
         assert rows(plan) == {"terraform_data.two": Action.DELETE}
         confirmation = "delete 1" if plan.over_budget else ""
         assert (await system.approve("bob", confirmation=confirmation)).state is ChangeState.HEALTHY
-        assert set(root.resources()) == {"terraform_data.one"}
+        assert set(bare.resources()) == {"terraform_data.one"}
 
 
 async def test_the_author_may_not_approve_and_a_denial_holds(root: RootRig) -> None:
-    root.write("infra/main.tf", ONE)
-    root.commit("the first")
     async with root.controller() as system:
         await system.nudge()
         with pytest.raises(NotAllowed):
@@ -121,8 +122,6 @@ async def test_the_author_may_not_approve_and_a_denial_holds(root: RootRig) -> N
 async def test_a_state_that_moved_after_the_question_is_planned_and_asked_about_again(
     root: RootRig,
 ) -> None:
-    root.write("infra/main.tf", ONE)
-    root.commit("the first")
     async with root.controller() as system:
         await system.deliver()
         root.write("infra/main.tf", ONE.replace("first", "second"))
@@ -140,14 +139,14 @@ async def test_a_state_that_moved_after_the_question_is_planned_and_asked_about_
         assert root.outputs() == {"one": "second"}
 
 
-async def test_a_restart_asks_nobody_twice_and_applies_the_very_file(root: RootRig) -> None:
-    root.write("infra/main.tf", ONE + '\n    output "when" {\n      value = timestamp()\n    }\n')
-    root.commit("a plan that no second run would repeat")
-    async with root.controller() as system:
+async def test_a_restart_asks_nobody_twice_and_applies_the_very_file(bare: RootRig) -> None:
+    bare.write("infra/main.tf", ONE + '\n    output "when" {\n      value = timestamp()\n    }\n')
+    bare.commit("a plan that no second run would repeat")
+    async with bare.controller() as system:
         await system.nudge()
         asked = await system.request()
         (member,) = asked.members
-    async with root.controller() as system:
+    async with bare.controller() as system:
         await system.nudge()
         again = await system.request()
         assert (again.id, again.root) == (asked.id, asked.root)
@@ -156,8 +155,6 @@ async def test_a_restart_asks_nobody_twice_and_applies_the_very_file(root: RootR
 
 
 async def test_a_lost_plan_file_is_planned_and_asked_about_anew(root: RootRig) -> None:
-    root.write("infra/main.tf", ONE)
-    root.commit("the first")
     async with root.controller() as system:
         await system.nudge()
         await system.request()
@@ -169,8 +166,6 @@ async def test_a_lost_plan_file_is_planned_and_asked_about_anew(root: RootRig) -
 
 
 async def test_a_tampered_plan_file_is_never_applied(root: RootRig) -> None:
-    root.write("infra/main.tf", ONE)
-    root.commit("the first")
     async with root.controller() as system:
         await system.nudge()
         asked = await system.request()
@@ -185,34 +180,34 @@ async def test_a_tampered_plan_file_is_never_applied(root: RootRig) -> None:
         assert not root.state_json()
 
 
-async def test_two_roots_are_planned_side_by_side(root: RootRig) -> None:
-    other = dict(root.app)
+async def test_two_roots_are_planned_side_by_side(bare: RootRig) -> None:
+    other = dict(bare.app)
     other["path"] = "other"
     other["terraform"] = {
-        **root.terraform,
-        "backend": {"local": {"path": str(root.folder / "other.tfstate")}},
+        **bare.terraform,
+        "backend": {"local": {"path": str(bare.folder / "other.tfstate")}},
     }
-    root.fleet["applications"]["other"] = other
-    root.write("infra/main.tf", ONE)
-    root.write("other/main.tf", ONE.replace("first", "other"))
-    root.commit("two roots")
-    async with root.controller() as system:
+    bare.fleet["applications"]["other"] = other
+    bare.write("infra/main.tf", ONE)
+    bare.write("other/main.tf", ONE.replace("first", "other"))
+    bare.commit("two roots")
+    async with bare.controller() as system:
         await system.nudge()
-        await system.until_async(lambda: _asked_for(system, 2))
+        await system.until_asking(2)
         request = (await system.requests())[0]
         assert len(request.members) == 2, "one commit, one question"
         await system.answer("bob", request=request)
         await system.quiet()
         states = [r.state for r in await system.changes()]
         assert states == [ChangeState.HEALTHY]
-    assert root.outputs() == {"one": "first"}
-    assert '"other"' in (root.folder / "other.tfstate").read_text()
+    assert bare.outputs() == {"one": "first"}
+    assert '"other"' in (bare.folder / "other.tfstate").read_text()
 
 
-async def test_what_unapproved_code_may_not_do_blocks_before_any_init(root: RootRig) -> None:
-    root.write("infra/main.tf", 'data "external" "x" {\n  program = ["touch", "/tmp/never"]\n}\n')
-    root.commit("runs a program")
-    async with root.controller() as system:
+async def test_what_unapproved_code_may_not_do_blocks_before_any_init(bare: RootRig) -> None:
+    bare.write("infra/main.tf", 'data "external" "x" {\n  program = ["touch", "/tmp/never"]\n}\n')
+    bare.commit("runs a program")
+    async with bare.controller() as system:
         await system.nudge()
         record = await system.last()
         assert record.state is ChangeState.BLOCKED
@@ -220,10 +215,10 @@ async def test_what_unapproved_code_may_not_do_blocks_before_any_init(root: Root
         assert not await system.requests()
 
 
-async def test_a_syntax_error_is_named_at_its_line(root: RootRig) -> None:
-    root.write("infra/main.tf", 'resource "terraform_data" "one" {\n  input = \n}\n')
-    root.commit("half a thought")
-    async with root.controller() as system:
+async def test_a_syntax_error_is_named_at_its_line(bare: RootRig) -> None:
+    bare.write("infra/main.tf", 'resource "terraform_data" "one" {\n  input = \n}\n')
+    bare.commit("half a thought")
+    async with bare.controller() as system:
         await system.nudge()
         record = await system.last()
         assert record.state is ChangeState.BLOCKED
@@ -237,9 +232,3 @@ def _apply_by_hand(root: RootRig, text: str) -> None:
     (folder / "main.tf").write_text(backend + textwrap.dedent(text))
     root.by_hand("init", "-input=false", folder=folder)
     root.by_hand("apply", "-auto-approve", "-input=false", folder=folder)
-
-
-async def _asked_for(system: System, count: int) -> bool:
-    requests = await system.requests()
-    members = [m for r in requests for m in r.members if m.state is MemberState.ASKING]
-    return len(members) == count

@@ -278,6 +278,18 @@ def kill_tool(root: RootRig) -> None:
     (root.folder / "go").touch()
 
 
+def killed_in_the_middle(root: RootRig) -> str:
+    """The controller and the tool, while the root is applied; returns bob's token."""
+    process = Process(root)
+    secret = token(process, "bob")
+    approve(process, secret)
+    wait(lambda: journal(root))
+    process.child.kill()
+    process.child.wait(30)
+    kill_tool(root)
+    return secret
+
+
 def wait(holds: Callable[[], object]) -> None:
     end = time.monotonic() + 60
     while not holds():
@@ -288,13 +300,7 @@ def wait(holds: Callable[[], object]) -> None:
 def test_the_lock_of_our_own_dead_apply_is_released_by_the_next_controller(
     slow: RootRig, http: HttpState
 ) -> None:
-    process = Process(slow)
-    secret = token(process, "bob")
-    approve(process, secret)
-    wait(lambda: journal(slow))
-    process.child.kill()
-    process.child.wait(30)
-    kill_tool(slow)
+    secret = killed_in_the_middle(slow)
     assert http.lock is not None
     ours = http.lock["ID"]
     process = Process(slow)
@@ -314,13 +320,7 @@ def test_the_lock_of_our_own_dead_apply_is_released_by_the_next_controller(
 def test_a_lock_somebody_else_took_meanwhile_is_not_taken_for_ours(
     slow: RootRig, http: HttpState
 ) -> None:
-    process = Process(slow)
-    secret = token(process, "bob")
-    approve(process, secret)
-    wait(lambda: journal(slow))
-    process.child.kill()
-    process.child.wait(30)
-    kill_tool(slow)
+    secret = killed_in_the_middle(slow)
     assert http.lock is not None
     theirs = {**http.lock, "ID": "0a1b2c3d-theirs", "Who": "cyd@laptop"}
     http.lock = theirs

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gitops.model.delivery import Cause, ChangeState
+from gitops.model.delivery import Cause, ChangeRecord, ChangeState
 from gitops.model.ids import PersonName
 from gitops.model.plan import Action
 from gitops.ports import Drawn
@@ -86,6 +86,13 @@ async def look(system: System) -> None:
     await system.quiet()
 
 
+async def refused(root: Greeting) -> ChangeRecord:
+    """What becomes of a commit that cannot be planned."""
+    async with root.controller() as system:
+        await system.nudge()
+        return await system.last()
+
+
 # --- lock file, mirror, cache -----------------------------------------------------------------
 
 
@@ -143,18 +150,14 @@ async def test_a_provider_the_mirror_does_not_have_is_named(root: Greeting) -> N
     block += '  hashes = [\n    "h1:127ts0CG8hFk1bHIfrBsKxcnt9bAYQCq3udWM+AACH8=",\n  ]\n}\n'
     root.locked().write_text(root.locked().read_text() + block)
     root.commit("one that is not there")
-    async with root.controller() as system:
-        await system.nudge()
-        record = await system.last()
+    record = await refused(root)
     assert record.state is ChangeState.BLOCKED, record.reason
     assert "hashicorp/null" in record.reason
 
 
 async def test_a_provider_that_is_not_allowed_blocks_before_any_init(root: Greeting) -> None:
     del root.terraform["allow"]
-    async with root.controller() as system:
-        await system.nudge()
-        record = await system.last()
+    record = await refused(root)
     assert record.state is ChangeState.BLOCKED
     assert "hashicorp/local" in record.reason
     assert "not allowed" in record.reason
@@ -194,6 +197,13 @@ def delete(root: Greeting) -> None:
     root.file.unlink()
 
 
+async def drifts(system: System, root: Greeting) -> None:
+    """What was delivered is changed by hand, and that is noticed."""
+    await system.deliver()
+    edit(root)
+    await look(system)
+
+
 @pytest.mark.parametrize("tamper", [edit, delete])
 async def test_what_was_changed_by_hand_is_shown_asked_about_and_put_back(
     root: Greeting, tamper: object
@@ -219,9 +229,7 @@ async def test_what_was_changed_by_hand_is_shown_asked_about_and_put_back(
 
 async def test_a_denied_drift_is_left_alone_until_somebody_asks(root: Greeting) -> None:
     async with root.controller() as system:
-        await system.deliver()
-        edit(root)
-        await look(system)
+        await drifts(system, root)
         await system.deny("ada", "it is meant to be so for now")
         await look(system)
         assert not await system.requests()
@@ -250,9 +258,7 @@ async def test_the_same_drift_twice_is_asked_twice(root: Greeting) -> None:
 
 async def test_a_drift_undone_by_hand_withdraws_the_question(root: Greeting) -> None:
     async with root.controller() as system:
-        await system.deliver()
-        edit(root)
-        await look(system)
+        await drifts(system, root)
         assert await system.requests()
         root.file.write_text("hello")
         await look(system)
@@ -263,9 +269,7 @@ async def test_a_drift_undone_by_hand_withdraws_the_question(root: Greeting) -> 
 async def test_by_policy_drift_is_reported_and_nothing_more(root: Greeting) -> None:
     root.app["drift"] = "report"
     async with root.controller() as system:
-        await system.deliver()
-        edit(root)
-        await look(system)
+        await drifts(system, root)
         record = await system.last()
         assert (record.change.cause, record.state) == (Cause.DRIFT, ChangeState.REPORTED)
         assert not await system.requests()
@@ -306,9 +310,7 @@ async def test_a_restart_neither_withdraws_a_question_about_drift_nor_asks_it_tw
 ) -> None:
     root.terraform["drift_every"] = "24h"
     async with root.controller() as system:
-        await system.deliver()
-        edit(root)
-        await look(system)
+        await drifts(system, root)
         asked = await system.request()
     async with root.controller() as system:
         await system.nudge()
@@ -321,9 +323,7 @@ async def test_a_restart_neither_withdraws_a_question_about_drift_nor_asks_it_tw
 async def test_a_drift_denied_before_a_restart_is_left_alone_after_it(root: Greeting) -> None:
     root.terraform["drift_every"] = "24h"
     async with root.controller() as system:
-        await system.deliver()
-        edit(root)
-        await look(system)
+        await drifts(system, root)
         await system.deny("ada", "it is meant to be so for now")
     async with root.controller() as system:
         await system.nudge()
