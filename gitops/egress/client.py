@@ -75,20 +75,30 @@ class Client:
         self._lines: dict[Reach, _Line] = {}
 
     async def ask(
-        self, url: str, *, limit: int, method: str = "GET", headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        *,
+        limit: int,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
     ) -> Answer:
         """The answer, whatever its status; its body has at most ``limit`` bytes.
 
         Raises SourceProblem (not permitted, certificate, over the limit) or SourceUnavailable
-        (no answer, cut short, too slow).
+        (no answer, cut short, too slow). Only what reads follows a redirect.
         """
         sent = {"Accept": "*/*", "Accept-Encoding": "identity", **(headers or {})}
         for _ in range(REDIRECTS + 1):
             line = self._line(self._permit(url))
             with _explained(url, line, self._patience):
-                found = await self._once(line, method, url, sent, limit)
+                found = await self._once(line, method, url, sent, limit, body)
             if isinstance(found, Answer):
                 return found
+            if method not in ("GET", "HEAD"):
+                raise SourceProblem(
+                    "the host sends a write elsewhere", state=SourceState.INVALID, place=shown(url)
+                )
             if origin(found) != origin(url):
                 sent.pop("Authorization", None)
             url = found
@@ -102,14 +112,20 @@ class Client:
             await line.session.close()
 
     async def _once(
-        self, line: _Line, method: str, url: str, headers: Mapping[str, str], limit: int
+        self,
+        line: _Line,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        limit: int,
+        sent: bytes | None,
     ) -> Answer | str:
         """An answer, or the address it sends us to."""
         from yarl import URL  # noqa: PLC0415 - comes with aiohttp
 
         address = URL(url, encoded=True)
         async with line.session.request(
-            method, address, headers=headers, allow_redirects=False
+            method, address, headers=headers, data=sent, allow_redirects=False
         ) as answer:
             if answer.status in _MOVED:
                 return _target(url, answer.headers.get("Location", ""))
