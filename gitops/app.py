@@ -102,6 +102,7 @@ def source_builder(services: Services) -> Callable[[SourceSpec], Source]:
             "credentials": spec.credentials,
             "allow_local": spec.allow_local,
             "authors": spec.authors,
+            **({"verify": spec.verify} if spec.verify else {}),
             **spec.options,
         }
         source: Source = plugin.build(given, services)

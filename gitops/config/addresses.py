@@ -49,6 +49,15 @@ def check_git(url: str, *, allow_local: bool) -> None:
         raise Refused("is a path on this machine", "write allow_local: true to permit it")
 
 
+def check_api(url: str) -> None:
+    """Raises Refused for the address of an API that credentials must not be sent to."""
+    if any(c.isspace() or not c.isprintable() for c in url) or "://" not in url:
+        raise Refused("is not an address", "write https://HOST/PATH")
+    if _split(url).scheme not in ("https", "http"):
+        raise Refused("has a scheme that is not allowed", "use https://")
+    _check_url(url, allow_local=False)
+
+
 def _check_url(url: str, allow_local: bool) -> None:
     parts = _split(url)
     if parts.scheme == "file":

@@ -16,6 +16,7 @@ from typing import Any
 
 from gitops.config import shape
 from gitops.config.addresses import (
+    check_api,
     check_folder,
     check_git,
     check_listen,
@@ -42,7 +43,9 @@ from gitops.model.fleet import (
     DriftPolicy,
     Fleet,
     GitCredentials,
+    GitHubApp,
     NotifierSpec,
+    SignaturePolicy,
     SourceSpec,
     StoreSpec,
     VaultSpec,
@@ -119,6 +122,7 @@ class _Builder:
             credentials=self._credentials(source.credentials, (*loc, "credentials")),
             allow_local=local,
             authors=tuple(map(PersonName, source.authors)),
+            verify=self._verify(source.verify, kind, (*loc, "verify")),
             options=options(self.draft, plugin, source.options, (*loc, "options")),
         )
 
@@ -152,6 +156,33 @@ class _Builder:
             ssh_key=secret(self.draft, given.ssh_key, (*loc, "ssh_key")),
             known_hosts=self._file(given.known_hosts, (*loc, "known_hosts")),
             ca_file=self._file(given.ca_file, (*loc, "ca_file")),
+            github_app=self._github_app(given.github_app, (*loc, "github_app")),
+        )
+
+    def _github_app(self, given: shape.GitHubApp | None, loc: Loc) -> GitHubApp | None:
+        key = secret(self.draft, given and given.private_key, (*loc, "private_key"))
+        if given is None or key is None:
+            return None
+        judge(self.draft, check_api, given.api, (*loc, "api"))
+        return GitHubApp(given.app_id, given.installation_id, key, given.api.rstrip("/"))
+
+    def _verify(self, given: shape.Verify | None, kind: str, loc: Loc) -> SignaturePolicy | None:
+        if given is None:
+            return None
+        if kind not in ("git", ""):
+            self.draft.refuse(loc, f"a source of kind {kind} has no commits to verify", "remove it")
+        if not given.gpg_keys and given.ssh_signers is None:
+            hint = "write ssh_signers: FILE or gpg_keys: [FILE]"
+            self.draft.refuse(loc, f"{_owner((*loc, ''))} believes nobody's signature", hint)
+        if given.ssh_revoked is not None and given.ssh_signers is None:
+            hint = "write ssh_signers: FILE"
+            self.draft.refuse((*loc, "ssh_revoked"), "keys are revoked that nobody believes", hint)
+        keys = enumerate(given.gpg_keys)
+        return SignaturePolicy(
+            gpg_keys=tuple(existing(self.draft, key, (*loc, "gpg_keys", n)) for n, key in keys),
+            ssh_signers=self._file(given.ssh_signers, (*loc, "ssh_signers")),
+            ssh_revoked=self._file(given.ssh_revoked, (*loc, "ssh_revoked")),
+            required=given.require == "head",
         )
 
     def _file(self, text: str | None, loc: Loc) -> Path | None:

@@ -206,6 +206,12 @@ def transport_fits_credentials(draft: Draft, fleet: Fleet) -> None:
             draft.refuse((*loc, "ssh_key"), "an ssh key is not used over https", "use ssh://")
         if not https and credentials.token:
             draft.refuse((*loc, "token"), "a token is only used over https", "use https://")
+        if not https and credentials.github_app:
+            message = "a GitHub App signs in over https only"
+            draft.refuse((*loc, "github_app"), message, "use https://")
+        if credentials.token and credentials.github_app:
+            message = "a token and a GitHub App are two ways to sign in"
+            draft.refuse((*loc, "github_app"), message, "keep one of them")
 
 
 def secrets_are_there(draft: Draft, fleet: Fleet) -> None:
@@ -258,6 +264,8 @@ def _references(fleet: Fleet) -> Iterator[tuple[Loc, SecretRef]]:
         at: Loc = ("sources", name, "credentials")
         listed += [((*at, "token"), source.credentials.token)]
         listed += [((*at, "ssh_key"), source.credentials.ssh_key)]
+        if app := source.credentials.github_app:
+            listed += [((*at, "github_app", "private_key"), app.private_key)]
     for notifier in fleet.notifiers:
         for key, value in notifier.options.items():
             if isinstance(value, SecretRef):

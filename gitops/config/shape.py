@@ -30,6 +30,32 @@ from gitops.config.scalars import (
 from gitops.config.shape_terraform import NeedOf, Terraform, TerraformHost
 
 
+class GitHubApp(Shape):
+    """A GitHub App's installation, instead of somebody's token."""
+
+    app_id: Annotated[int, Field(ge=1)]
+    """Number of the app, from its settings page."""
+    installation_id: Annotated[int, Field(ge=1)]
+    """Number of the installation: the end of its page's address."""
+    private_key: SecretAt
+    """The app's private key, as GitHub gave it (PEM)."""
+    api: str = "https://api.github.com"
+    """Address of the API; a GitHub Enterprise Server has https://HOST/api/v3."""
+
+
+class Verify(Shape):
+    """Whose signatures on commits are believed. They raise the grade of authorship."""
+
+    gpg_keys: Texts = []
+    """Files with the public GPG keys that are believed (gpg --export)."""
+    ssh_signers: str | None = None
+    """Allowed signers file, as git's gpg.ssh.allowedSignersFile."""
+    ssh_revoked: str | None = None
+    """Keys believed no more, as git's gpg.ssh.revocationFile."""
+    require: Literal["none", "head"] = "none"
+    """head: the newest commit has to be signed by one of them, or it is not delivered."""
+
+
 class Credentials(Shape):
     """How a source is signed in to."""
 
@@ -43,6 +69,8 @@ class Credentials(Shape):
     """File with the host keys that are accepted over ssh."""
     ca_file: str | None = None
     """Certificates that https servers are verified against, instead of the system's."""
+    github_app: GitHubApp | None = None
+    """Sign in as a GitHub App."""
 
 
 class Source(Shape):
@@ -66,6 +94,8 @@ class Source(Shape):
     """Permit a path or file: URL on this machine as a git repository."""
     authors: list[str] = []
     """People who count as author where the source cannot tell (directories)."""
+    verify: Verify | None = None
+    """Whose signatures on a git source's commits are believed, and whether they are required."""
     options: dict[str, Any] = {}
     """Options of the source's plugin."""
 

@@ -37,12 +37,38 @@ def _nothing() -> Mapping[Any, Any]:
 
 
 @dataclass(frozen=True, slots=True)
+class GitHubApp:
+    """An installation of a GitHub App: it gives out tokens that last an hour."""
+
+    app_id: int
+    installation_id: int
+    private_key: SecretRef
+    api: str = "https://api.github.com"
+    """``https://HOST/api/v3`` at a GitHub Enterprise Server."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignaturePolicy:
+    """Whose signatures on commits are believed, and whether there has to be one."""
+
+    gpg_keys: tuple[Path, ...] = ()
+    """Public keys, armored or not."""
+    ssh_signers: Path | None = None
+    """ssh-keygen(1), ALLOWED SIGNERS."""
+    ssh_revoked: Path | None = None
+    """ssh-keygen(1), KEY REVOCATION LISTS; or public keys, one a line."""
+    required: bool = False
+    """A head without a believed signature is no revision."""
+
+
+@dataclass(frozen=True, slots=True)
 class GitCredentials:
     username: str = ""
     token: SecretRef | None = None
     ssh_key: SecretRef | None = None
     known_hosts: Path | None = None
     ca_file: Path | None = None
+    github_app: GitHubApp | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +86,8 @@ class SourceSpec:
     """Permit a ``file:`` URL or a path on this machine."""
     authors: tuple[PersonName, ...] = ()
     """Who counts as author where the source itself cannot tell."""
+    verify: SignaturePolicy | None = None
+    """Of git sources only."""
     options: Mapping[str, Any] = field(default_factory=_nothing)
 
 

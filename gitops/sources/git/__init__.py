@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from gitops.model.fleet import GitCredentials
+from gitops.model.fleet import GitCredentials, SignaturePolicy
 from gitops.model.ids import PersonName, SourceName
 from gitops.plugins import Services
 from gitops.sources.git.address import candidates, parse_address
@@ -39,6 +39,7 @@ class Options:
     allow_local: bool = False
     authors: tuple[PersonName, ...] = ()
     """Unused: git records its authors."""
+    verify: SignaturePolicy | None = None
     timeout: float = 600.0
     """Seconds one fetch may take in all; the first one brings the whole history."""
     stall: int = 20
