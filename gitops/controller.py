@@ -14,12 +14,15 @@ from dataclasses import dataclass
 import structlog
 
 from gitops.engine.announcements import Sender
+from gitops.engine.ballot import leave
 from gitops.engine.desk import Desk
 from gitops.engine.keeper import LeaseKeeper
 from gitops.engine.lanes import Lanes
 from gitops.engine.ledger import Ledger, open_change
+from gitops.engine.pauses import Pauses
 from gitops.engine.reach import keep_reaching
 from gitops.engine.renders import Renders
+from gitops.engine.rollbacks import Begun
 from gitops.engine.roster import Roster
 from gitops.engine.supplies import UNKNOWN, Supplies, together
 from gitops.engine.targets import Target
@@ -31,8 +34,8 @@ from gitops.engine.watches import SourceWatch
 from gitops.errors import Awaiting, ConfigError, NotAllowed, StaleWrite, Transient, Unknown
 from gitops.gate import may_ask
 from gitops.model.approval import Answer, Decision, MemberState, Verdict
-from gitops.model.delivery import ChangeRecord, ChangeState, LaneId
-from gitops.model.events import ChangeClosed, HoldLifted
+from gitops.model.delivery import ChangeRecord, ChangeState, LaneId, LaneRecord, Pause
+from gitops.model.events import ChangeClosed, HoldLifted, RollbackLifted
 from gitops.model.fleet import ApplicationSpec, ClusterSpec, Fleet, SourceSpec
 from gitops.model.ids import (
     ApplicationName,
@@ -61,6 +64,7 @@ from gitops.ports import (
 )
 from gitops.ports.terraform import RootPlanner, Workspace
 from gitops.steps.kit import Kit, Memory, Reached
+from gitops.steps.rollback import Asked, go_back
 from gitops.steps.values import Checker
 from gitops.steps.watch import stands, watch
 
@@ -130,6 +134,7 @@ class Controller:
             parts.taint,
         )
         self._sender = Sender(parts.ledger, parts.notifiers, parts.clock)
+        self.pauses = Pauses(parts.ledger, parts.clock, self._offer)
 
     @property
     def fleet(self) -> Fleet:
@@ -147,7 +152,9 @@ class Controller:
         try:
             self.roster.recall(await self.ledger.read(lambda reading: reading.lanes()))
             await self._sweep()
+            await self.pauses.load()
             self._tasks.start("expiry", self._expire)
+            self._tasks.start("pauses", self.pauses.run)
             self._tasks.start("reach", lambda: keep_reaching(self.clusters.connected, self.lanes))
             self._tasks.start("roots", self.roots.keep_looking)
             self._tasks.start("outbox", self._sender.run)
@@ -241,6 +248,11 @@ class Controller:
                 self.memory(lane).newer.set()
                 self.roots.moved(lane)
                 self.lanes.offer(lane)
+
+    def _offer(self, application: ApplicationName) -> None:
+        spec = self.roster.spec(application)
+        for target in spec.targets if spec else ():
+            self.lanes.offer(LaneId(application, target))
 
     def memory(self, lane: LaneId) -> Memory:
         return self._memories.setdefault(lane, Memory())
@@ -343,6 +355,9 @@ class Controller:
         def work(tx: Transaction) -> ChangeRecord | None:
             record = open_change(tx, tx.lane(lane))
             if record is None or stands(record):
+                return None
+            if record.change.rollback is not None:  # nothing but the change knows of the wish
+                leave(tx, record, why)
                 return None
             tx.append(ChangeClosed(record.change.id, ChangeState.SUPERSEDED, why))
             return record
@@ -453,20 +468,110 @@ class Controller:
     async def again(self, application: ApplicationName, person: PersonName) -> tuple[LaneId, ...]:
         """``ask`` and ``retry``: lifts what holds the application's lanes and offers them. A plan
         people approved before the failure is applied again while its seal holds; any other is
-        asked about."""
-        spec = self.roster.spec(application)
-        if spec is None:
-            known = ", ".join(sorted(self.roster.specs())) or "none"
-            raise Unknown(f"there is no application {application!r}", hint=f"applications: {known}")
-        lanes = tuple(LaneId(application, target) for target in spec.targets)
+        asked about. A lane that was rolled back goes by the newest revision again."""
+        spec, lanes = self._of(application)
         await self._may_ask(spec, lanes, person)
+        self._not_paused(application)
+        await self._look_again(spec, lanes, person, forward=True)
+        return lanes
+
+    async def retry(self, application: ApplicationName, person: PersonName) -> tuple[LaneId, ...]:
+        """The same of what is held or in trouble, and of nothing else; what was rolled back stays
+        so. Raises NotAllowed where there is nothing to retry."""
+        spec, lanes = self._of(application)
+        await self._may_ask(spec, lanes, person)
+        self._not_paused(application)
+
+        def stuck(reading: Reading) -> tuple[LaneId, ...]:
+            return tuple(lane for lane in lanes if self._stuck(reading.lane(lane)))
+
+        found = await self.ledger.read(stuck)
+        if not found:
+            raise NotAllowed(
+                f"there is nothing to retry: nothing of {application} failed or is held",
+                hint=f"`gitops ask {application}` looks at it again all the same",
+            )
+        await self._look_again(spec, found, person, forward=False)
+        return found
+
+    def _stuck(self, lane: LaneRecord) -> bool:
+        held = lane.hold is not None or lane.drift_hold is not None
+        return held or self.lanes.trouble(lane.lane) is not None
+
+    async def _look_again(
+        self, spec: ApplicationSpec, lanes: tuple[LaneId, ...], person: PersonName, *, forward: bool
+    ) -> None:
         for lane in lanes:
-            await self.ledger.write(_lift(lane, person))
+            await self.ledger.write(_lift(lane, person, forward=forward))
             self.memory(lane).demanded = person
             if spec.terraform is not None:
                 self.roots.look_again(lane, spec)
             self.lanes.offer(lane)
-        return lanes
+
+    def _of(self, application: ApplicationName) -> tuple[ApplicationSpec, tuple[LaneId, ...]]:
+        """An application and its lanes. Raises Unknown."""
+        spec = self.roster.spec(application)
+        if spec is None:
+            known = ", ".join(sorted(self.roster.specs())) or "none"
+            raise Unknown(f"there is no application {application!r}", hint=f"applications: {known}")
+        return spec, tuple(LaneId(application, target) for target in spec.targets)
+
+    def _not_paused(self, application: ApplicationName) -> None:
+        """Raises NotAllowed while it is."""
+        pause = self.pauses.of(application)
+        if pause is not None:
+            raise NotAllowed(
+                f"{application} is {pause.told}",
+                hint=f"`gitops resume {application}` ends the pause",
+            )
+
+    # --- back, and not at all -----------------------------------------------------------------
+
+    async def rollback(
+        self,
+        application: ApplicationName,
+        person: PersonName,
+        delivery: str = "",
+        reason: str = "",
+        target: str = "",
+    ) -> Begun:
+        """Asks whether the application may go back to what ``delivery`` (an id or prefix) brought,
+        or each of its lanes to what was healthy before; ``target`` chooses one. Raises Unknown,
+        NotAllowed in words when nothing can be done about any lane."""
+        spec, lanes = self._of(application)
+        await self._may_ask(spec, lanes, person)
+        self._not_paused(application)
+        asked = Asked(application, person, delivery, reason.strip(), target)
+        clock = self.parts.clock
+        begun, put_aside = await go_back(asked, lanes, self.ledger, clock, self._kit)
+        for lane in begun.changes:
+            self.roots.moved(lane)
+            self.lanes.offer(lane)
+        for record in put_aside:
+            await self._over(record)
+        return begun
+
+    async def pause(
+        self, application: ApplicationName, person: PersonName, seconds: float, reason: str
+    ) -> Pause:
+        """Nothing of it is asked or claimed for ``seconds``. Raises Unknown, NotAllowed."""
+        _, lanes = self._entitled(application, person)
+        return await self.pauses.pause(lanes, person, seconds, reason)
+
+    async def resume(self, application: ApplicationName, person: PersonName) -> None:
+        """Ends a pause. Raises Unknown, NotAllowed."""
+        self._entitled(application, person)
+        await self.pauses.resume(application, person)
+
+    def _entitled(
+        self, application: ApplicationName, person: PersonName
+    ) -> tuple[ApplicationSpec, tuple[LaneId, ...]]:
+        """Raises NotAllowed for whoever may not say yes to it either."""
+        spec, lanes = self._of(application)
+        ruling = may_ask(person, spec.approval, self.fleet.people)
+        if not ruling.allowed:
+            raise NotAllowed(ruling.reason)
+        return spec, lanes
 
     async def unlock(
         self, application: ApplicationName, person: PersonName, lock: str
@@ -481,10 +586,25 @@ class Controller:
             )
         lanes = tuple(LaneId(application, target) for target in spec.targets)
         await self._may_ask(spec, lanes, person)
+        self._not_paused(application)
+        self._holds_one_up(application, lanes, lock)
         for lane in lanes:
             self.memory(lane).unlock = Unlock(lock, person)
             self.lanes.offer(lane)
         return lanes
+
+    def _holds_one_up(
+        self, application: ApplicationName, lanes: tuple[LaneId, ...], lock: str
+    ) -> None:
+        """Raises Unknown for a lock nobody met: the answer would come only from who approves it."""
+        troubles = [trouble for lane in lanes if (trouble := self.lanes.trouble(lane))]
+        met = [trouble.lock for trouble in troubles if trouble.lock]
+        if lock not in met:
+            known = f"what it waits for is {', '.join(met)}" if met else "it waits for no lock"
+            raise Unknown(
+                f"no lock {lock!r} keeps {application} waiting: {known}",
+                hint=f"`gitops ask {application}` has it tried again; `gitops why` names the lock",
+            )
 
     async def _may_ask(
         self, spec: ApplicationSpec, lanes: tuple[LaneId, ...], person: PersonName
@@ -502,9 +622,11 @@ class Controller:
         return {name: watch.status for name, watch in self.watches.items()}
 
 
-def _lift(lane: LaneId, person: PersonName) -> Callable[[Transaction], None]:
+def _lift(lane: LaneId, person: PersonName, *, forward: bool) -> Callable[[Transaction], None]:
     def work(tx: Transaction) -> None:
         record = tx.lane(lane)
+        if forward and record.rollback is not None:
+            tx.append(RollbackLifted(lane, person))
         if record.hold is not None and not record.hold.failed:
             tx.append(HoldLifted(lane, person))
         if record.drift_hold is not None:

@@ -147,9 +147,20 @@ def close(
     tx.append(MemberDecided(request, member.change, state, by, why))
     ended = ChangeState.DENIED if state is MemberState.DENIED else ChangeState.EXPIRED
     hold = None
-    if record.change.cause is not Cause.COMMAND:  # a no to a command says nothing of the source
+    # A no to what a person asked for says nothing of the source.
+    if record.change.cause not in (Cause.COMMAND, Cause.ROLLBACK):
         hold = Hold(member.plan, record.change.after, why)
     tx.append(ChangeClosed(record.change.id, ended, why, hold=hold))
+
+
+def leave(tx: Transaction, record: ChangeRecord, why: str) -> None:
+    """Takes back the question about a change, if there is one; the change stays."""
+    request = tx.request(RequestId(record.request)) if record.request else None
+    if request is None:
+        return
+    for member in request.members:
+        if member.change == record.change.id and member.state is MemberState.ASKING:
+            tx.append(MemberDecided(request.id, member.change, MemberState.LEFT, reason=why))
 
 
 def _present(tx: Reading, request: RequestId) -> Request:
@@ -242,6 +253,7 @@ def _how_it_ended(present: Request) -> str:
         states = {member.state for member in present.members}
         if states == {MemberState.EXPIRED}:
             return "it expired unanswered"
-        return "a newer change took its place"
+        whys = (member.reason for member in present.members if member.state is MemberState.LEFT)
+        return "; ".join(dict.fromkeys(filter(None, whys))) or "a newer change took its place"
     word = "approved" if last.decision is Decision.APPROVE else "denied"
     return f"{last.person} {word} it" + (f" ({last.reason})" if last.reason else "")

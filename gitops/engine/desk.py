@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from gitops import gate
 from gitops.engine import heals
-from gitops.engine.ballot import Ballot, Paper, SpecOf, close
+from gitops.engine.ballot import Ballot, Paper, SpecOf, close, leave
+from gitops.engine.pauses import paused
 from gitops.model.approval import (
     Answer,
     AnswerKind,
@@ -30,7 +31,6 @@ from gitops.model.events import (
     ChangeBlocked,
     ChangePlanned,
     MemberAsked,
-    MemberDecided,
     RequestOpened,
 )
 from gitops.model.fleet import ApplicationSpec, DriftPolicy, Fleet
@@ -107,19 +107,30 @@ class Desk:
             or (record.state is ChangeState.BLOCKED and not question.plan.blocked_by)
         ):
             tx.append(ChangePlanned(record.change.id, question.plan, question.seal, question.parts))
+        unasked = self._unasked(tx, record, question)
+        if unasked is not None:
+            return unasked
+        quarrel = self._quarrel(tx, record, question)
+        by = () if quarrel else self._without_asking(tx, question)
+        if by:
+            tx.append(AutoApproved(record.change.id, question.seal, ", ".join(by)))
+            leave(tx, record, "approved without asking")
+            return question.answered(AnswerKind.APPROVED, by=by)
+        return self._ask_people(tx, record, question, tuple(filter(None, (quarrel, news))))
+
+    def _unasked(self, tx: Transaction, record: ChangeRecord, question: Question) -> Answer | None:
+        """The answer where nobody and nothing is to be asked."""
         if question.plan.blocked_by:
             return self._block(tx, record, question)
         if question.plan.empty:
             return question.answered(AnswerKind.NOT_NEEDED)
         if self._only_reported(question):
             return question.answered(AnswerKind.REPORTED)
-        quarrel = self._quarrel(tx, record, question)
-        by = () if quarrel else self._without_asking(tx, question)
-        if by:
-            tx.append(AutoApproved(record.change.id, question.seal, ", ".join(by)))
-            self._leave(tx, record, "approved without asking")
-            return question.answered(AnswerKind.APPROVED, by=by)
-        return self._ask_people(tx, record, question, tuple(filter(None, (quarrel, news))))
+        pause = paused(tx, record.change.lane.application, self._clock.now())
+        if pause is None:
+            return None
+        leave(tx, record, pause.told)
+        return question.answered(AnswerKind.PAUSED, reason=pause.told)
 
     def _block(self, tx: Transaction, record: ChangeRecord, question: Question) -> Answer:
         count = len(question.plan.blocked_by)
@@ -127,7 +138,7 @@ class Desk:
         reason = f"{first.place + ': ' if first.place else ''}{first.message}"
         if count > 1:
             reason += f" (and {count - 1} more)"
-        self._leave(tx, record, reason)
+        leave(tx, record, reason)
         if record.state is not ChangeState.BLOCKED or record.reason != reason:
             tx.append(ChangeBlocked(record.change.id, reason))
         return question.answered(AnswerKind.BLOCKED, reason=reason)
@@ -264,12 +275,6 @@ class Desk:
                     ended.append(record)
         return tuple(ended)
 
-    def _leave(self, tx: Transaction, record: ChangeRecord, why: str) -> None:
-        request = self._request_of(tx, record)
-        member = _member(request, record.change.id)
-        if request and member and member.state is MemberState.ASKING:
-            tx.append(MemberDecided(request.id, record.change.id, MemberState.LEFT, reason=why))
-
 
 class RefusingDesk(Desk):
     """Asks nobody: what ``gitops plan`` uses. The plan comes back, nothing is recorded."""
@@ -290,7 +295,8 @@ def _since_they_looked(
     if request is None or member is None:
         return (question.moved,) if question.moved else ()
     same = member.seal == question.seal
-    told = "it was put aside meanwhile" if same else "the plan changed since it was asked"
+    aside = f": {member.reason}" if member.reason else ""
+    told = f"it was put aside meanwhile{aside}" if same else "the plan changed since it was asked"
     gone = sorted(
         {
             verdict.person

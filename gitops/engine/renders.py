@@ -54,6 +54,7 @@ class Renders:
         self._pick = pick
         self._digest = digest
         self._memos: dict[_Key, _Memo] = {}
+        self._older: dict[_Key, _Memo] = {}
         self._locks: dict[_Key, asyncio.Lock] = {}
 
     async def of(
@@ -85,8 +86,16 @@ class Renders:
         facts: ClusterFacts | None,
         supplies: Supplies = NONE,
     ) -> Rendered:
-        """An older revision, without forgetting the newest."""
-        return await self._render(application, snapshot, facts, supplies, gone=True)
+        """An older revision, without forgetting the newest. The last one is remembered: a lane
+        that was rolled back is looked at with it every time."""
+        key = (application.name, capabilities(facts))
+        memo, revision = self._older.get(key), snapshot.revision
+        same = memo and (memo.spec, memo.supplies) == (application, supplies.digest)
+        if memo and same and memo.rendered.revision.id == revision.id:
+            return memo.rendered
+        rendered = await self._render(application, snapshot, facts, supplies, gone=True)
+        self._older[key] = _Memo(application, supplies.digest, rendered)
+        return rendered
 
     def concerned(self, application: ApplicationName, snapshot: Snapshot) -> bool:
         """Does this revision change anything the application's renderings read?"""
@@ -94,8 +103,9 @@ class Renders:
         return not memos or any(moved(memo.rendered.closure, snapshot) for memo in memos)
 
     def forget(self, application: ApplicationName) -> None:
-        for key in [key for key in self._memos if key[0] == application]:
-            del self._memos[key]
+        for memos in (self._memos, self._older):
+            for key in [key for key in memos if key[0] == application]:
+                del memos[key]
 
     async def _render(
         self,

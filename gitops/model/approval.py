@@ -44,6 +44,8 @@ class Member:
     yes: tuple[PersonName, ...] = ()
     """Who said yes to this seal since it was last asked about, sorted. An answer from before that
     is history: a plan that moved and came back is a new question."""
+    reason: str = ""
+    """Why it was denied, expired or left, in words."""
 
 
 def root_of(members: tuple[Member, ...]) -> Digest:
@@ -94,6 +96,8 @@ class AnswerKind(StrEnum):
     BLOCKED = "blocked"
     DENIED = "denied"
     EXPIRED = "expired"
+    PAUSED = "paused"
+    """The application is: it is asked about once that is over."""
     HELD = "held"
     """Denied or expired before, and nothing moved since."""
     REPORTED = "reported"

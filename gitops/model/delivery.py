@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from gitops.model.ids import (
@@ -187,6 +188,12 @@ class Pause:
 
     def holds(self, now: float) -> bool:
         return now < self.until
+
+    @property
+    def told(self) -> str:
+        """``paused by ada until 2026-11-21 12:30Z: the freeze``"""
+        end = datetime.fromtimestamp(self.until, UTC)
+        return f"paused by {self.by} until {end:%Y-%m-%d %H:%M}Z: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ async def apply(record: ChangeRecord, asked: Asked, kit: Kit) -> Applied:
 
 async def _held_back(record: ChangeRecord, sketch: Sketch, kit: Kit) -> Applied | None:
     """Approved, and yet not claimed."""
-    if overtaken := _overtaken(record, sketch, kit):
+    if overtaken := await _overtaken(record, sketch, kit):
         return Applied(record, ChangeState.SUPERSEDED, reason=overtaken)
     if record.change.cause is not Cause.COMMAND and await kit.present_supplies() != kit.supplies:
         return Applied(record, ChangeState.SUPERSEDED, reason="what it takes from others moved")
@@ -61,11 +61,16 @@ async def _held_back(record: ChangeRecord, sketch: Sketch, kit: Kit) -> Applied 
     return Applied(record, ChangeState.ASKING, reason=waits)
 
 
-def _overtaken(record: ChangeRecord, sketch: Sketch, kit: Kit) -> str:
+async def _overtaken(record: ChangeRecord, sketch: Sketch, kit: Kit) -> str:
     """Why the claim would be of yesterday's wish, in words; the next round takes the present one.
     The round's own view is as old as its slowest request."""
     if kit.present_policy() != kit.policy:
         return "policy or people changed since it was asked"
+    if record.change.rollback is not None:
+        facts = await kit.target.facts()
+        newest = await kit.renders.of(kit.application, kit.newest(), facts, kit.supplies, gone=True)
+        left = newest.closure.inside == record.change.rollback.leaves
+        return "" if left else "a newer commit arrived"
     commit = record.change.cause is not Cause.DRIFT
     if commit and moved(sketch.rendered.closure, kit.newest()):
         return "a newer commit arrived"

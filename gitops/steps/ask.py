@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from gitops.engine.desk import Question, seal_of
 from gitops.model.approval import Answer
 from gitops.model.delivery import Cause, ChangeRecord
-from gitops.model.ids import short
+from gitops.model.events import ChangePlanned
+from gitops.model.ids import RequestId, short
 from gitops.model.plan import Plan
-from gitops.ports import Transaction
+from gitops.ports import Reading, Transaction
 from gitops.steps.kit import Kit
 from gitops.steps.values import Asked, Sketch
 
@@ -51,10 +53,10 @@ async def ask(record: ChangeRecord, sketch: Sketch, kit: Kit) -> Asked:
 
 async def _moved(record: ChangeRecord, plan: Plan, kit: Kit) -> str:
     """What is different from the plan people may have seen, by object."""
-    if record.plan is None or record.plan == plan.digest:
+    before = await kit.ledger.read(partial(_last_shown, record))
+    if before is None or before.digest == plan.digest:
         return ""
-    before = await kit.ledger.read(lambda reading: reading.plan(record.change.id))
-    old = {change.address: change.digest for change in before.changes} if before else {}
+    old = {change.address: change.digest for change in before.changes}
     new = {change.address: change.digest for change in plan.changes}
     parts = [
         *(f"{address} joined" for address in new if address not in old),
@@ -69,8 +71,24 @@ async def _moved(record: ChangeRecord, plan: Plan, kit: Kit) -> str:
     return ", ".join(parts[:MOVED_SHOWN]) + more
 
 
+def _last_shown(record: ChangeRecord, reading: Reading) -> Plan | None:
+    """The plan people were asked about last; while an application is paused it is planned on
+    without anybody being shown."""
+    present = reading.plan(record.change.id)
+    request = reading.request(RequestId(record.request)) if record.request else None
+    shown = {m.plan for m in request.members if m.change == record.change.id} if request else set()
+    if present is None or not shown or present.digest in shown:
+        return present
+    told = [event.event for event in reading.events(record.change.id)]
+    plans = [event.plan for event in told if isinstance(event, ChangePlanned)]
+    return next((plan for plan in reversed(plans) if plan.digest in shown), present)
+
+
 def _title(record: ChangeRecord) -> str:
     change = record.change
+    if change.rollback is not None:
+        why = f": {change.rollback.why}" if change.rollback.why else ""
+        return f"rollback of {change.lane.application} to {change.revision}{why}"
     if change.cause is Cause.DRIFT:
         return f"drift of {change.lane}"
     if change.cause is Cause.COMMAND:

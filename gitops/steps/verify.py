@@ -17,6 +17,7 @@ from gitops.model.health import Health, ObjectHealth
 from gitops.model.ids import combine
 from gitops.steps.apply import arrived, delivered
 from gitops.steps.kit import Kit, wanted
+from gitops.steps.render import in_force
 from gitops.steps.values import Applied, Outcome
 
 FINE = (Health.HEALTHY, Health.SUSPENDED)
@@ -68,7 +69,8 @@ async def _newer(record: ChangeRecord, kit: Kit) -> None:
         rendered = await kit.renders.of(
             kit.application, kit.newest(), facts, kit.supplies, gone=True
         )
-        if await wanted(kit, rendered) != live:
+        back = record.change.rollback or lane.rollback
+        if await wanted(kit, await in_force(kit, rendered, back)) != live:
             return
         await kit.memory.newer.wait()
         kit.memory.newer.clear()

@@ -20,14 +20,15 @@ from gitops.model.delivery import (
     ChangeState,
     Hold,
     LaneRecord,
+    Rollback,
 )
-from gitops.model.events import ChangeClosed, ChangeOpened, HoldLifted
+from gitops.model.events import ChangeClosed, ChangeOpened, Event, HoldLifted, RollbackLifted
 from gitops.model.fleet import DriftPolicy
-from gitops.model.ids import Digest, short
-from gitops.model.source import Authorship, Revision
+from gitops.model.ids import Digest, PersonName, short
+from gitops.model.source import Authorship, Grade, Revision
 from gitops.ports import Reading, Transaction
 from gitops.steps.kit import Kit, wanted
-from gitops.steps.render import as_delivered
+from gitops.steps.render import as_delivered, earlier
 
 
 def stands(record: ChangeRecord) -> bool:
@@ -49,6 +50,7 @@ class Wish:
     rendered: Rendered | None = None
     occasion: str = ""
     """Empty: what the cause and the revision make of it."""
+    rollback: Rollback | None = None
 
 
 async def watch(kit: Kit) -> ChangeRecord | None:
@@ -59,18 +61,21 @@ async def watch(kit: Kit) -> ChangeRecord | None:
     if kit.departed and lane.delivered is None:
         await _put_aside(kit, current, "its folder left the source before it was delivered")
         return None
-    rendered = await kit.renders.of(
+    newest = await kit.renders.of(
         kit.application,
         kit.snapshot,
         await kit.target.facts(),
         kit.supplies,
         gone=lane.delivered is not None,
     )
+    back = _set_back(lane, current, newest)
+    rendered = newest if back is None else await earlier(kit, back.revision)
     after = await wanted(kit, rendered)
     if current is not None and _insisted(kit, current, after):
         return current
-    wish = await _wish(kit, lane, rendered, after)
-    await _lift_outdated_holds(kit, lane, rendered, after, wish)
+    desire = _desire(kit, current, rendered, after, back)
+    wish = await _wish(kit, lane, current, desire, rendered)
+    await _lift_outdated_holds(kit, lane, newest, rendered, wish)
     if wish is None:
         await _put_aside(kit, current, "the source is back at what is delivered already")
         return None
@@ -128,18 +133,48 @@ def _same(change: Change, wish: Wish, authorship: Authorship) -> bool:
     if (change.after, change.cause) != (wish.after, wish.cause):
         return False
     known = {signature.email.casefold() for signature in change.authorship.signatures}
+    if change.rollback != wish.rollback:
+        return False
     return {signature.email.casefold() for signature in authorship.signatures} <= known
 
 
-async def _wish(kit: Kit, lane: LaneRecord, rendered: Rendered, after: Digest) -> Wish | None:
-    if kit.memory.demanded:
+def _set_back(lane: LaneRecord, current: ChangeRecord | None, newest: Rendered) -> Rollback | None:
+    """What the lane is set back to, or is asked to be: until its source moves on."""
+    asked = current.change.rollback if current is not None else None
+    for back in (asked, lane.rollback):
+        if back is not None and back.leaves == newest.closure.inside:
+            return back
+    return None
+
+
+def _desire(
+    kit: Kit, current: ChangeRecord | None, rendered: Rendered, after: Digest, back: Rollback | None
+) -> Wish:
+    """What the source has for the lane, or while it is set back, what it was set back to."""
+    if back is None:
         return Wish(after, Cause.COMMIT, rendered.revision, rendered)
-    delivered = lane.delivered
+    occasion = f"rollback {kit.lane.application} to {back.revision.id}"
+    if current is not None and current.change.rollback == back:
+        occasion = current.change.occasion
+    return Wish(after, Cause.ROLLBACK, rendered.revision, rendered, occasion, back)
+
+
+async def _wish(
+    kit: Kit,
+    lane: LaneRecord,
+    current: ChangeRecord | None,
+    desire: Wish,
+    rendered: Rendered,
+) -> Wish | None:
+    back = current.change.rollback if current is not None else None
+    if kit.memory.demanded or (back is not None and back == desire.rollback):
+        return desire
+    after, delivered = desire.after, lane.delivered
     # What failed half-way left something else live than what counts as delivered.
     half_way = lane.hold is not None and lane.hold.failed
     if delivered is None or delivered.closure != after or half_way:
         if not _holds(lane.hold, after):
-            return Wish(after, Cause.COMMIT, rendered.revision, rendered)
+            return desire
         if delivered is None or half_way:
             return None
     if kit.application.drift is DriftPolicy.IGNORE:
@@ -150,12 +185,12 @@ async def _wish(kit: Kit, lane: LaneRecord, rendered: Rendered, after: Digest) -
     return Wish(drift, Cause.DRIFT, delivered.revision)
 
 
-async def _drift(kit: Kit, lane: LaneRecord, newest: Rendered) -> Digest | None:
+async def _drift(kit: Kit, lane: LaneRecord, rendered: Rendered) -> Digest | None:
     """A root is looked at with what was delivered to it: a commit somebody denied, or that failed,
     is not run only because time went by."""
-    in_force = newest
+    in_force = rendered
     if kit.application.terraform is not None:
-        in_force = await as_delivered(kit, lane, newest)
+        in_force = await as_delivered(kit, lane, rendered)
     return await kit.target.drift(in_force.desired)
 
 
@@ -164,13 +199,18 @@ def _holds(hold: Hold | None, after: Digest) -> bool:
 
 
 async def _lift_outdated_holds(
-    kit: Kit, lane: LaneRecord, rendered: Rendered, after: Digest, wish: Wish | None
+    kit: Kit, lane: LaneRecord, newest: Rendered, rendered: Rendered, wish: Wish | None
 ) -> None:
     """A failed one stays until a change arrived (``apply.arrived``): it alone remembers that
-    something is live that nobody asked for."""
-    events = []
-    if lane.hold and not lane.hold.failed and not _holds(lane.hold, after):
-        events.append(HoldLifted(kit.lane, "the source moved"))
+    something is live that nobody asked for. ``rendered`` is what the lane goes by: while it is set
+    back, a no to the newest stays a no."""
+    events: list[Event] = []
+    if lane.hold and not lane.hold.failed:
+        wanted_here = {await wanted(kit, rendered), await wanted(kit, newest)}
+        if lane.hold.closure not in wanted_here:
+            events.append(HoldLifted(kit.lane, "the source moved"))
+    if lane.rollback and lane.rollback.leaves != newest.closure.inside:
+        events.append(RollbackLifted(kit.lane, "the source moved"))
     if lane.drift_hold and wish is not None and wish.cause is Cause.DRIFT:
         events.append(HoldLifted(kit.lane, "the drift is another one", drift=True))
     elif lane.drift_hold and wish is None and await _drift(kit, lane, rendered) is None:
@@ -201,7 +241,9 @@ async def _open(
     occasion = wish.occasion or f"{wish.revision.source}@{wish.revision.id}"
     if wish.cause is Cause.DRIFT:
         occasion = f"drift {kit.lane} {short(wish.after)}"
-    draft = Change(kit.lane, 0, wish.after, wish.cause, wish.revision, authorship, occasion)
+    draft = Change(
+        kit.lane, 0, wish.after, wish.cause, wish.revision, authorship, occasion, wish.rollback
+    )
 
     def work(tx: Transaction) -> ChangeRecord:
         if current is not None:
@@ -224,12 +266,19 @@ async def _open(
     return record
 
 
+def requester(person: PersonName) -> Authorship:
+    """Of what a person asked for with their token."""
+    return Authorship(people=(person,), grade=Grade.AUTHENTICATED)
+
+
 async def _authorship(
     kit: Kit, lane: LaneRecord, current: ChangeRecord | None, wish: Wish
 ) -> Authorship:
     """Nobody authors a drift. A commit change counts everybody since the last delivered one."""
     if wish.cause is Cause.DRIFT or wish.rendered is None:
         return Authorship()
+    if wish.rollback is not None:
+        return joined(requester(wish.rollback.by), kit.supplies.authorship)
     same = current is not None and current.change.revision.id == wish.revision.id
     if current is not None and same and current.change.cause is Cause.COMMIT:
         # The revision is nobody else's, but a value taken in may have moved meanwhile.

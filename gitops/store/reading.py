@@ -369,7 +369,7 @@ def _member(row: Row[Any], said: Yes) -> Member:
     yes = {who for number, who in said.get((row.change, row.seal), ()) if number > row.number}
     state = MemberState(row.state)
     by = tuple(sorted(yes))
-    return Member(row.change, row.seal, row.plan, state, row.expires_at, row.moved, by)
+    return Member(row.change, row.seal, row.plan, state, row.expires_at, row.moved, by, row.reason)
 
 
 def _request(row: Row[Any], members: list[Row[Any]], answers: list[Row[Any]]) -> Request:
