@@ -160,7 +160,7 @@ class _Builder:
         )
 
     def _github_app(self, given: shape.GitHubApp | None, loc: Loc) -> GitHubApp | None:
-        key = secret(self.draft, given and given.private_key, (*loc, "private_key"))
+        key = secret(self.draft, given.private_key if given else None, (*loc, "private_key"))
         if given is None or key is None:
             return None
         judge(self.draft, check_api, given.api, (*loc, "api"))
