@@ -73,7 +73,12 @@ class CheckAgain:
     commit: str
 
 
-Word = Pushed | PullMoved | CheckAgain
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """Says nothing but: look at the sources this webhook is for."""
+
+
+Word = Pushed | PullMoved | CheckAgain | LookAgain
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,13 @@ class Heard:
     """The provider's name of the event, for people."""
     note: str = ""
     """Why nothing follows from it: ``ping``, ``event not of interest``."""
+    repeatable: bool = False
+    """The same request on another occasion means that occasion: it acts every time."""
+
+
+class Absent(Exception):
+    """No secret is to be had for it: there is no such endpoint, answered with 404. Its text names
+    the reference, never a secret."""
 
 
 class Malformed(Exception):
@@ -101,10 +113,12 @@ class Receiver(Protocol):
     name: str
 
     def hear(self, letter: Letter) -> Heard:
-        """Verifies, then parses. Raises Forged, Malformed; never anything else."""
+        """Verifies, then parses. Raises Absent, Forged, Malformed; never anything else."""
 
-    def sample(self) -> Letter:
-        """A signed request as the provider would send it, for ``gitops webhook test``."""
+    def sample(self, address: str, ref: str) -> Letter:
+        """A signed push to ``ref`` of the repository at ``address`` as the provider would send it,
+        for ``gitops webhook test``. Its commit is 40 zeros but for the last, its pusher nobody.
+        Raises Absent."""
 
 
 @dataclass(frozen=True, slots=True)
