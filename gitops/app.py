@@ -28,6 +28,7 @@ from gitops.masking import Masker
 from gitops.model.finding import Finding
 from gitops.model.fleet import ApplicationSpec, ClusterSpec, Fleet, NotifierSpec, SourceSpec
 from gitops.model.ids import Digest, TargetName
+from gitops.office import FrontOffice, LedgerMemory
 from gitops.plugins import Role, Services, plugins
 from gitops.ports import Clock, Cluster, Notifier, Renderer, Snapshot, Source
 from gitops.ports.terraform import Root, Workspace
@@ -174,12 +175,18 @@ def assemble(fleet: Fleet, clock: Clock | None = None) -> Running:
     store = open_store(fleet.store, fleet.state_dir, clock, password)
     roster = Roster(fleet, discover)
     ledger = Ledger(store, listening=Announcer(lambda: roster.fleet, clock).listening)
-    services = services_of(fleet, keyring, clock)
+    seat: list[Controller] = []
+    services = replace(
+        services_of(fleet, keyring, clock),
+        office=lambda: FrontOffice(seat[0]),
+        memory=LedgerMemory(ledger),
+    )
     vault = FolderVault(fleet.vault.folder or fleet.state_dir / "vault", keyring)
     keeper = LeaseKeeper(store.leases, ledger, this_process(), clock)
     desk = Desk(lambda: roster.fleet, roster.spec, clock)
     parts = _parts(roster, ledger, keeper, vault, keyring, services, clock)
-    return Running(Controller(roster, desk, parts), store.close)
+    seat.append(Controller(roster, desk, parts))
+    return Running(seat[0], store.close)
 
 
 def offline(fleet: Fleet, clock: Clock | None = None) -> Running:
@@ -219,7 +226,7 @@ def _parts(
     masker = Masker(keyring)
     planner = ManifestPlanner(keyring, masker, clock, fence)
     workspace = _workspace(roster.fleet, services, masker)
-    services = replace(services, terraform=workspace)
+    services = replace(services, terraform=workspace, mask=masker.text)
     checker = checker_of(services)
 
     def planned(root: Root, shown: Mapping[str, Any]) -> tuple[Finding, ...]:

@@ -22,7 +22,6 @@ from gitops.engine.ledger import Ledger, open_change
 from gitops.engine.pauses import Pauses
 from gitops.engine.reach import keep_reaching
 from gitops.engine.renders import Renders
-from gitops.engine.rollbacks import Begun
 from gitops.engine.roster import Roster
 from gitops.engine.supplies import UNKNOWN, Supplies, together
 from gitops.engine.targets import Target
@@ -34,7 +33,14 @@ from gitops.engine.watches import SourceWatch
 from gitops.errors import Awaiting, ConfigError, NotAllowed, StaleWrite, Transient, Unknown
 from gitops.gate import may_ask
 from gitops.model.approval import Answer, Decision, MemberState, Verdict
-from gitops.model.delivery import ChangeRecord, ChangeState, LaneId, LaneRecord, Pause
+from gitops.model.delivery import (
+    Begun,
+    ChangeRecord,
+    ChangeState,
+    LaneId,
+    LaneRecord,
+    Pause,
+)
 from gitops.model.events import ChangeClosed, HoldLifted, RollbackLifted
 from gitops.model.fleet import ApplicationSpec, ClusterSpec, Fleet, SourceSpec
 from gitops.model.ids import (

@@ -22,7 +22,14 @@ from gitops.model.approval import (
     Request,
     Verdict,
 )
-from gitops.model.delivery import ChangeRecord, DeliveryRecord, LaneId, LaneRecord
+from gitops.model.delivery import (
+    Begun,
+    ChangeRecord,
+    DeliveryRecord,
+    LaneId,
+    LaneRecord,
+    Pause,
+)
 from gitops.model.fleet import ApplicationSpec, People
 from gitops.model.ids import ApplicationName, ChangeId, Digest, PersonName, RequestId, short
 from gitops.model.plan import Plan
@@ -121,6 +128,24 @@ class FrontOffice:
 
     async def again(self, application: ApplicationName, person: PersonName) -> Sequence[LaneId]:
         return await self._controller.again(application, person)
+
+    async def rollback(
+        self,
+        application: ApplicationName,
+        person: PersonName,
+        delivery: str = "",
+        reason: str = "",
+        target: str = "",
+    ) -> Begun:
+        return await self._controller.rollback(application, person, delivery, reason, target)
+
+    async def pause(
+        self, application: ApplicationName, person: PersonName, seconds: float, reason: str
+    ) -> Pause:
+        return await self._controller.pause(application, person, seconds, reason)
+
+    async def resume(self, application: ApplicationName, person: PersonName) -> None:
+        await self._controller.resume(application, person)
 
     # --- parts --------------------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ and never of what is being applied.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from gitops.engine.ballot import CLAIMED
 from gitops.engine.ledger import open_change
@@ -25,22 +25,13 @@ from gitops.model.delivery import (
     LaneRecord,
 )
 from gitops.model.events import ChangeClosed, ChangeOpened
-from gitops.model.ids import ApplicationName, ChangeId, short
+from gitops.model.ids import ApplicationName, short
 from gitops.ports import Reading, Transaction
 
 LOOKED_AT = 500
 """Deliveries of a lane among which an earlier one is looked for."""
 _BROUGHT = (Cause.COMMIT, Cause.ROLLBACK)
 """Causes whose deliveries made a lane what it is; a repair or a command leaves it that."""
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """What became of one ``rollback``."""
-
-    changes: Mapping[LaneId, ChangeId]
-    skipped: Mapping[LaneId, str] = field(default_factory=dict)
-    """Why nothing is done about the other lanes, in words."""
 
 
 def earlier_deliveries(reading: Reading, lane: LaneRecord) -> tuple[DeliveryRecord, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -229,3 +230,12 @@ class AppliedObject:
     projection: Digest
     """Keyed digest of the fields our manager owns, as the server returned them."""
     uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What became of one ``rollback``."""
+
+    changes: Mapping[LaneId, ChangeId]
+    skipped: Mapping[LaneId, str] = field(default_factory=dict)
+    """Why nothing is done about the other lanes, in words."""

@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gitops.model.approval import Decision, Electorate, Member, MemberState, Request, Verdict
-from gitops.model.delivery import ChangeRecord, DeliveryRecord, LaneId
+from gitops.model.delivery import (
+    Begun,
+    ChangeRecord,
+    DeliveryRecord,
+    LaneId,
+    Pause,
+)
 from gitops.model.fleet import ApplicationSpec, People
 from gitops.model.ids import ApplicationName, Digest, PersonName, RequestId
 from gitops.model.plan import Plan
@@ -125,12 +131,20 @@ class Office(Protocol):
         words for the person."""
 
     async def rollback(
-        self, application: ApplicationName, person: PersonName, delivery: str, reason: str
-    ) -> Sequence[LaneId]: ...
+        self,
+        application: ApplicationName,
+        person: PersonName,
+        delivery: str = "",
+        reason: str = "",
+        target: str = "",
+    ) -> Begun:
+        """Asks to go back to what a delivery (id or prefix) brought, or to what was healthy
+        before. Raises Unknown, NotAllowed when nothing can be done about any lane."""
 
     async def pause(
         self, application: ApplicationName, person: PersonName, seconds: float, reason: str
-    ) -> None: ...
+    ) -> Pause:
+        """Nothing of it is asked or claimed for that long. Raises Unknown, NotAllowed."""
 
     async def resume(self, application: ApplicationName, person: PersonName) -> None: ...
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from gitops.engine.ledger import Ledger
 from gitops.engine.renders import Rendered
-from gitops.engine.rollbacks import Begun, begin, chosen, earlier_deliveries, half_way, named
+from gitops.engine.rollbacks import begin, chosen, earlier_deliveries, half_way, named
 from gitops.engine.rollbacks import refusal as refusal_of
 from gitops.engine.supplies import joined
 from gitops.errors import NotAllowed, SourceProblem
 from gitops.model.delivery import (
+    Begun,
     Cause,
     Change,
     ChangeRecord,
