@@ -26,6 +26,8 @@ class Review:
     approves: bool
     commit: str = ""
     """The head it was given for, where the forge says; empty otherwise."""
+    at: float = 0.0
+    """Seconds since the epoch by the forge's clock; 0 where it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class PullRequest:
     merged_as: str = ""
     """Commit id it became on the base branch, when merged."""
     merger: str = ""
+    made_by_forge: bool = False
+    """The forge itself vouches that it made ``merged_as``: a merge of two commits, nobody's text."""
     reviews: tuple[Review, ...] = ()
     """The last decisive one of each reviewer."""
 
