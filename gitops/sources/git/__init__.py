@@ -15,6 +15,7 @@ from gitops.plugins import Services
 from gitops.sources.git.address import candidates, parse_address
 from gitops.sources.git.process import Access
 from gitops.sources.git.remote import Remote
+from gitops.sources.git.signatures import Signatures
 from gitops.sources.git.source import GitSource
 
 NAME = "git"
@@ -54,4 +55,8 @@ def build(options: Options, services: Services) -> GitSource:
     candidates(options.ref)
     access = Access(address, options.credentials, options.timeout, options.stall, options.max_fetch)
     remote = Remote.shared(services.state_dir / "git", access)
-    return GitSource(SourceName(options.name), options.ref, remote)
+    signatures = None
+    if options.verify is not None:
+        keys = services.state_dir / "git-keys" / options.name
+        signatures = Signatures(options.verify, remote.mirror, keys)
+    return GitSource(SourceName(options.name), options.ref, remote, signatures)

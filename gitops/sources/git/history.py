@@ -2,15 +2,16 @@
 
 Called by :class:`~gitops.sources.git.source.GitSource`, off the event loop. Whatever is uncertain
 is decided towards *more* authors: an author too many asks one more person, one too few lets
-somebody approve their own change. Names and addresses are what the commits claim, no more.
+somebody approve their own change. Names and addresses are what the commits claim, no more, unless
+a signature that the operator believes says the same.
 """
 
 from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from gitops.errors import SourceUnavailable
 from gitops.model.ids import SourceName
@@ -27,6 +28,7 @@ from gitops.sources.git import failures
 from gitops.sources.git.merging import Merges
 from gitops.sources.git.mirror import Mirror
 from gitops.sources.git.objects import Objects, RawCommit
+from gitops.sources.git.signatures import Signatures, Verdict
 from gitops.sources.git.snapshot import GitSnapshot
 
 _NEAR = 256
@@ -43,8 +45,9 @@ _LOG = ("log", "--format=%H", "--raw", "-z", "--no-abbrev", "--no-renames", "--n
 class History:
     """One mirror's history."""
 
-    def __init__(self, mirror: Mirror) -> None:
+    def __init__(self, mirror: Mirror, signatures: Signatures | None = None) -> None:
         self._mirror = mirror
+        self._signatures = signatures
         self._merges = Merges(mirror)
         self._objects: Objects = mirror.objects
 
@@ -136,7 +139,10 @@ class History:
         signatures = dict.fromkeys(
             person for c in told for person in (c.author, c.committer, *c.co_authors)
         )
-        return Authorship(told, tuple(signatures), grade=Grade.CLAIMED, known=not note, note=note)
+        claimed = Authorship(told, tuple(signatures), known=not note, note=note)
+        if self._signatures is None:
+            return claimed
+        return graded(claimed, self._signatures.of([commit.id for commit in told]))
 
     def _linear(self, since: str, until: str) -> list[tuple[str, str]] | None:
         """(commit, its parent) from ``until`` down to ``since``; None if it is long or branched."""
@@ -267,6 +273,30 @@ class _Reader:
         elif word:
             self._commit = word.decode("ascii")
         return True
+
+
+def graded(claimed: Authorship, verdicts: Mapping[str, Verdict]) -> Authorship:
+    """Pure: what verified signatures add. Only a signature by a commit's own author or committer
+    proves what the commit says; any other proves that its signer had a hand in it."""
+    commits, signers, weak = [], dict.fromkeys(claimed.signatures), ""
+    for commit in claimed.commits:
+        verdict = verdicts[commit.id]
+        own = {person.email.casefold() for person in (commit.author, commit.committer)} - {""}
+        if verdict.by and not own.isdisjoint(p.email.casefold() for p in verdict.people):
+            problem = ""
+        else:
+            problem = verdict.why or f"it is signed by {verdict.by}, who is not its author"
+            signers |= dict.fromkeys(verdict.people)
+        commits.append(replace(commit, signed_by=verdict.by))
+        weak = weak or (problem and f"commit {commit.id[:12]} counts as claimed: {problem}")
+    signed = bool(commits) and not weak
+    return replace(
+        claimed,
+        commits=tuple(commits),
+        signatures=tuple(signers),
+        grade=Grade.SIGNED if signed else Grade.CLAIMED,
+        note=claimed.note or weak,
+    )
 
 
 def describe(oid: str, raw: RawCommit) -> Commit:

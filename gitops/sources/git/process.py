@@ -129,16 +129,18 @@ def run(
     file_max: int | None = None,
     memory_max: int | None = None,
     hold: tuple[int, ...] = (),
+    executable: str = "",
 ) -> Ended:
     """Run ``git argv`` on the bare repository ``folder``; blocking: call it off the loop.
 
     ``feed`` gets stdout as it comes and ends the process by returning False. ``file_max`` and
     ``memory_max`` are bytes of one file and of memory of its own. ``hold`` are file descriptors the
-    process keeps open (locks). Raises SourceUnavailable after ``timeout`` seconds
-    or when ``stop`` is set, SourceProblem over a limit, ToolMissing without git.
+    process keeps open (locks). ``executable`` is run instead of git, with the same care. Raises
+    SourceUnavailable after ``timeout`` seconds or when ``stop`` is set, SourceProblem over a limit,
+    ToolMissing without git.
     """
     process = subprocess.Popen(
-        (_git(), *argv),
+        (executable or _git(), *argv),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -242,6 +244,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     for stream in (process.stdout, process.stderr):
         if stream is not None:
             stream.close()
+
+
+def program(name: str, package: str) -> str:
+    """Where a program is that git starts for us. Raises ToolMissing."""
+    found = shutil.which(name)
+    if found is None:
+        raise ToolMissing(f"{name} is not installed", hint=f"apt-get install {package}")
+    return found
 
 
 def _git() -> str:

@@ -18,18 +18,22 @@ from gitops.sources.git.history import History
 from gitops.sources.git.merging import Merges
 from gitops.sources.git.mirror import MissingRef
 from gitops.sources.git.remote import Heads, Remote, stoppable
+from gitops.sources.git.signatures import Signatures
 from gitops.sources.git.snapshot import GitSnapshot
 
 
 class GitSource:
     """Plays ports.Source and ports.merging.Merging."""
 
-    def __init__(self, name: SourceName, ref: str, remote: Remote) -> None:
+    def __init__(
+        self, name: SourceName, ref: str, remote: Remote, signatures: Signatures | None = None
+    ) -> None:
         self._name = name
         self._ref = ref
         self._remote = remote
         self._mirror = remote.mirror
-        self._history = History(remote.mirror)
+        self._signatures = signatures
+        self._history = History(remote.mirror, signatures)
         self._merges = Merges(remote.mirror)
 
     @property
@@ -42,6 +46,7 @@ class GitSource:
         kept here and the look says so. ``HEAD`` as ref follows the remote's default branch."""
         try:
             head = await self._head()
+            await self._require_signature(head)
             revision = Revision(self._name, head, self._ref)
             if last is None or last.id == head:
                 return Look(revision)
@@ -61,7 +66,8 @@ class GitSource:
     async def authorship(
         self, since: Revision | None, until: Revision, reads: Sequence[Read]
     ) -> Authorship:
-        """See ports.Source. Everything in it is claimed: git believes whoever commits."""
+        """See ports.Source. Git believes whoever commits: all of it is claimed, unless signatures
+        the operator believes say better."""
         await self._ensure(until.id)
         return await asyncio.to_thread(
             self._history.authorship, since.id if since else None, until.id, reads
@@ -102,6 +108,18 @@ class GitSource:
         if commit is None:
             raise self._problem(f"{self._ref} is no commit", SourceState.INVALID)
         return commit
+
+    async def _require_signature(self, head: str) -> None:
+        signatures = self._signatures
+        if signatures is None or not signatures.policy.required:
+            return
+        verdict = (await asyncio.to_thread(signatures.of, [head]))[head]
+        if not verdict.by:
+            raise self._problem(
+                f"commit {head[:12]} is refused: {verdict.why}",
+                SourceState.INVALID,
+                "sign it with a key named at `verify:` of this source; nothing of it is delivered",
+            )
 
     async def _ensure(self, oid: str) -> None:
         if await asyncio.to_thread(self._mirror.objects.has, oid):
