@@ -24,10 +24,10 @@ COPY . .
 RUN make install PYTHON=python3 PREFIX=/opt/gitops
 
 FROM python:${PYTHON}
-# git and ssh read sources; not pinned for the same reason as above.
+# git, ssh and gpg read sources; not pinned for the same reason as above.
 # hadolint ignore=DL3008
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends ca-certificates git openssh-client \
+ && apt-get install --yes --no-install-recommends ca-certificates git gpg openssh-client \
  && rm -rf /var/lib/apt/lists/* \
  && groupadd --gid 65532 gitops \
  && useradd --uid 65532 --gid gitops --home-dir /var/lib/gitops --create-home --shell /usr/sbin/nologin gitops

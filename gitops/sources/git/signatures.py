@@ -165,7 +165,7 @@ class Keys:
             _make(folder, gpg, signers, revoked)
         config = {"gpg.x509.program": "false", "gpg.program": "false", "gpg.ssh.program": "false"}
         if policy.gpg_keys:
-            config["gpg.program"] = program("gpg", "gnupg")
+            config["gpg.program"] = program("gpg", "gpg")
         if policy.ssh_signers:
             config["gpg.ssh.program"] = program("ssh-keygen", "openssh-client")
             config["gpg.ssh.allowedSignersFile"] = str(folder / "signers")
@@ -249,7 +249,7 @@ def _person(uid: str) -> Signature:
 def _gpg(home: Path, *argv: str) -> str:
     ended = run(
         ("--batch", "--quiet", "--no-tty", *argv),
-        executable=program("gpg", "gnupg"),
+        executable=program("gpg", "gpg"),
         folder=home,
         timeout=_TIME,
         with_=Approach({"GNUPGHOME": str(home)}),
