@@ -31,6 +31,7 @@ from gitops.config.persons import approval, directory
 from gitops.config.problems import Draft, Loc, home
 from gitops.config.roots import RENDERER, host, root
 from gitops.config.values import existing, judge, secret
+from gitops.config.webhooks import webhooks
 from gitops.config.words import owner
 from gitops.model.fleet import (
     ApiSpec,
@@ -66,6 +67,7 @@ def build(draft: Draft, file: shape.FleetFile, path: Path) -> Fleet:
         discoveries=builder.discoveries(),
         people=builder.people,
         notifiers=builder.notifiers(),
+        webhooks=webhooks(draft, file),
         store=builder.store(),
         vault=builder.vault(),
         api=builder.api(),

@@ -31,6 +31,7 @@ _ROLE_WORDS = {
     Role.RENDERER: "renderer",
     Role.SOURCE: "kind of source",
     Role.NOTIFIER: "notifier",
+    Role.WEBHOOK: "webhook",
 }
 
 

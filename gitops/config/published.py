@@ -31,6 +31,7 @@ from gitops.plugins import Role, plugins
 URL = "https://gitops-controller.dev/schema/gitops.schema.json"
 """Its identifier; nothing is fetched from there."""
 _SECRET = {"$ref": "#/$defs/Secret"}
+_SOURCES = "sources"
 _NAMES_INSIDE = ("properties", "$defs", "patternProperties")
 
 
@@ -45,6 +46,7 @@ def schema() -> str:
     _describe(tree["properties"], "checks", checks)
     notifiers = {"type": "object", "additionalProperties": _choice(Role.NOTIFIER)}
     _describe(tree["properties"], "notifiers", notifiers)
+    _describe(tree["properties"], "webhooks", _webhooks(tree["$defs"]))
     tree = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": URL, **tree}
     tree["title"] = "GitOps fleet file"
     tree["patternProperties"] = {"^x-": {"description": "Ignored; a place for YAML anchors."}}
@@ -66,6 +68,30 @@ def _choice(role: Role) -> dict[str, Any]:
     """``NAME`` or ``{NAME: {option: value}}``."""
     found = sorted((name, each) for name, each in plugins(role).items() if name != RENDERER)
     return _one_of({name: _options(plugin.options) for name, plugin in found})
+
+
+def _webhooks(defs: dict[str, Any]) -> dict[str, Any]:
+    """``KIND: {secret: …}``, or ``NAME: {KIND: {secret: …}}``."""
+    sources = {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "Sources it may concern; default: those whose repository it is about.",
+    }
+    kinds = {}
+    for name, plugin in sorted(plugins(Role.WEBHOOK).items()):
+        kind = _options(plugin.options)
+        kind["properties"] = {**kind["properties"], _SOURCES: sources}
+        if getattr(plugin.module, "NEEDS_SOURCES", False):
+            kind["required"] = [*kind.get("required", ()), _SOURCES]
+        defs[f"Webhook-{name}"] = kind
+        kinds[name] = {"$ref": f"#/$defs/Webhook-{name}"}
+    defs["Webhook"] = _one_of(kinds)["oneOf"][1]
+    named = {"$ref": "#/$defs/Webhook"}
+    return {
+        "type": "object",
+        "properties": {name: {"oneOf": [kind, named]} for name, kind in kinds.items()},
+        "additionalProperties": named,
+    }
 
 
 def _one_of(options: dict[str, Any]) -> dict[str, Any]:

@@ -270,4 +270,10 @@ def _references(fleet: Fleet) -> Iterator[tuple[Loc, SecretRef]]:
         for key, value in notifier.options.items():
             if isinstance(value, SecretRef):
                 listed.append((("notifiers", notifier.name, notifier.kind, key), value))
+    for webhook in fleet.webhooks:
+        for key, value in webhook.options.items():
+            if isinstance(value, SecretRef):
+                # Where the name is the kind there is nothing between the two; the place is found
+                # as far down as the path goes.
+                listed.append((("webhooks", webhook.name, webhook.kind, key), value))
     yield from ((loc, ref) for loc, ref in listed if ref is not None)

@@ -323,6 +323,9 @@ class FleetFile(Shape):
     """E-mails and logins (github:name) of machines: they author nothing and approve nothing."""
     notifiers: dict[Word, Choice] = {}
     """Who is told of what happens, by name."""
+    webhooks: dict[Label, dict[str, Any]] = {}
+    """Endpoints /hooks/NAME that forges tell of pushes and pull requests. The name is the kind
+    (github: {secret: …}), or stands before it (ops: {gitlab: {secret: …}})."""
     checks: Checks = {}
     """Options of checks for every application."""
     store: Store = Store()

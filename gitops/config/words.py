@@ -25,6 +25,7 @@ _ENTRIES = {
     "people": "person",
     "groups": "group",
     "notifiers": "notifier",
+    "webhooks": "webhook",
     "checks": "check",
 }
 _SECRET_WORDS = (

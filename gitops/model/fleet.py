@@ -290,6 +290,18 @@ class NotifierSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookSpec:
+    """An endpoint ``/hooks/NAME`` of the address the API listens on."""
+
+    name: str
+    kind: str
+    """A webhook plugin's NAME: ``github``, ``gitlab``, ``generic`` …"""
+    options: Mapping[str, Any] = field(default_factory=_nothing)
+    sources: tuple[SourceName, ...] = ()
+    """Those it may concern. Empty: every source whose repository a request is about."""
+
+
+@dataclass(frozen=True, slots=True)
 class ApiSpec:
     """Where the controller's own API listens."""
 
@@ -311,6 +323,7 @@ class Fleet:
     discoveries: tuple[Discovery, ...] = ()
     people: People = field(default_factory=People)
     notifiers: tuple[NotifierSpec, ...] = ()
+    webhooks: tuple[WebhookSpec, ...] = ()
     store: StoreSpec = StoreSpec()
     vault: VaultSpec = VaultSpec()
     api: ApiSpec = ApiSpec()

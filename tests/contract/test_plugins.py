@@ -14,6 +14,7 @@ import pytest
 
 from gitops.errors import ConfigError
 from gitops.model.fleet import SourceSpec
+from gitops.model.secret import SecretRef
 from gitops.plugins import Plugin, Role, Services, plugins
 from gitops.ports import Scope
 from tests.unit.check_cases import Frozen, Keyed, NoChildren
@@ -22,6 +23,10 @@ ALL = [(role, name) for role in Role for name in sorted(plugins(role))]
 SAMPLE: dict[tuple[Role, str], dict[str, Any]] = {
     (Role.SOURCE, "git"): {"name": "s", "url": "https://example.com/x.git"},
     (Role.SOURCE, "directory"): {"name": "s", "url": "/", "allow_local": True},
+    **{
+        (Role.WEBHOOK, name): {"secret": SecretRef(env="NO_SUCH_SECRET")}
+        for name in plugins(Role.WEBHOOK)
+    },
 }
 """Options a plugin cannot be built without."""
 
@@ -46,6 +51,8 @@ def test_every_role_has_the_plugins_a_fleet_file_needs() -> None:
     assert {"plain", "kustomize", "helm"} <= set(plugins(Role.RENDERER))
     assert {"git", "directory"} <= set(plugins(Role.SOURCE))
     assert {"console"} <= set(plugins(Role.NOTIFIER))
+    forges = {"github", "gitlab", "gitea", "bitbucket-cloud", "bitbucket-dc"}
+    assert {*forges, "generic"} <= set(plugins(Role.WEBHOOK))
 
 
 def test_it_has_a_name_and_a_version(plugin: Plugin) -> None:
@@ -105,6 +112,7 @@ def test_what_it_builds_plays_its_role(plugin: Plugin, lent: Services) -> None:
         Role.RENDERER: ("detects", "render"),
         Role.SOURCE: ("look", "snapshot", "authorship"),
         Role.NOTIFIER: ("send",),
+        Role.WEBHOOK: ("hear", "sample"),
     }[plugin.role]
     assert all(callable(getattr(built, method, None)) for method in methods)
     if plugin.role is not Role.SOURCE:
