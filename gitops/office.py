@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gitops.controller import Controller
+from gitops.engine.ballot import CLAIMED
 from gitops.engine.ledger import Ledger, open_change
+from gitops.engine.rollbacks import earlier_deliveries
 from gitops.engine.why import Story
 from gitops.engine.why import why as explain
 from gitops.errors import Unknown
@@ -97,17 +99,10 @@ class FrontOffice:
     async def history(
         self, application: ApplicationName, limit: int = 10
     ) -> Sequence[DeliveryRecord]:
-        spec = self._spec(application)
-
-        def query(reading: Reading) -> Sequence[DeliveryRecord]:
-            found = [
-                delivery
-                for target in spec.targets
-                for delivery in reading.deliveries(lane=LaneId(application, target), limit=limit)
-            ]
-            return sorted(found, key=lambda each: each.started_at, reverse=True)[:limit]
-
-        return await self._controller.ledger.read(query)
+        self._spec(application)
+        return await self._controller.ledger.read(
+            lambda reading: reading.deliveries(application=application, limit=limit)
+        )
 
     # --- acting -------------------------------------------------------------------------------
 
@@ -195,6 +190,9 @@ class FrontOffice:
         labels = spec.labels if spec else {}
         revision = short(lane.delivered.revision.id) if lane.delivered else ""
         since = lane.delivered.at if lane.delivered else None
+        pause = self._controller.pauses.of(lane.lane.application)
+        if pause is not None and (current is None or current.state not in CLAIMED):
+            return Standing(lane.lane, "paused", revision, since, pause.told, labels)
         if current is not None:
             return Standing(
                 lane.lane,
@@ -208,7 +206,8 @@ class FrontOffice:
             state = "failed" if lane.hold.failed else "held"
             return Standing(lane.lane, state, revision, since, lane.hold.why, labels)
         state = "healthy" if lane.delivered else "new"
-        return Standing(lane.lane, state, revision, since, "", labels)
+        note = f"rolled back by {lane.rollback.by}" if lane.rollback else ""
+        return Standing(lane.lane, state, revision, since, note, labels)
 
     async def _story(self, lane: LaneId, spec: ApplicationSpec) -> Story:
         controller = self._controller
@@ -237,9 +236,16 @@ class FrontOffice:
                 trouble=controller.lanes.trouble(lane),
                 now=controller.parts.clock.now(),
                 queue=tuple(str(place) for place in queue if place.lane == lane),
+                pause=controller.pauses.of(lane.application),
+                earlier=_earlier(reading, record),
             )
 
         return await controller.ledger.read(query)
+
+
+def _earlier(reading: Reading, lane: LaneRecord) -> DeliveryRecord | None:
+    """What a lane that is held could be rolled back to."""
+    return next(iter(earlier_deliveries(reading, lane)), None) if lane.hold else None
 
 
 def _is_asked(row: Row) -> bool:

@@ -17,7 +17,8 @@ def deliveries(
     limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
     before: Annotated[str, typer.Option(help="Id of the last one seen: the page after it.")] = "",
 ) -> None:
-    """List deliveries, newest first."""
+    """List deliveries, newest first: which revision, who wrote it, who approved it, how it went,
+    and which one is live now."""
     from gitops.cli.output import emit, make_console, show_deliveries
     from gitops.model.delivery import DeliveryRecord
 
@@ -29,4 +30,8 @@ def deliveries(
     if chosen.json:
         emit(found)
     else:
-        show_deliveries(read_all(DeliveryRecord, found["deliveries"]), make_console(chosen))
+        console = make_console(chosen)
+        rows = read_all(DeliveryRecord, found["deliveries"])
+        show_deliveries(rows, console, live=frozenset(found["live"]))
+        if found["next"]:
+            console.print(f"\nmore: --before {found['next']}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,12 +24,21 @@ from gitops.foreign import one_line
 from gitops.jsonable import from_json, to_json
 from gitops.model.approval import Decision, Request
 from gitops.model.cluster import ClusterState, ClusterStatus
-from gitops.model.delivery import ChangeRecord, ChangeState, DeliveryRecord, LaneRecord
+from gitops.model.delivery import (
+    Cause,
+    Change,
+    ChangeRecord,
+    ChangeState,
+    DeliveryRecord,
+    LaneRecord,
+    Pause,
+)
 from gitops.model.finding import Finding, Severity
 from gitops.model.ids import ChangeId, TargetName, short
 from gitops.model.plan import ABSENT, Action, FieldChange, Plan, ResourceChange
 from gitops.model.source import SourceState, SourceStatus
 from gitops.model.terraform import Need
+from gitops.summary import board, counted, meaning, risk
 
 __all__ = [
     "emit",
@@ -58,6 +67,7 @@ _MARKS = {
 _SEVERITIES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _DIFF = {"+": "green", "-": "red", "@": "dim"}
 _GOOD = {ChangeState.HEALTHY, ChangeState.UNCHANGED}
+_CLAIMED = {ChangeState.APPLYING, ChangeState.VERIFYING}
 _BAD = {ChangeState.FAILED, ChangeState.BLOCKED}
 
 
@@ -102,11 +112,24 @@ def show_plan(plan: Plan, console: Console) -> None:
     if plan.findings:
         console.print()
         show_findings(plan.findings, console)
+    _show_board(plan, console)
     if plan.versions:
         goes = ", ".join(f"{one_line(name)} {one_line(version)}" for name, version in plan.versions)
         console.print(Text(f"\nversions: {goes}", style="dim"))
     if not plan.empty:
         console.print(Text(f"plan {short(plan.digest)}", style="dim"))
+
+
+def _show_board(plan: Plan, console: Console) -> None:
+    """Which checks looked, so that one which found nothing is seen to have passed."""
+    if not plan.checks:
+        return
+    line = Text("\nchecks:", style="dim")
+    for each in board([plan]):
+        mark = "✓" if each.passed else ("✗" if each.worst is Severity.ERROR else "!")
+        style = "green" if each.worst is None else _SEVERITIES[each.worst]
+        line.append(f" {mark} {one_line(each.check)}", style=style)
+    console.print(line)
 
 
 def _show_change(change: ResourceChange, console: Console) -> None:
@@ -121,6 +144,8 @@ def _show_change(change: ResourceChange, console: Console) -> None:
         _note("predicted: the server could not try it yet", console)
     if change.stateful and change.action.destroys:
         console.print(Text("    its data, or what it holds, goes with it", style="red"))
+    if change.restarts:
+        _note(f"restarts {counted(change.restarts, 'pod')}", console)
     for note in change.notes:
         _note(note, console)
     for field in change.fields:
@@ -210,12 +235,18 @@ def show_request(
         )
     )
     console.print(Text(f"{request.state.value}; root {short(request.root)}", style="dim"))
+    asked = [plans[m.change] for m in request.members if m.change in plans]
+    console.print(Text(one_line(risk(asked)), style="bold"))
+    for line in meaning(asked):
+        console.print(f"  {one_line(line, VALUE_LIMIT)}")
     shown: set[str] = set()
     for member in request.members:
         plan = plans.get(member.change)
         lane = f"{plan.application} on {plan.target}" if plan else short(member.change)
         until = f", until {moment(member.expires_at)}" if member.expires_at else ""
         console.print(Text(f"\n{one_line(lane)}: {member.state.value}{until}", style="bold"))
+        if member.reason:
+            console.print(Text(f"  {one_line(member.reason, 400)}", style="yellow"))
         if member.moved:
             console.print(Text(f"  moved since: {one_line(member.moved)}", style="magenta"))
         taken = (needs or {}).get(member.change)
@@ -241,21 +272,42 @@ def _taken(needs: Mapping[str, Need], plans: Iterable[Plan]) -> str:
     return one_line(f"takes {said}{', which goes first' if all(first) else ''}", 400)
 
 
-def show_deliveries(deliveries: Sequence[DeliveryRecord], console: Console) -> None:
+def show_deliveries(
+    deliveries: Sequence[DeliveryRecord], console: Console, *, live: Collection[str] = ()
+) -> None:
+    """``live``: ids of those whose state is there now."""
     rows = [
         (
             Text(short(record.id)),
             Text(one_line(str(record.change.change.lane))),
-            Text(record.state.value, style=_state_style(record.state)),
+            Text(
+                f"{record.state.value}{', live' if record.id in live else ''}",
+                style=_state_style(record.state),
+            ),
             Text(moment(record.started_at)),
             Text(_seconds(record)),
+            Text(one_line(short(record.change.change.revision.id))),
+            Text(one_line(_writers(record.change.change), VALUE_LIMIT)),
             Text(one_line(", ".join(record.approved_by))),
-            Text(one_line(record.reason or str(record.change.change.revision), VALUE_LIMIT)),
+            Text(one_line(", ".join(" ".join(pair) for pair in record.versions), VALUE_LIMIT)),
+            Text(one_line(record.reason, VALUE_LIMIT)),
         )
         for record in deliveries
     ]
-    headings = ("delivery", "application", "state", "started", "took", "approved by", "what")
+    headings = (
+        *("delivery", "application", "state", "started", "took"),
+        *("revision", "written by", "approved by", "versions", "what"),
+    )
     show_table(headings, rows, console, empty="nothing was delivered yet")
+
+
+def _writers(change: Change) -> str:
+    """Foreign text; a drift has no author."""
+    if change.cause is Cause.DRIFT:
+        return "nobody (drift)"
+    emails = [signature.email for signature in change.authorship.signatures]
+    names = (*change.authorship.people, *emails, *change.authorship.logins)
+    return ", ".join(dict.fromkeys(names)) or "unknown"
 
 
 def show_status(
@@ -264,8 +316,10 @@ def show_status(
     lanes: Sequence[LaneRecord],
     changes: Sequence[ChangeRecord],
     console: Console,
+    *,
+    pauses: Sequence[Pause] = (),
 ) -> None:
-    """``changes`` are the current ones, one a lane at most."""
+    """``changes`` are the current ones, one a lane at most; ``pauses`` hold now."""
     show_table(
         ("source", "state", "revision", "looked", ""),
         [_source_row(source) for source in sources],
@@ -281,9 +335,13 @@ def show_status(
     )
     console.print()
     current = {record.change.lane: record for record in changes}
+    paused = {pause.application: pause for pause in pauses}
     show_table(
         ("application", "state", "delivered", ""),
-        [_lane_row(lane, current.get(lane.lane)) for lane in lanes],
+        [
+            _lane_row(lane, current.get(lane.lane), paused.get(lane.lane.application))
+            for lane in lanes
+        ],
         console,
         empty="no applications",
     )
@@ -309,19 +367,31 @@ def _cluster_row(name: str, status: ClusterStatus) -> tuple[Text, ...]:
     )
 
 
-def _lane_row(lane: LaneRecord, current: ChangeRecord | None) -> tuple[Text, ...]:
+def _lane_row(
+    lane: LaneRecord, current: ChangeRecord | None, pause: Pause | None
+) -> tuple[Text, ...]:
     done = lane.delivered
-    state = current.state.value if current else ("held" if lane.hold else "settled")
-    style = _state_style(current.state) if current else ("yellow" if lane.hold else "green")
-    if done is None and current is None and lane.hold is None:
-        state, style = "new", "dim"
-    why = current.reason if current else (lane.hold.why if lane.hold else "")
+    state, style, why = _lane_state(lane, current)
+    if pause is not None and (current is None or current.state not in _CLAIMED):
+        state, style, why = "paused", "yellow", pause.told
     return (
         Text(one_line(str(lane.lane))),
         Text(state, style=style),
         Text(one_line(f"{short(done.revision.id)} {moment(done.at)}") if done else "-"),
         Text(one_line(why, VALUE_LIMIT)),
     )
+
+
+def _lane_state(lane: LaneRecord, current: ChangeRecord | None) -> tuple[str, str, str]:
+    """State, its style, and why it is so."""
+    if current is not None:
+        return current.state.value, _state_style(current.state), current.reason
+    if lane.hold is not None:
+        return "held", "yellow", lane.hold.why
+    if lane.rollback is not None:
+        back = lane.rollback
+        return "rolled back", "yellow", f"by {back.by}{f': {back.why}' if back.why else ''}"
+    return ("settled", "green", "") if lane.delivered else ("new", "dim", "")
 
 
 def _state_style(state: ChangeState) -> str:

@@ -16,6 +16,6 @@ def retry(
     """Try a failed delivery again. What was approved is applied without another question while
     nothing of it moved; whatever moved is asked about."""
     with controller(ctx) as api:
-        answer = api.post("applications", application, "again")
+        answer = api.post("applications", application, "retry")
     lanes = ", ".join(f"{lane['application']}@{lane['target']}" for lane in answer["lanes"])
     say(ctx, f"on its way: {lanes}; see `gitops why {application}`", answer)

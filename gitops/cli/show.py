@@ -84,7 +84,7 @@ def _show_change(found: Any, console: Console) -> None:
 
     from gitops.cli.output import moment, show_deliveries, show_plan
     from gitops.foreign import one_line
-    from gitops.model.delivery import ChangeRecord, DeliveryRecord
+    from gitops.model.delivery import ChangeRecord, ChangeState, DeliveryRecord
     from gitops.model.events import StoredEvent
     from gitops.model.ids import short
     from gitops.model.plan import Plan
@@ -101,6 +101,10 @@ def _show_change(found: Any, console: Console) -> None:
         )
         if record.reason:
             console.print(f"  {one_line(record.reason, 2_000)}")
+    if record.state is ChangeState.FAILED:
+        name = record.change.lane.application
+        console.print(Text(f"  try it again: gitops retry {one_line(name)}", style="cyan"))
+        console.print(Text(f"  go back: gitops rollback {one_line(name)}", style="cyan"))
     for commit in record.change.authorship.commits:
         who = f"{commit.author.name} <{commit.author.email}>"
         console.print(f"  {short(commit.id)} {one_line(who, 100)}: {one_line(commit.subject, 200)}")

@@ -16,7 +16,7 @@ def status(ctx: typer.Context) -> None:
     from gitops.foreign import one_line
     from gitops.model.approval import Request
     from gitops.model.cluster import ClusterStatus
-    from gitops.model.delivery import ChangeRecord, LaneRecord
+    from gitops.model.delivery import ChangeRecord, LaneRecord, Pause
     from gitops.model.ids import TargetName, short
     from gitops.model.source import SourceStatus
     from gitops.ports.terraform import Place
@@ -33,7 +33,8 @@ def status(ctx: typer.Context) -> None:
     clusters = {
         TargetName(row["name"]): read(ClusterStatus, row["status"]) for row in found["clusters"]
     }
-    show_status(read_all(SourceStatus, found["sources"]), clusters, lanes, current, console)
+    sources, pauses = read_all(SourceStatus, found["sources"]), read_all(Pause, found["paused"])
+    show_status(sources, clusters, lanes, current, console, pauses=pauses)
     for place in read_all(Place, found.get("runs", [])):
         style = "yellow" if place.late else ""
         console.print(Text(f"\n{one_line(str(place))}, since {moment(place.since)}", style=style))

@@ -30,6 +30,8 @@ from gitops.ports import Reading, Transaction
 
 LOOKED_AT = 500
 """Deliveries of a lane among which an earlier one is looked for."""
+_NEAR = 100
+"""Deliveries of a lane, repairs among them, among which the live one is looked for."""
 _BROUGHT = (Cause.COMMIT, Cause.ROLLBACK)
 """Causes whose deliveries made a lane what it is; a repair or a command leaves it that."""
 
@@ -50,6 +52,19 @@ def earlier_deliveries(reading: Reading, lane: LaneRecord) -> tuple[DeliveryReco
         return tuple(found)
     now = lane.delivered.closure if lane.delivered else None
     return tuple(row for row in found if row.change.change.after != now)
+
+
+def live(reading: Reading, lane: LaneId) -> DeliveryRecord | None:
+    """The delivery whose state the lane has now; a commit of which nothing differed made none."""
+    record = reading.lane(lane)
+    if record.delivered is None:
+        return None
+    for row in reading.deliveries(lane=lane, limit=_NEAR):
+        brought = row.change.change.cause in _BROUGHT and row.finished_at is not None
+        arrived = row.state is ChangeState.HEALTHY
+        if brought and (arrived or row.change.change.after == record.delivered.closure):
+            return row
+    return None
 
 
 def half_way(lane: LaneRecord) -> bool:

@@ -13,7 +13,15 @@ from gitops.engine.lanes import Trouble
 from gitops.gate import nobody_can
 from gitops.model.approval import Electorate, MemberState, Request
 from gitops.model.cluster import ClusterState, ClusterStatus
-from gitops.model.delivery import Cause, ChangeRecord, ChangeState, LaneRecord
+from gitops.model.delivery import (
+    Cause,
+    ChangeRecord,
+    ChangeState,
+    DeliveryRecord,
+    Hold,
+    LaneRecord,
+    Pause,
+)
 from gitops.model.fleet import ApplicationSpec
 from gitops.model.ids import short
 from gitops.model.plan import Plan
@@ -38,6 +46,10 @@ class Story:
     now: float
     queue: tuple[str, ...] = ()
     """Of a Terraform root: what is run for it, or waits for whom."""
+    pause: Pause | None = None
+    """The one that holds now."""
+    earlier: DeliveryRecord | None = None
+    """What it could be rolled back to."""
 
 
 def why(story: Story) -> tuple[str, ...]:
@@ -48,6 +60,7 @@ def why(story: Story) -> tuple[str, ...]:
 def _tell(story: Story) -> Iterator[str]:
     yield from _source(story)
     yield from _cluster(story)
+    yield from _pause(story)
     if story.current is not None:
         yield from _current(story, story.current)
     else:
@@ -81,26 +94,47 @@ def _cluster(story: Story) -> Iterator[str]:
         yield f"Cluster {target} is {story.cluster.state}: {story.cluster.message}."
 
 
+def _pause(story: Story) -> Iterator[str]:
+    if story.pause is not None:
+        left = _ago(story.pause.until - story.now)
+        yield (
+            f"It is {story.pause.told} ({left} left). What is being applied goes on, nothing else "
+            f"of it is asked or applied. To end it: gitops resume {story.spec.name}"
+        )
+
+
 def _current(story: Story, current: ChangeRecord) -> Iterator[str]:
-    change = current.change
+    change, back = current.change, current.change.rollback
     cause = {
         Cause.COMMIT: f"Revision {short(change.revision.id)} changes what it reads",
         Cause.DRIFT: "What is live was changed by somebody else",
         Cause.COMMAND: f"Somebody asked to {change.occasion}"
         if change.occasion
         else "It was asked for",
-        Cause.ROLLBACK: "A rollback was asked for",
+        Cause.ROLLBACK: f"{back.by if back else 'Somebody'} asked to go back to "
+        f"{short(change.revision.id)}{f': {back.why}' if back and back.why else ''}",
     }[change.cause]
     yield f"{cause} (change {short(change.id)}, {_ago(story.now - current.opened_at)} old)."
     if current.state is ChangeState.ASKING:
         yield from _asking(story)
     else:
         yield {
-            ChangeState.OPEN: "It is being rendered, checked and planned.",
-            ChangeState.BLOCKED: f"A check blocks it: {current.reason}. It waits for a commit.",
+            ChangeState.OPEN: "It is being rendered, checked and planned."
+            if story.pause is None
+            else "It is asked about once the pause is over.",
+            ChangeState.BLOCKED: _blocked(story, current),
             ChangeState.APPLYING: "It was approved and is being applied.",
             ChangeState.VERIFYING: "It is applied; its health is being waited for.",
         }.get(current.state, f"It is {current.state}: {current.reason}.")
+
+
+def _blocked(story: Story, current: ChangeRecord) -> str:
+    """Whether a commit or the fleet file mends it only the finding can say."""
+    hints = [finding.hint for finding in story.plan.blocked_by] if story.plan else []
+    first = hints[0].splitlines()[0].rstrip(".") if hints and hints[0] else ""
+    then = "It is looked at again when its source or the fleet file changes."
+    hint = f"{first[0].upper()}{first[1:]}. " if first else ""
+    return f"A check blocks it: {current.reason}. {hint}{then}"
 
 
 def _asking(story: Story) -> Iterator[str]:
@@ -133,20 +167,35 @@ def _at_rest(story: Story) -> Iterator[str]:
         yield "Nothing has been delivered yet."
     if story.last is not None and story.last.state is not ChangeState.UNCHANGED:
         yield f"The last change is {story.last.state}: {story.last.reason}."
-    if lane.hold is not None:
-        verb = "retry" if lane.hold.failed or lane.hold.why.startswith("applied") else "ask"
+    if lane.rollback is not None:
+        why = f": {lane.rollback.why}" if lane.rollback.why else ""
         yield (
-            f"Held: {lane.hold.why}. It is left alone until the source moves, or: "
-            f"gitops {verb} {story.spec.name}"
+            f"Rolled back to {short(lane.rollback.revision.id)} by {lane.rollback.by}{why}. It "
+            f"stays there until the source moves, or: gitops ask {story.spec.name}"
         )
+    if lane.hold is not None:
+        yield from _held(story, lane.hold)
     if lane.drift_hold is not None:
         yield (
             f"A drift is left alone: {lane.drift_hold.why}. "
             f"To be asked again: gitops ask {story.spec.name}"
         )
-    held = lane.hold is not None or lane.drift_hold is not None
+    held = any((lane.hold, lane.drift_hold, lane.rollback))
     if not held and lane.delivered is not None and story.trouble is None:
         yield "Nothing is waiting."
+
+
+def _held(story: Story, hold: Hold) -> Iterator[str]:
+    last = story.last
+    failed = last is not None and (last.state, last.reason) == (ChangeState.FAILED, hold.why)
+    failed = failed or hold.failed
+    yield (
+        f"Held: {hold.why}. It is left alone until the source moves, or: "
+        f"gitops {'retry' if failed else 'ask'} {story.spec.name}"
+    )
+    if failed and story.earlier is not None:
+        there = short(story.earlier.change.change.revision.id)
+        yield f"To go back to {there}, which was healthy: gitops rollback {story.spec.name}"
 
 
 def _trouble(trouble: Trouble, story: Story) -> Iterator[str]:

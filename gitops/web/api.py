@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from gitops import __version__
 from gitops.controller import Controller
+from gitops.engine.pauses import LONGEST
 from gitops.errors import (
     GitopsError,
     NotAllowed,
@@ -57,6 +58,25 @@ class UnlockBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     lock: str = Field(pattern=r"^[\w.:/+=-]{1,200}$", description="The lock's id, as it is shown.")
+
+
+class RollbackBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    delivery: str = Field(
+        "",
+        pattern=r"^([0-9a-f]{4,64})?$",
+        description="Id or prefix of a healthy delivery; empty: each lane's one before the present",
+    )
+    target: str = Field("", max_length=253, description="Only this cluster or workspace.")
+    reason: str = Field("", max_length=2_000)
+
+
+class PauseBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    seconds: float = Field(gt=0, le=LONGEST, description="Until it ends by itself.")
+    reason: str = Field(min_length=1, max_length=2_000)
 
 
 class TokenBody(BaseModel):
@@ -156,7 +176,10 @@ def _looking(app: FastAPI, controller: Controller, guard: _Guard) -> None:
     async def deliveries(
         application: str = "", target: str = "", limit: int = 50, before: str = ""
     ) -> JSONResponse:
-        """Newest first; ``before`` is the id of the last one seen."""
+        """Newest first; ``before`` is the id of the last one seen, ``live`` names those whose state
+        is there now. ``target`` goes with ``application``."""
+        if target and not application:
+            raise HTTPException(400, "`target` goes with `application`")
         return _json(await views.deliveries(controller, application, target, _page(limit), before))
 
     @app.get("/api/v1/show/{id}", dependencies=look)
@@ -196,6 +219,39 @@ def _acting(app: FastAPI, controller: Controller, guard: _Guard) -> None:
     async def again(application: str, person: Annotated[PersonName, asker]) -> JSONResponse:
         """Lift what holds an application's lanes and try or ask again."""
         return _json({"lanes": await controller.again(ApplicationName(application), person)})
+
+    @app.post("/api/v1/applications/{application}/retry")
+    async def retry(application: str, person: Annotated[PersonName, asker]) -> JSONResponse:
+        """Try again what failed or is held, under the same approval while it holds."""
+        return _json({"lanes": await controller.retry(ApplicationName(application), person)})
+
+    @app.post("/api/v1/applications/{application}/rollback")
+    async def rollback(
+        application: str, body: RollbackBody, person: Annotated[PersonName, asker]
+    ) -> JSONResponse:
+        """Ask to go back to what an earlier delivery brought; held there until the source moves."""
+        name = ApplicationName(application)
+        begun = await controller.rollback(name, person, body.delivery, body.reason, body.target)
+        return _json(
+            {
+                "changes": {str(lane): change for lane, change in begun.changes.items()},
+                "skipped": {str(lane): why for lane, why in begun.skipped.items()},
+            }
+        )
+
+    @app.post("/api/v1/applications/{application}/pause")
+    async def pause(
+        application: str, body: PauseBody, person: Annotated[PersonName, asker]
+    ) -> JSONResponse:
+        """Ask and apply nothing of an application for a time."""
+        name = ApplicationName(application)
+        return _json({"pause": await controller.pause(name, person, body.seconds, body.reason)})
+
+    @app.post("/api/v1/applications/{application}/resume")
+    async def resume(application: str, person: Annotated[PersonName, asker]) -> JSONResponse:
+        """End a pause."""
+        await controller.resume(ApplicationName(application), person)
+        return _json({"resumed": application})
 
     @app.post("/api/v1/applications/{application}/unlock")
     async def unlock(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gitops.controller import Controller
+from gitops.engine.rollbacks import live
 from gitops.gate import confirmation_phrase, electorate
 from gitops.model.approval import Electorate
 from gitops.model.delivery import ChangeRecord, LaneId
@@ -41,6 +42,7 @@ async def status(controller: Controller) -> Mapping[str, Any]:
         "lanes": [{**row, "trouble": controller.lanes.trouble(row["record"].lane)} for row in rows],
         "runs": controller.parts.workspace.queue(),
         "requests": requests,
+        "paused": [p for name in controller.roster.specs() if (p := controller.pauses.of(name))],
         "no_longer_managed": orphans,
     }
 
@@ -48,16 +50,19 @@ async def status(controller: Controller) -> Mapping[str, Any]:
 async def deliveries(
     controller: Controller, application: str, target: str, limit: int, before: str
 ) -> Mapping[str, Any]:
-    """A page of deliveries, newest first."""
-    lane = LaneId(ApplicationName(application), TargetName(target))
+    """A page of deliveries, newest first, with those whose state their lanes have now; ``next`` is
+    the ``before`` of the page after it, empty at the end."""
+    name = ApplicationName(application)
+    lane = LaneId(name, TargetName(target)) if application and target else None
 
-    def query(reading: Reading) -> list[Any]:
-        if application and target:
-            return list(reading.deliveries(lane=lane, limit=limit, before=before))
-        found = reading.deliveries(limit=limit, before=before)
-        return [d for d in found if application in ("", d.change.change.lane.application)]
+    def query(reading: Reading) -> Mapping[str, Any]:
+        found = reading.deliveries(lane=lane, application=name or None, limit=limit, before=before)
+        lanes = dict.fromkeys(row.change.change.lane for row in found)
+        present = [row.id for each in lanes if (row := live(reading, each))]
+        more = found[-1].id if len(found) == limit else ""
+        return {"deliveries": found, "live": present, "next": more}
 
-    return {"deliveries": await controller.ledger.read(query)}
+    return await controller.ledger.read(query)
 
 
 async def show(controller: Controller, id: str) -> Mapping[str, Any] | None:

@@ -195,7 +195,8 @@ def test_a_change_is_followed_answered_and_traced_by_commands_alone(painted: Rig
     assert gitops(rig, "approve", again, "--yes", env=bob).code == 0
     process.until(lambda _: rig.data("colours") == {"sky": "grey"})
     process.until(lambda api: not request(api))
-    assert gitops(rig, "retry", rig.application, env=ada).code == 0
+    idle = gitops(rig, "retry", rig.application, env=ada)
+    assert (idle.code, "nothing to retry" in idle.err) == (1, True)
 
     for words in (
         ("status",),

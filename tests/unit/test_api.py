@@ -228,6 +228,73 @@ async def test_what_is_not_there_is_a_404_and_what_is_not_known_says_what_is(
     assert "sources: none" in problem(nudge, 404)["hint"]
 
 
+async def test_an_application_is_paused_with_a_reason_and_an_end_and_resumed(
+    service: Service,
+) -> None:
+    await service.ask()
+    ada, bob = await service.token("ada"), await service.token("bob")
+    path = "/api/v1/applications/shop"
+    for body in (
+        {"seconds": 60},
+        {"seconds": 60, "reason": ""},
+        {"seconds": 0, "reason": "x"},
+        {"seconds": 30 * 86_400 + 1, "reason": "x"},
+        {"seconds": "NaN", "reason": "x"},
+    ):
+        problem(await service.socket.post(f"{path}/pause", json=body, headers=bob), 422)
+    blank = {"seconds": 60, "reason": "  "}
+    told = problem(await service.socket.post(f"{path}/pause", json=blank, headers=bob), 403)
+    assert "needs a reason" in told["title"]
+    problem(await service.socket.post(f"{path}/resume", headers=bob), 403)
+
+    good = {"seconds": 60, "reason": "the freeze"}
+    answer = await service.socket.post(f"{path}/pause", json=good, headers=bob)
+    assert answer.json()["pause"]["until"] == service.clock.time + 60
+    status = (await service.socket.get("/api/v1/status")).json()
+    assert [pause["by"] for pause in status["paused"]] == ["bob"]
+    assert status["requests"] == [], "the open question was taken back"
+    late = await service.body()
+    told = problem(
+        await service.socket.post(f"/api/v1/requests/{REQUEST}/answer", json=late, headers=bob), 409
+    )
+    assert "too late: paused by bob" in told["title"]
+    for verb in ("again", "retry"):
+        refused = await service.socket.post(f"{path}/{verb}", headers=ada)
+        assert "shop is paused by bob" in problem(refused, 403)["title"]
+    assert (await service.socket.post(f"{path}/resume", headers=ada)).status_code == 200
+    assert (await service.socket.get("/api/v1/status")).json()["paused"] == []
+
+
+async def test_where_nothing_failed_there_is_nothing_to_retry(service: Service) -> None:
+    bob = await service.token()
+    answer = await service.socket.post("/api/v1/applications/shop/retry", headers=bob)
+    told = problem(answer, 403)
+    assert "nothing to retry" in told["title"]
+    assert "gitops ask shop" in told["hint"]
+
+
+async def test_a_rollback_that_cannot_be_says_why(service: Service) -> None:
+    bob, path = await service.token(), "/api/v1/applications/shop/rollback"
+    for body, code, says in (
+        ({}, 403, "source of shop@prod has not been read yet"),
+        ({"delivery": "ffff"}, 404, "no delivery 'ffff'"),
+        ({"target": "moon"}, 404, "target 'moon'"),
+        ({"delivery": "../.."}, 422, "delivery"),
+    ):
+        answer = await service.socket.post(path, json=body, headers=bob)
+        assert says in problem(answer, code)["title"]
+    stranger = await service.socket.post(path.replace("shop", "web"), json={}, headers=bob)
+    problem(stranger, 404)
+
+
+async def test_deliveries_are_paged_by_a_cursor_and_a_target_needs_its_application(
+    service: Service,
+) -> None:
+    answer = await service.socket.get("/api/v1/deliveries", params={"application": "shop"})
+    assert answer.json() == {"deliveries": [], "live": [], "next": ""}
+    problem(await service.socket.get("/api/v1/deliveries", params={"target": "prod"}), 400)
+
+
 async def test_a_page_has_its_limits(service: Service) -> None:
     for limit in ("0", "-5", "1000000000"):
         answer = await service.socket.get("/api/v1/requests", params={"limit": limit})

@@ -26,6 +26,8 @@ from gitops.model.delivery import (
     Hold,
     LaneId,
     LaneRecord,
+    Pause,
+    Rollback,
 )
 from gitops.model.finding import Finding, Severity
 from gitops.model.ids import (
@@ -40,7 +42,7 @@ from gitops.model.ids import (
 )
 from gitops.model.manifest import ObjectId, Origin
 from gitops.model.plan import ABSENT, Action, FieldChange, Plan, ResourceChange
-from gitops.model.source import Revision, SourceState, SourceStatus
+from gitops.model.source import Authorship, Revision, Signature, SourceState, SourceStatus
 from gitops.model.terraform import Need
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "cli"
@@ -136,10 +138,18 @@ REQUEST = Request(
         ),
     ),
 )
+WRITTEN = replace(CHANGE, authorship=Authorship(signatures=(Signature("Cyd", "cyd@x.org"),)))
 RECORD = ChangeRecord(CHANGE, ChangeState.HEALTHY, AT, AT + 9)
 DELIVERIES = (
     DeliveryRecord(
-        DeliveryId("0" * 16), RECORD, AT, AT + 8.25, ChangeState.HEALTHY, "", ("ada", "bob")
+        DeliveryId("0" * 16),
+        replace(RECORD, change=WRITTEN),
+        AT,
+        AT + 8.25,
+        ChangeState.HEALTHY,
+        "3 objects are healthy",
+        ("ada", "bob"),
+        (("chart", "1.4.2"), ("web", "2")),
     ),
     DeliveryRecord(
         DeliveryId("1" * 16),
@@ -186,12 +196,19 @@ CASES: dict[str, Callable[[Console], None]] = {
         c,
         needs={CHANGE.id: {}, OTHER.id: {"host": Need("site", "host")}},
     ),
-    "deliveries": lambda c: output.show_deliveries(DELIVERIES, c),
+    "deliveries": lambda c: output.show_deliveries(DELIVERIES, c, live=[DELIVERIES[0].id]),
     "deliveries-none": lambda c: output.show_deliveries((), c),
     "status": lambda c: output.show_status(
         SOURCES, CLUSTERS, LANES, [replace(RECORD, state=ChangeState.ASKING, reason="1 of 2")], c
     ),
 }
+
+
+BACK = Rollback(DeliveryId("2" * 16), REVISION, Digest("r"), PersonName("ada"), "it is cold")
+PAUSE = Pause(ApplicationName("web"), PersonName("bob"), "the freeze", AT, AT + 7_200)
+CASES["status-put-off"] = lambda c: output.show_status(
+    (), {}, [replace(LANES[0], rollback=BACK), LANES[1]], [], c, pauses=[PAUSE]
+)
 
 
 @pytest.mark.parametrize("case", sorted(CASES))

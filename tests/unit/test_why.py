@@ -18,14 +18,19 @@ from gitops.model.delivery import (
     ChangeRecord,
     ChangeState,
     Delivered,
+    DeliveryRecord,
     Hold,
     LaneId,
     LaneRecord,
+    Pause,
+    Rollback,
 )
+from gitops.model.finding import Finding, Severity
 from gitops.model.fleet import ApplicationSpec, ApprovalPolicy, People, Person
 from gitops.model.ids import (
     ApplicationName,
     ChangeId,
+    DeliveryId,
     Digest,
     PersonName,
     RequestId,
@@ -50,8 +55,13 @@ SEAL = Digest("5ea1" * 16)
 REQUEST = RequestId("0123456789abcdef")
 
 
-def record(state: ChangeState, reason: str = "", cause: Cause = Cause.COMMIT) -> ChangeRecord:
-    change = Change(LANE, 3, Digest("af" * 32), cause, REVISION, BY_ADA)
+def record(
+    state: ChangeState,
+    reason: str = "",
+    cause: Cause = Cause.COMMIT,
+    back: Rollback | None = None,
+) -> ChangeRecord:
+    change = Change(LANE, 3, Digest("af" * 32), cause, REVISION, BY_ADA, rollback=back)
     object.__setattr__(change, "id", ChangeId("c0ffee" * 10))
     return ChangeRecord(change, state, NOW - 300, NOW - 60, reason, request=REQUEST)
 
@@ -83,17 +93,20 @@ CALM = Story(
     now=NOW,
 )
 ROOT = replace(CALM, spec=replace(SPEC, terraform=TerraformSpec()), cluster=None)
+PLAN = Plan(
+    ChangeId("c"),
+    LANE.application,
+    LANE.target,
+    (ResourceChange(Action.UPDATE, "ConfigMap shop/a"),),
+    Digest("d"),
+)
+BACK = Rollback(DeliveryId("d0" * 8), REVISION, Digest("e"), PersonName("ada"), "it is cold")
+PAUSE = Pause(LANE.application, PersonName("ada"), "the freeze", NOW - 60, NOW + 7_140)
 ASKING = replace(
     CALM,
     current=record(ChangeState.ASKING),
     request=asked(),
-    plan=Plan(
-        ChangeId("c"),
-        LANE.application,
-        LANE.target,
-        (ResourceChange(Action.UPDATE, "ConfigMap shop/a"),),
-        Digest("d"),
-    ),
+    plan=PLAN,
     group=electorate(ApprovalPolicy(), BY_ADA, PEOPLE),
 )
 HELD = Hold(Digest("p"), Digest("c"), "denied by bob: not before the freeze")
@@ -127,6 +140,22 @@ STORIES = {
     "blocked": replace(
         CALM, current=record(ChangeState.BLOCKED, "app/a.yaml:3: no such field: dota")
     ),
+    "blocked-by-the-fleet-file": replace(
+        CALM,
+        current=record(ChangeState.BLOCKED, "app: there is no 'app' in config@a1b2c3d4e5f6"),
+        plan=replace(
+            PLAN,
+            changes=(),
+            findings=(
+                Finding(
+                    "render",
+                    Severity.ERROR,
+                    "there is no 'app' in config@a1b2c3d4e5f6",
+                    "correct `path` of application 'shop' in the fleet file",
+                ),
+            ),
+        ),
+    ),
     "applying": replace(CALM, current=record(ChangeState.APPLYING)),
     "verifying-drift": replace(CALM, current=record(ChangeState.VERIFYING, cause=Cause.DRIFT)),
     "denied": replace(
@@ -138,6 +167,29 @@ STORIES = {
         CALM,
         lane=replace(CALM.lane, hold=FAILED),
         last=record(ChangeState.FAILED, FAILED.why),
+    ),
+    "failed-after-another": replace(
+        CALM,
+        lane=replace(CALM.lane, hold=replace(FAILED, failed=False)),
+        last=record(ChangeState.FAILED, FAILED.why),
+        earlier=DeliveryRecord(
+            DeliveryId("d0" * 8),
+            record(ChangeState.HEALTHY),
+            NOW - 9_000,
+            NOW - 8_990,
+            ChangeState.HEALTHY,
+            "",
+            ("bob",),
+        ),
+    ),
+    "rollback-asked": replace(
+        ASKING,
+        current=record(ChangeState.OPEN, cause=Cause.ROLLBACK, back=BACK),
+    ),
+    "rolled-back": replace(CALM, lane=replace(CALM.lane, rollback=BACK)),
+    "paused": replace(CALM, pause=PAUSE),
+    "paused-while-asking": replace(
+        ASKING, current=record(ChangeState.OPEN, PAUSE.told), pause=PAUSE
     ),
     "drift-left-alone": replace(CALM, lane=replace(CALM.lane, drift_hold=HELD)),
     "state-locked": replace(
