@@ -80,6 +80,8 @@ class ResourceChange:
     """It exists already and none of ours made it: an import."""
     output: bool = False
     """An output of a Terraform root: a value that is told, nothing that exists."""
+    restarts: int = 0
+    """Pods that run now and are replaced one after the other by this change of their template."""
 
     @property
     def takes(self) -> tuple[FieldChange, ...]:
@@ -108,6 +110,8 @@ class Plan:
     """A field outside Secrets is hidden because its value equals a Secret's, and a finding names
     it; or Terraform code says that a value is sensitive, which its author may say of anything.
     Never approved by a policy instead of a person."""
+    checks: tuple[str, ...] = ()
+    """Names of the checks that looked at it, so that one which found nothing is seen to pass."""
 
     @property
     def empty(self) -> bool:

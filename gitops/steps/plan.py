@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gitops.engine.targets import Sitting
-from gitops.model.delivery import ChangeRecord
+from gitops.model.delivery import Cause, ChangeRecord
 from gitops.model.finding import blocking
 from gitops.model.ids import combine
 from gitops.model.plan import Plan, SealParts
@@ -30,7 +32,13 @@ async def draw_plan(record: ChangeRecord, checked: Checked, kit: Kit) -> Sketch:
         policy=kit.policy,
         over_budget=drawn.plan.over_budget,
     )
-    return Sketch(record, checked.rendered, drawn.plan, parts, drawn)
+    plan = replace(drawn.plan, checks=_looked(record, kit))
+    return Sketch(record, checked.rendered, plan, parts, drawn)
+
+
+def _looked(record: ChangeRecord, kit: Kit) -> tuple[str, ...]:
+    """A command is no new content: nothing is checked for it."""
+    return () if record.change.cause is Cause.COMMAND else kit.checker.names(kit.application)
 
 
 def _remembered(record: ChangeRecord, checked: Checked, kit: Kit) -> Drawn | None:
@@ -72,6 +80,7 @@ async def _undrawn(record: ChangeRecord, checked: Checked, kit: Kit) -> Sketch:
         changes=(),
         digest=digest,
         findings=checked.findings,
+        checks=_looked(record, kit) if checked.rendered.desired is not None else (),
     )
     target = await kit.target.identity()
     parts = SealParts(

@@ -30,6 +30,9 @@ class Checker(Protocol):
     ) -> tuple[Finding, ...]:
         """``delivered``: the lane reached its target before."""
 
+    def names(self, spec: ApplicationSpec) -> tuple[str, ...]:
+        """Of the checks that have something to say about this application, as it is set up."""
+
     def freed(self) -> frozenset[LaneId]:
         """Lanes that may have been blocked by what another one has given up since last asked."""
 

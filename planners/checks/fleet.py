@@ -37,6 +37,9 @@ class FleetChecker:
         job = CheckJob(lane, spec, desired, desired.files, catalogue, delivered=delivered)
         return await self._checkup.run(job)
 
+    def names(self, spec: ApplicationSpec) -> tuple[str, ...]:
+        return self._checkup.names(spec)
+
     def freed(self) -> frozenset[LaneId]:
         checks: list[Any] = list(self._checkup.fleet_checks())
         frees = [check for check in checks if isinstance(check, _Frees)]

@@ -20,6 +20,7 @@ from gitops.delta import gone_and_come
 from gitops.errors import ConfigError
 from gitops.model.delivery import LaneId
 from gitops.model.finding import Finding, Severity
+from gitops.model.fleet import ApplicationSpec
 from gitops.model.manifest import Manifest, RenderedFile
 from gitops.plugins import Services
 from gitops.ports import CheckJob, KindCatalogue, Scope
@@ -111,6 +112,9 @@ class KubeSchema:
         self._options = options
         self._rules: dict[tuple[str, str, str, str], _Rules] = {}
         self._clean: dict[LaneId, _Clean] = {}
+
+    def concerns(self, application: ApplicationSpec) -> bool:
+        return application.terraform is None
 
     async def run(self, job: CheckJob) -> Sequence[Finding]:
         last = self._clean.pop(job.lane, None)

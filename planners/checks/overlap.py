@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from gitops.delta import gone_and_come
 from gitops.model.delivery import LaneId
 from gitops.model.finding import Finding, Severity
+from gitops.model.fleet import ApplicationSpec
 from gitops.model.ids import TargetName
 from gitops.model.manifest import Manifest, ObjectId
 from gitops.plugins import Services
@@ -62,6 +63,9 @@ class Overlap:
         """Keys with more than one manifest, by lane: those that findings are made of."""
         self._freed: set[LaneId] = set()
         self._delivered: set[LaneId] = set()
+
+    def concerns(self, application: ApplicationSpec) -> bool:
+        return application.terraform is None
 
     async def run(self, job: CheckJob) -> Sequence[Finding]:
         if job.delivered:

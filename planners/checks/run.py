@@ -62,6 +62,15 @@ class Checkup:
                 found.append(self._configured(self._plugins[name], options))
         return tuple(found)
 
+    def names(self, application: ApplicationSpec) -> tuple[str, ...]:
+        """Of those that are on and look at applications of this kind."""
+        return tuple(
+            configured.check.name
+            for configured in self.of(application)
+            if not isinstance(configured.check, _Concerned)
+            or configured.check.concerns(application)
+        )
+
     def _configured(self, plugin: Plugin, options: Mapping[str, Any]) -> Configured:
         text = json.dumps(to_json(options), sort_keys=True)
         key = f"{plugin.name} {plugin.version} {combine(text)}"
@@ -96,6 +105,13 @@ class _Remembers(Protocol):
     """A check that keeps something per lane."""
 
     def forget(self, lane: LaneId) -> None: ...
+
+
+@runtime_checkable
+class _Concerned(Protocol):
+    """A check that looks at one kind of application only: without it, every kind."""
+
+    def concerns(self, application: ApplicationSpec) -> bool: ...
 
 
 @runtime_checkable

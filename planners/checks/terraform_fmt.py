@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from gitops.errors import ConfigError, RenderError
 from gitops.foreign import readable
 from gitops.model.finding import Finding, Severity
+from gitops.model.fleet import ApplicationSpec
 from gitops.plugins import Services
 from gitops.ports import CheckJob, Scope
 from gitops.ports.terraform import Workspace
@@ -44,6 +45,9 @@ class Fmt:
     name: str = NAME
     version: str = VERSION
     scope: Scope = Scope.APPLICATION
+
+    def concerns(self, application: ApplicationSpec) -> bool:
+        return application.terraform is not None
 
     async def run(self, job: CheckJob) -> Sequence[Finding]:
         spec = job.application.terraform

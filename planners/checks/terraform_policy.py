@@ -22,6 +22,7 @@ from gitops.errors import RenderError
 from gitops.hcl.reading import LANGUAGE
 from gitops.jsonable import from_json, to_json
 from gitops.model.finding import Finding
+from gitops.model.fleet import ApplicationSpec
 from gitops.model.ids import Digest, combine
 from gitops.model.sealed import SealedFile
 from gitops.model.terraform import Environment, TerraformSpec
@@ -108,6 +109,9 @@ class Policy:
     name: str = NAME
     version: str = VERSION
     scope: Scope = Scope.APPLICATION
+
+    def concerns(self, application: ApplicationSpec) -> bool:
+        return application.terraform is not None
 
     async def run(self, job: CheckJob) -> Sequence[Finding]:
         return await self.rules.findings(job)

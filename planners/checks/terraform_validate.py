@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from gitops import hcl
 from gitops.model.finding import Finding, Severity, blocking
+from gitops.model.fleet import ApplicationSpec
 from gitops.plugins import Services
 from gitops.ports import CheckJob, Scope
 from gitops.ports.terraform import Root, Workspace
@@ -41,6 +42,9 @@ class Validate:
     name: str = NAME
     version: str = VERSION
     scope: Scope = Scope.APPLICATION
+
+    def concerns(self, application: ApplicationSpec) -> bool:
+        return application.terraform is not None
 
     async def run(self, job: CheckJob) -> Sequence[Finding]:
         if job.application.terraform is None or blocking(await self.rules.findings(job)):

@@ -30,6 +30,7 @@ from gitops.errors import ConfigError, GitopsError, RenderError
 from gitops.foreign import one_line
 from gitops.jsonable import from_json, to_json
 from gitops.model.finding import Finding, Severity
+from gitops.model.fleet import ApplicationSpec
 from gitops.model.manifest import RenderedFile
 from gitops.plugins import Services
 from gitops.ports import CheckJob, Children, Command, Limits, Scope
@@ -125,6 +126,9 @@ class Lint:
     name: str = NAME
     version: str = VERSION
     scope: Scope = Scope.FILE
+
+    def concerns(self, application: ApplicationSpec) -> bool:
+        return application.terraform is None
 
     async def run(self, job: CheckJob) -> Sequence[Finding]:
         if len(job.files) <= BATCH or self.children is None:

@@ -35,6 +35,7 @@ from planners.plan.outlook import Outlook
 from planners.plan.probe import Answer, Probe
 from planners.plan.resolution import Resolved
 from planners.plan.resolve import finding
+from planners.plan.restarts import restarts
 from planners.plan.scene import Scene
 
 _LEAVES = 5
@@ -247,6 +248,7 @@ def _show(
         notes,
         item.origin,
         item.id.kind in scene.job.application.delete_budget.kinds,
+        restarts=restarts(seen, live),
     )
     sealed = SealedObject(
         item.id,

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gitops.summary import split_image
+
 _CHART = re.compile(r"^(?P<name>.+?)-(?P<version>v?\d.*)$")
 
 
@@ -42,12 +44,3 @@ def _pod_specs(spec: Any) -> Iterator[Mapping[str, Any]]:
             yield spec
         deeper = spec.get("template") or spec.get("jobTemplate")
         spec = deeper.get("spec") if isinstance(deeper, Mapping) else None
-
-
-def split_image(image: str) -> tuple[str, str]:
-    """``registry:5000/web:1.2`` is ``(registry:5000/web, 1.2)``; no tag is ``latest``."""
-    name, at, digest = image.partition("@")
-    folder, slash, last = name.rpartition("/")
-    base, colon, tag = last.partition(":")
-    version = digest if at and not colon else (f"{tag}@{digest}" if at else tag or "latest")
-    return f"{folder}{slash}{base}", version

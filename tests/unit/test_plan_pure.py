@@ -10,10 +10,11 @@ from gitops.model.fleet import DeleteBudget
 from gitops.model.ids import Digest
 from gitops.model.manifest import ObjectId
 from gitops.model.plan import Action, FieldChange, ResourceChange
+from gitops.summary import split_image
 from planners.plan.budget import lock_out, over_budget
 from planners.plan.conflicts import leave_out, mark, readable
 from planners.plan.standing import missing
-from planners.plan.versions import split_image, versions_of
+from planners.plan.versions import versions_of
 
 POD = {
     "metadata": {"labels": {"app.kubernetes.io/name": "web", "app": "web"}},
