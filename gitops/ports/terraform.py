@@ -141,6 +141,9 @@ class Workspace(Protocol):
     async def outputs(self, root: Root) -> Mapping[str, OutputValue]:
         """The state's outputs."""
 
+    async def reached(self, root: Root) -> tuple[Mapping[str, OutputValue], StateFacts]:
+        """The state's outputs and where it stands, both of one reading."""
+
     async def unlock(self, root: Root, lock: str) -> None:
         """``force-unlock``: on a person's word, or of a lock proven to be nobody's."""
 

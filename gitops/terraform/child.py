@@ -25,8 +25,11 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Sequence
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing for that would cost as much as all the rest of this file
+    from collections.abc import Sequence
+    from typing import Any
 
 ORDERS = "orders"
 STARTED = "started"

@@ -11,9 +11,11 @@ import json
 import re
 import zipfile
 import zlib
+from collections.abc import Mapping
 
 from gitops.errors import RenderError
 from gitops.model.sealed import StateFacts
+from gitops.ports.terraform import OutputValue
 
 LIMIT = 256 << 20
 """Bytes of a state; the tool itself gets slow long before."""
@@ -39,8 +41,14 @@ def planned_on(plan_file: bytes) -> StateFacts:
 
 def state_facts(state: bytes) -> StateFacts:
     """Serial and lineage of a state; of nothing: of no state yet. Raises RenderError."""
+    return read_state(state)[1]
+
+
+def read_state(state: bytes) -> tuple[Mapping[str, OutputValue], StateFacts]:
+    """Outputs of a state too (``outputs`` of its format 4, where what is not sensitive says
+    nothing of it). Raises RenderError."""
     if not state.strip():
-        return StateFacts()
+        return {}, StateFacts()
     try:
         body = json.loads(state)
         serial, lineage = body["serial"], body["lineage"]
@@ -50,7 +58,13 @@ def state_facts(state: bytes) -> StateFacts:
         ) from None
     if not isinstance(serial, int) or not isinstance(lineage, str):
         raise RenderError("the state cannot be read: serial or lineage is of another type")
-    return StateFacts(serial, lineage)
+    outputs = body.get("outputs")
+    found = outputs if isinstance(outputs, dict) else {}
+    return {
+        name: OutputValue(each.get("value"), each.get("sensitive", False) is not False)
+        for name, each in found.items()
+        if isinstance(each, dict)
+    }, StateFacts(serial, lineage)
 
 
 def providers(lock_file: bytes) -> tuple[tuple[str, str], ...]:

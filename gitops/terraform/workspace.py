@@ -43,7 +43,7 @@ from gitops.terraform.files import TESTS, checked, dumps, own_state, write_setti
 from gitops.terraform.line import Line, Turn
 from gitops.terraform.locks import force, held
 from gitops.terraform.names import folder_name
-from gitops.terraform.planfile import planned_on, providers, state_facts
+from gitops.terraform.planfile import planned_on, providers, read_state, state_facts
 from gitops.terraform.runs import Run
 from gitops.terraform.said import Reader, diagnostics, telling
 from gitops.terraform.session import Session, Setting
@@ -230,6 +230,12 @@ class Workspaces:
             for name, each in shown.items()
             if isinstance(each, dict)
         }
+
+    async def reached(self, root: Root) -> tuple[Mapping[str, OutputValue], StateFacts]:
+        credentials = _spec(root).environment.plan
+        async with self._session(root, "outputs", credentials=credentials) as session:
+            await session.ready()
+            return await asyncio.to_thread(read_state, await session.document("state pull"))
 
     async def unlock(self, root: Root, lock: str) -> None:
         if not _LOCK_ID.fullmatch(lock):

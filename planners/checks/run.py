@@ -139,15 +139,23 @@ async def _run_one(job: CheckJob, configured: Configured, cache: FindingCache) -
 
 async def _of_application(job: CheckJob, configured: Configured, cache: FindingCache) -> Findings:
     """Kept per desired set and state of the target, but never an error: it blocks a delivery, and
-    asking again must be able to lift it (a definition may have been delivered meanwhile)."""
+    asking again must be able to lift it (a definition may have been delivered meanwhile). Of a
+    root, whose target has no facts, only that nothing was found: the tool says a good deal that
+    does not last."""
     spec = job.application
-    key = (configured.key, spec.name, spec.namespace, job.lane.target, job.desired.digest)
+    key: tuple[str, ...] = (
+        *(configured.key, spec.name, spec.namespace),
+        *(job.lane.target, job.desired.digest),
+    )
+    if spec.terraform is not None:
+        key = (*key, spec.path, repr(spec.terraform), *sorted(spec.needs))
     known = cache.get((*key, job.facts))
     if known is not None:
         return known
     findings, sound = await _asked(job, configured)
     blocked = any(finding.severity is Severity.ERROR for finding in findings)
-    if sound and job.facts is not None and not blocked:
+    lasts = not findings if spec.terraform is not None else job.facts is not None and not blocked
+    if sound and lasts:
         cache.put((*key, job.facts), findings)
     return findings
 

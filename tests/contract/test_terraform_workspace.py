@@ -86,7 +86,8 @@ def slow_plan(url: str) -> str:
 
 
 async def test_a_first_apply_makes_the_state_and_the_next_plan_has_no_changes(host: Host) -> None:
-    workspaces, root = host.workspaces(), host.root(ONE)
+    hidden = 'output "two" {\n  value     = "y"\n  sensitive = true\n}\n'
+    workspaces, root = host.workspaces(), host.root(ONE + hidden)
     plan = await workspaces.plan(root)
     assert plan.state == StateFacts()
     assert plan.shown["resource_changes"][0]["change"]["actions"] == ["create"]
@@ -100,7 +101,8 @@ async def test_a_first_apply_makes_the_state_and_the_next_plan_has_no_changes(ho
     assert again.state == applied.state == await workspaces.state(root)
     outputs = await workspaces.outputs(root)
     assert outputs["one"].value == "x"
-    assert not outputs["one"].sensitive
+    assert [outputs[name].sensitive for name in ("one", "two")] == [False, True]
+    assert await workspaces.reached(root) == (outputs, again.state)
 
 
 async def test_an_apply_of_the_same_name_is_not_done_twice(host: Host, tmp_path: Path) -> None:

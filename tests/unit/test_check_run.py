@@ -11,6 +11,8 @@ import pytest
 from gitops.errors import ConfigError, RenderError, ToolMissing
 from gitops.model.cluster import ClusterFacts
 from gitops.model.finding import Finding, Severity
+from gitops.model.ids import combine
+from gitops.model.terraform import Allowed, TerraformSpec
 from gitops.plugins import Role, plugins
 from gitops.ports import CheckJob, Scope
 from planners.checks.cache import FindingCache
@@ -124,6 +126,26 @@ async def test_an_application_is_checked_once_per_state_of_itself_and_of_its_tar
     for each in (asked, asked, dataclasses.replace(asked, facts=newer)):
         await run_checks(each, [configured(check)], cache)
     assert len(check.asked) == 2
+
+
+async def test_a_root_in_which_nothing_was_found_is_not_checked_again_until_it_is_another() -> None:
+    check, cache = Check(Scope.APPLICATION), FindingCache()
+    root = job(files=[])
+    root = dataclasses.replace(
+        root, application=dataclasses.replace(root.application, terraform=TerraformSpec())
+    )
+    allowed = TerraformSpec(allow=Allowed(provisioners=True))
+    looser = dataclasses.replace(root.application, terraform=allowed)
+    for each in (root, root, dataclasses.replace(root, application=looser)):
+        await run_checks(each, [configured(check)], cache)
+    assert len(check.asked) == 2
+    found = dataclasses.replace(root, files=[A])
+    newer = dataclasses.replace(
+        found, desired=dataclasses.replace(found.desired, digest=combine("newer"))
+    )
+    for _ in range(2):
+        await run_checks(newer, [configured(check)], cache)
+    assert len(check.asked) == 4, "what was found is asked about again: it may not last"
 
 
 async def test_what_blocks_is_asked_again_each_time() -> None:

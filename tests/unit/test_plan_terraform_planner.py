@@ -14,18 +14,20 @@ import pytest
 
 from gitops.errors import GitopsError, RenderError, StalePlan, StateLocked
 from gitops.masking import Masker
-from gitops.model.delivery import LaneId
+from gitops.model.delivery import Cause, Change, LaneId
 from gitops.model.fleet import ApplicationSpec
-from gitops.model.ids import ApplicationName, Digest, SourceName, TargetName
+from gitops.model.ids import ApplicationName, Digest, SourceName, TargetName, combine
 from gitops.model.sealed import SealedFile, SealedRun, StateFacts
 from gitops.model.secret import SecretRef
+from gitops.model.source import Revision
 from gitops.model.terraform import Environment, TerraformSpec
 from gitops.ports import Executed
-from gitops.ports.terraform import AddressOutcome, ApplyRun, Root
+from gitops.ports.terraform import AddressOutcome, ApplyRun, PlanRun, Root, RootJob
 from planners.plan.terraform.inputs import inputs_of, sha256_of
 from planners.plan.terraform.planner import TerraformPlanner
 
 LANE = LaneId(ApplicationName("net"), TargetName("default"))
+CHANGE = Change(LANE, 1, combine("after"), Cause.COMMIT, Revision(SourceName("repo"), "c" * 40))
 SHOWN = {
     "format_version": "1.2",
     "output_changes": {
@@ -53,6 +55,7 @@ class Scripted:
     was_begun: bool = False
     now: StateFacts = StateFacts(3, "line")
     applied: int = 0
+    shown: int = 0
 
     def identity(self, root: Root) -> str:
         return "local:default"
@@ -67,9 +70,13 @@ class Scripted:
         return self.was_begun
 
     async def show(self, root: Root, plan_file: bytes) -> Mapping[str, Any]:
+        self.shown += 1
         if isinstance(self.shows, GitopsError):
             raise self.shows
         return self.shows
+
+    async def plan(self, root: Root, *, refresh_only: bool = False) -> PlanRun:
+        return PlanRun(b"plan", SHOWN, self.now, "terraform 1.11.4")
 
     async def apply(self, root: Root, plan_file: bytes, run: str) -> ApplyRun:
         self.applied += 1
@@ -139,6 +146,16 @@ async def test_words_that_may_hold_secrets_nobody_knows_are_not_passed_on() -> N
     done = await carry_out(Scripted(ended, shows=RenderError("unreadable")))
     assert [o.address for o in done.failed] == ["a.b"]
     assert "canary" not in str(done)
+
+
+async def test_a_plan_drawn_here_is_not_shown_again_to_know_its_secrets() -> None:
+    said = Scripted(ApplyRun(False, (AddressOutcome("a.b", False, "refused: canary-secret"),)))
+    planner = TerraformPlanner(said, Keyed(), Masker(Keyed()))  # type: ignore[arg-type]
+    drawn = await planner.draw(RootJob(CHANGE, root_of()))
+    assert isinstance(drawn.sealed, SealedRun)
+    done = await planner.execute(root_of(), drawn.sealed, "run")
+    assert done.outcomes[0].message == "refused: <hidden>"
+    assert said.shown == 0
 
 
 async def test_a_stale_plan_is_void_so_that_it_is_planned_anew() -> None:

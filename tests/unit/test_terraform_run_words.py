@@ -15,12 +15,13 @@ from gitops.model.delivery import LaneId
 from gitops.model.ids import ApplicationName, TargetName
 from gitops.model.sealed import StateFacts
 from gitops.model.secret import SecretRef
+from gitops.ports.terraform import OutputValue
 from gitops.terraform.environment import Scrub, granted
 from gitops.terraform.files import own_state
 from gitops.terraform.line import Line
 from gitops.terraform.names import folder_name
 from gitops.terraform.outcomes import UNKNOWN, told
-from gitops.terraform.planfile import planned_on, providers, state_facts
+from gitops.terraform.planfile import planned_on, providers, read_state, state_facts
 from gitops.terraform.said import Reader, diagnostics, events
 
 LOCKED = """Error message: resource temporarily unavailable
@@ -206,7 +207,28 @@ def test_bytes_that_are_no_plan_are_refused(content: bytes) -> None:
         planned_on(content)
 
 
+def test_an_output_of_a_state_is_sensitive_unless_nothing_or_no_is_said() -> None:
+    outputs = {
+        "plain": {"value": 1},
+        "said": {"value": [2], "sensitive": False},
+        "hidden": {"value": "x", "sensitive": True},
+        "odd": {"value": "x", "sensitive": "no"},
+        "none": "x",
+    }
+    state = {"serial": 4, "lineage": "abc", "outputs": outputs}
+    assert read_state(json.dumps(state).encode()) == (
+        {
+            "plain": OutputValue(1, False),
+            "said": OutputValue([2], False),
+            "hidden": OutputValue("x", True),
+            "odd": OutputValue("x", True),
+        },
+        StateFacts(4, "abc"),
+    )
+
+
 def test_no_state_is_an_empty_one() -> None:
+    assert read_state(b"") == ({}, StateFacts())
     assert state_facts(b"\n") == StateFacts()
 
 

@@ -176,8 +176,7 @@ class WorkspaceTarget:
         if not files:
             return {name: ObjectHealth(Health.HEALTHY, "nothing differs")}
         try:
-            self.memory.outputs = await self.workspace.outputs(root)
-            state = await self.workspace.state(root)
+            self.memory.outputs, state = await self.workspace.reached(root)
         except Permanent as error:
             # Waiting for what does not pass would keep back the commit that mends it.
             reason = f"it is applied, and its state cannot be read back: {error.message}"

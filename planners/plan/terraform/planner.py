@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gitops.errors import GitopsError, Permanent, SealBroken, StalePlan, ToolMissing
@@ -26,7 +26,7 @@ from planners.plan.terraform.document import Json
 from planners.plan.terraform.inputs import artifact_of, inputs_of, sha256_of, unlike
 from planners.plan.terraform.outputs import known_outputs
 from planners.plan.terraform.reading import Reading, read, read_drift
-from planners.plan.terraform.veil import Veil, secrets_of
+from planners.plan.terraform.veil import Secret, Veil, secrets_of
 from planners.plan.terraform.versions import versions_of
 
 _LONGEST = 1_000
@@ -44,6 +44,7 @@ class _Last:
     reading: Reading
     versions: tuple[tuple[str, str], ...]
     outputs: Mapping[str, Any]
+    secrets: frozenset[Secret] = field(repr=False)
 
     def of(self, sealed: SealedRun, root: Root) -> bool:
         return self.sha256 == sealed.sha256 and self.application == root.application
@@ -88,11 +89,13 @@ class TerraformPlanner:
         return Drawn(plan, sealed, artifact, settled={}, outputs=last.outputs)
 
     async def _read(self, root: Root, sealed: SealedRun, shown: Json) -> _Last:
-        veil = await self._veil(root, shown)
+        secrets = await asyncio.to_thread(secrets_of, shown)
+        veil = await self._veil(root, secrets)
         reading = await asyncio.to_thread(read, shown, root.application, veil, self._digester)
         reading = replace(reading, findings=(*reading.findings, *self._also(root, shown)))
         versions = versions_of(shown, sealed.tool, sealed.providers)
-        last = _Last(sealed.sha256, root.application, reading, versions, known_outputs(shown))
+        outputs = known_outputs(shown)
+        last = _Last(sealed.sha256, root.application, reading, versions, outputs, secrets)
         self._last[root.lane] = last
         return last
 
@@ -121,11 +124,10 @@ class TerraformPlanner:
             inputs=inputs_of(root, self._digester),
         )
 
-    async def _veil(self, root: Root, shown: Json) -> Veil:
-        """What is secret is found in a thread, and told to the masker on the loop's own, a few at
-        a time: everybody shares it."""
+    async def _veil(self, root: Root, secrets: frozenset[Secret]) -> Veil:
+        """What is secret is told to the masker on the loop's own thread, a few at a time:
+        everybody shares it."""
         masker = self._masker.scope(root.lane.application)
-        secrets = await asyncio.to_thread(secrets_of, shown)
         for index, secret in enumerate(secrets):
             masker.taint(secret.text, live=secret.live)
             if index % _AT_ONCE == 0:
@@ -137,7 +139,7 @@ class TerraformPlanner:
     async def drift(self, root: Root) -> RootDrift | None:
         """What a refresh-only plan finds. A configuration that moved on is no drift."""
         run = await self._workspace.plan(root, refresh_only=True)
-        veil = await self._veil(root, run.shown)
+        veil = await self._veil(root, await asyncio.to_thread(secrets_of, run.shown))
         rows, digest = await asyncio.to_thread(read_drift, run.shown, veil, self._digester)
         return RootDrift(digest, rows) if rows else None
 
@@ -189,8 +191,12 @@ class TerraformPlanner:
     async def _veil_of(self, root: Root, sealed: SealedRun) -> Veil | None:
         """After a restart nobody here knows yet which values of this plan are secret. None where
         that cannot be found out: then the tool's words are not passed on."""
+        last = self._last.get(root.lane)
+        if last is not None and last.of(sealed, root):
+            return await self._veil(root, last.secrets)
         with contextlib.suppress(GitopsError):
-            return await self._veil(root, await self._workspace.show(root, sealed.plan_file))
+            shown = await self._workspace.show(root, sealed.plan_file)
+            return await self._veil(root, await asyncio.to_thread(secrets_of, shown))
         return None
 
     async def _moved(self, root: Root, sealed: SealedRun) -> AsyncIterator[str]:
