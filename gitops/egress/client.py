@@ -43,6 +43,10 @@ _CONNECT = 10.0
 _CHUNK = 1 << 16
 
 
+class Garbled(SourceUnavailable):
+    """There was an answer, or the beginning of one, that is no HTTP."""
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long a host may take."""
@@ -244,9 +248,7 @@ def _explained(url: str, line: _Line, patience: Patience) -> Iterator[None]:
     except aiohttp.ClientConnectorCertificateError as error:
         raise _untrusted(error.certificate_error, place) from error
     except aiohttp.ClientConnectorDNSError as error:
-        raise SourceUnavailable(
-            f"there is no host {host}, or no answer who it is", place=place
-        ) from error
+        raise SourceUnavailable(f"the name {host} cannot be looked up", place=place) from error
     except aiohttp.ClientConnectorError as error:
         if line.refused:
             raise _unreached(line.refused, host, place) from error
@@ -261,9 +263,7 @@ def _explained(url: str, line: _Line, patience: Patience) -> Iterator[None]:
     except aiohttp.InvalidURL as error:
         raise SourceProblem("not an address", state=SourceState.INVALID, place=place) from error
     except (aiohttp.ClientError, OSError) as error:
-        raise SourceUnavailable(
-            f"the host {host} does not answer as a web host does", place=place
-        ) from error
+        raise Garbled(f"the host {host} does not answer as a web host does", place=place) from error
 
 
 def _said(error: aiohttp.ClientConnectorError) -> str:

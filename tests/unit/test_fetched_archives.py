@@ -258,20 +258,20 @@ def test_too_many_entries_are_refused_before_they_are_held(tmp_path: Path) -> No
     assert "over 100 entries" in refused(tmp_path, data, Format.ZIP, few)
 
 
-def test_a_million_entries_cost_no_memory(tmp_path: Path) -> None:
+def test_very_many_entries_cost_no_memory(tmp_path: Path) -> None:
     header = tar_of(file("a", b""))[:512]
-    data = gzip.compress(header * 1_000_000, 1)
+    data = gzip.compress(header * 300_000, 1)
     tracemalloc.start()
     assert "occurs twice" in refused(tmp_path, data, Format.TAR_GZ)
     central = zip_of(("a", b""))
     at = central.index(b"PK\1\2")
     entry = central[at : central.index(b"PK\5\6")]
-    lying = entry * 1_000_000
+    lying = entry * 300_000
     end = b"PK\5\6" + bytes(4) + b"\xff\xff\xff\xff" + len(lying).to_bytes(4, "little") + bytes(6)
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
     assert "entries" in refused(tmp_path, lying + end, Format.ZIP)
-    assert tracemalloc.get_traced_memory()[1] - before < 120 << 20  # two copies of what was sent
+    assert tracemalloc.get_traced_memory()[1] - before < 40 << 20  # two copies of what was sent
     tracemalloc.stop()
 
 
