@@ -26,7 +26,7 @@ from gitops.engine.roster import Roster
 from gitops.jsonable import to_json
 from gitops.masking import Masker
 from gitops.model.finding import Finding
-from gitops.model.fleet import ApplicationSpec, ClusterSpec, Fleet, NotifierSpec, SourceSpec
+from gitops.model.fleet import ApplicationSpec, ClusterSpec, Fleet, NotifierSpec, SourceSpec, WebhookSpec
 from gitops.model.ids import Digest, TargetName
 from gitops.office import FrontOffice, LedgerMemory
 from gitops.plugins import Role, Services, plugins
@@ -122,9 +122,26 @@ def notifiers_of(roster: Roster, services: Services) -> Callable[[], Mapping[str
             built.clear()
             known = plugins(Role.NOTIFIER)
             built[specs] = {
-                spec.name: known[spec.kind].build(spec.options, services) for spec in specs
+                spec.name: known[spec.kind].build(spec.options, replace(services, name=spec.name))
+                for spec in specs
             }
         return built[specs]
+
+    return current
+
+
+def receivers_of(roster: Roster, services: Services) -> Callable[[], Mapping[str, Receiver]]:
+    """Built anew when the fleet file changes."""
+    built: dict[tuple[WebhookSpec, ...], Mapping[str, Receiver]] = {}
+
+    def current() -> Mapping[str, Receiver]:
+        specs = roster.fleet.webhooks
+        key = tuple(specs)
+        if key not in built:
+            built.clear()
+            known = plugins(Role.WEBHOOK)
+            built[key] = {spec.name: known[spec.kind].build(spec.options, services) for spec in specs}
+        return built[key]
 
     return current
 
@@ -216,6 +233,7 @@ def _parts(
     services: Services,
     clock: Clock,
 ) -> Parts:
+    from gitops.forges.github_app import AppTokens
     from planners.plan.planner import ManifestPlanner
     from planners.plan.terraform.planner import TerraformPlanner
 
@@ -226,7 +244,8 @@ def _parts(
     masker = Masker(keyring)
     planner = ManifestPlanner(keyring, masker, clock, fence)
     workspace = _workspace(roster.fleet, services, masker)
-    services = replace(services, terraform=workspace, mask=masker.text)
+    tokens = AppTokens(clock, masker.taint)
+    services = replace(services, terraform=workspace, mask=masker.text, app_token=tokens.token)
     checker = checker_of(services)
 
     def planned(root: Root, shown: Mapping[str, Any]) -> tuple[Finding, ...]:
@@ -253,6 +272,7 @@ def _parts(
         root_planner=TerraformPlanner(workspace, keyring, masker, also=planned),
         workspace=workspace,
         reached=kill_switch(os.environ.get("GITOPS_KILL_AT", "")),
+        receivers=receivers_of(roster, services),
     )
 
 

@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from gitops.errors import ConfigError, ToolMissing
+from gitops.model.fleet import GitHubApp
 from gitops.model.ids import SourceName
 from gitops.ports import Children, Cipher, Clock, Digester
 from gitops.ports.forges import Forge
@@ -57,8 +58,23 @@ def no_office() -> Office:
     raise ConfigError("no controller runs here", hint="start one: gitops run")
 
 
+def no_memory() -> Memory:
+    """Stands in where nothing lasts."""
+    raise ConfigError("nothing is remembered here", hint="start a controller: gitops run")
+
+
 def no_forge(_source: SourceName) -> None:
     """Stands in where no forge is asked."""
+
+
+AppToken = Callable[[GitHubApp, Path | None, str], str]
+"""A GitHub App's token, given the certificates its API is verified against and the token that was
+just refused, if any. Blocks; see :meth:`gitops.forges.github_app.AppTokens.token`."""
+
+
+def no_app(_app: GitHubApp, _ca_file: Path | None, _refused: str) -> str:
+    """Stands in where nobody signs in as an app."""
+    raise ConfigError("nobody signs in as a GitHub App here")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +99,14 @@ class Services:
     office: Callable[[], Office] = no_office
     """What a chat shows and answers through. Called when needed: the controller is made after its
     plugins."""
+    name: str = ""
+    """What the fleet file calls this very plugin, where it has names for its kind (notifiers)."""
     memory: Memory | None = None
     """What a plugin remembers between runs; None where nothing lasts."""
     forge: Callable[[SourceName], Forge | None] = no_forge
     """The client for a source's forge; None where the fleet file names none."""
+    app_token: AppToken = no_app
+    """Signs sources and forges in that are reached as a GitHub App."""
     mask: Callable[[str], str] = str
     """Takes every secret value met so far out of a text."""
 

@@ -23,6 +23,10 @@ ALL = [(role, name) for role in Role for name in sorted(plugins(role))]
 SAMPLE: dict[tuple[Role, str], dict[str, Any]] = {
     (Role.SOURCE, "git"): {"name": "s", "url": "https://example.com/x.git"},
     (Role.SOURCE, "directory"): {"name": "s", "url": "/", "allow_local": True},
+    (Role.NOTIFIER, "slack"): {
+        "bot_token": SecretRef(env="NO_SUCH_SECRET"),
+        "channel": "#deploys",
+    },
     **{
         (Role.WEBHOOK, name): {"secret": SecretRef(env="NO_SUCH_SECRET")}
         for name in plugins(Role.WEBHOOK)

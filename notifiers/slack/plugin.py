@@ -1,0 +1,20 @@
+"""The Slack notifier as the controller holds it: the two halves behind the ports they play."""
+
+from __future__ import annotations
+
+from gitops.model.events import Notice
+from gitops.plugins import Services
+from notifiers.slack import NAME, Options
+from notifiers.slack.account import Account
+
+
+class Slack:
+    """Plays ``Notifier``; its other half plays ``Inbound`` and ``Listener``."""
+
+    name = NAME
+
+    def __init__(self, options: Options, services: Services) -> None:
+        self.account = Account.of(options, services)
+
+    async def send(self, notice: Notice) -> None:
+        """Brings the message about what the notice speaks of up to date."""
