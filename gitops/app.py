@@ -26,11 +26,19 @@ from gitops.engine.roster import Roster
 from gitops.jsonable import to_json
 from gitops.masking import Masker
 from gitops.model.finding import Finding
-from gitops.model.fleet import ApplicationSpec, ClusterSpec, Fleet, NotifierSpec, SourceSpec, WebhookSpec
+from gitops.model.fleet import (
+    ApplicationSpec,
+    ClusterSpec,
+    Fleet,
+    NotifierSpec,
+    SourceSpec,
+    WebhookSpec,
+)
 from gitops.model.ids import Digest, TargetName
 from gitops.office import FrontOffice, LedgerMemory
 from gitops.plugins import Role, Services, plugins
 from gitops.ports import Clock, Cluster, Notifier, Renderer, Snapshot, Source
+from gitops.ports.inbound import Receiver
 from gitops.ports.terraform import Root, Workspace
 from gitops.sealing import decode, encode
 from gitops.secrets import read_secret
@@ -114,34 +122,33 @@ def source_builder(services: Services) -> Callable[[SourceSpec], Source]:
 
 def notifiers_of(roster: Roster, services: Services) -> Callable[[], Mapping[str, Notifier]]:
     """Built anew when the fleet file changes."""
-    built: dict[tuple[NotifierSpec, ...], Mapping[str, Notifier]] = {}
+    specs: tuple[NotifierSpec, ...] = ()
+    built: Mapping[str, Notifier] = {}
 
     def current() -> Mapping[str, Notifier]:
-        specs = roster.fleet.notifiers
-        if specs not in built:
-            built.clear()
-            known = plugins(Role.NOTIFIER)
-            built[specs] = {
+        nonlocal specs, built
+        if roster.fleet.notifiers != specs:  # they cannot be hashed: their options are mappings
+            known, specs = plugins(Role.NOTIFIER), roster.fleet.notifiers
+            built = {
                 spec.name: known[spec.kind].build(spec.options, replace(services, name=spec.name))
                 for spec in specs
             }
-        return built[specs]
+        return built
 
     return current
 
 
 def receivers_of(roster: Roster, services: Services) -> Callable[[], Mapping[str, Receiver]]:
     """Built anew when the fleet file changes."""
-    built: dict[tuple[WebhookSpec, ...], Mapping[str, Receiver]] = {}
+    specs: tuple[WebhookSpec, ...] = ()
+    built: Mapping[str, Receiver] = {}
 
     def current() -> Mapping[str, Receiver]:
-        specs = roster.fleet.webhooks
-        key = tuple(specs)
-        if key not in built:
-            built.clear()
-            known = plugins(Role.WEBHOOK)
-            built[key] = {spec.name: known[spec.kind].build(spec.options, services) for spec in specs}
-        return built[key]
+        nonlocal specs, built
+        if roster.fleet.webhooks != specs:
+            known, specs = plugins(Role.WEBHOOK), roster.fleet.webhooks
+            built = {spec.name: known[spec.kind].build(spec.options, services) for spec in specs}
+        return built
 
     return current
 

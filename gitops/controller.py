@@ -16,6 +16,7 @@ import structlog
 from gitops.engine.announcements import Sender
 from gitops.engine.ballot import leave
 from gitops.engine.desk import Desk
+from gitops.engine.inbox import Inbox
 from gitops.engine.keeper import LeaseKeeper
 from gitops.engine.lanes import Lanes
 from gitops.engine.ledger import Ledger, open_change
@@ -68,6 +69,7 @@ from gitops.ports import (
     Vault,
     Watchman,
 )
+from gitops.ports.inbound import Receiver
 from gitops.ports.terraform import RootPlanner, Workspace
 from gitops.steps.kit import Kit, Memory, Reached
 from gitops.steps.rollback import Asked, go_back
@@ -106,6 +108,8 @@ class Parts:
     taint: Callable[[str], None]
     """Has a value taken out of every text from now on."""
     reached: Reached
+    receivers: Callable[[], Mapping[str, Receiver]] = dict
+    """Who hears the webhooks of the fleet file in force, by their name in it."""
 
 
 class Controller:
@@ -141,6 +145,14 @@ class Controller:
         )
         self._sender = Sender(parts.ledger, parts.notifiers, parts.clock)
         self.pauses = Pauses(parts.ledger, parts.clock, self._offer)
+        self.inbox = Inbox(
+            lambda: self.fleet,
+            parts.ledger,
+            parts.digester,
+            parts.clock,
+            self._look_soon,
+            parts.reached,
+        )
 
     @property
     def fleet(self) -> Fleet:
@@ -165,6 +177,7 @@ class Controller:
             self._tasks.start("roots", self.roots.keep_looking)
             self._tasks.start("outbox", self._sender.run)
             await self._adjust()
+            self._tasks.start("inbox", self.inbox.run)
             self.ready.set()
             await self.parts.keeper.keep()
         finally:
@@ -436,6 +449,11 @@ class Controller:
             known = ", ".join(sorted(self.watches)) or "none"
             raise Unknown(f"there is no source {source!r}", hint=f"sources: {known}")
         return await watch.nudge_and_wait()
+
+    def _look_soon(self, source: SourceName) -> None:
+        """The same for a webhook: nobody waits, and a source that left the file is nobody's."""
+        if source in self.watches:
+            self.watches[source].nudge()
 
     async def answer(
         self,

@@ -13,6 +13,7 @@ import json
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import structlog
 
@@ -72,7 +73,7 @@ class Inbox:
         digester: Digester,
         clock: Clock,
         nudge: Callable[[SourceName], None],
-        reached: Callable[[str, object], None] = lambda _step, _record: None,
+        reached: Callable[[str, Any], None] = lambda _step, _record: None,
         spacing: float = SPACING,
     ) -> None:
         """``nudge`` has a source looked at and returns at once. ``reached`` is told ``heard``
