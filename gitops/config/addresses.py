@@ -11,6 +11,7 @@ import re
 from urllib.parse import SplitResult, urlsplit
 
 from gitops.egress.addresses import is_loopback
+from gitops.egress.registry import parse_reference
 
 _HELPER = re.compile(r"[A-Za-z0-9+.-]+::")
 _SCP = re.compile(r"(?:([^@/:\s]+)@)?(\[[0-9A-Fa-f:.]+\]|[^@/:\s]+):(?!//)(.+)")
@@ -72,6 +73,33 @@ def _check_url(url: str, allow_local: bool) -> None:
         raise Refused("is plain http, which anybody on the way can read and change", "use https://")
     if parts.query or parts.fragment:
         raise Refused("has a query or fragment", "write the repository's clone address")
+
+
+def check_web(url: str) -> None:
+    """Raises Refused for a web host's address that must not be used."""
+    if any(c.isspace() or not c.isprintable() or c == "\\" for c in url):
+        raise Refused("is not an address", "write https://HOST/PATH")
+    parts = _split(url)
+    if parts.scheme not in ("https", "http"):
+        raise Refused("is not a web address", "write https://HOST/PATH")
+    _check_user(parts)
+    _check_host(parts.hostname or "")
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise Refused("is plain http, which anybody on the way can read and change", "use https://")
+    if parts.query or parts.fragment:
+        raise Refused("has a query or fragment", _BY_REFERENCE)
+    if not parts.path:
+        raise Refused("names no file", "write https://HOST/FILE, or https://HOST/FOLDER/")
+
+
+def check_oci(url: str) -> None:
+    """Raises Refused for the address of an OCI artifact that must not be used."""
+    try:
+        parse_reference(url)
+    except ValueError as error:
+        raise Refused(
+            str(error), "write HOST/REPOSITORY:TAG, or HOST/REPOSITORY@sha256:…"
+        ) from None
 
 
 def _split(url: str) -> SplitResult:

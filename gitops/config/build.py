@@ -20,8 +20,10 @@ from gitops.config.addresses import (
     check_folder,
     check_git,
     check_listen,
+    check_oci,
     check_ref,
     check_store,
+    check_web,
     is_remote,
 )
 from gitops.config.kubeconfig import find_context
@@ -33,6 +35,7 @@ from gitops.config.roots import RENDERER, host, root
 from gitops.config.values import existing, judge, secret
 from gitops.config.webhooks import webhooks
 from gitops.config.words import owner
+from gitops.errors import ConfigError
 from gitops.model.fleet import (
     ApiSpec,
     ApplicationSpec,
@@ -52,7 +55,7 @@ from gitops.model.fleet import (
     VaultSpec,
 )
 from gitops.model.ids import ApplicationName, PersonName, SourceName, TargetName
-from gitops.plugins import Role
+from gitops.plugins import Plugin, Role
 
 
 def build(draft: Draft, file: shape.FleetFile, path: Path) -> Fleet:
@@ -75,6 +78,9 @@ def build(draft: Draft, file: shape.FleetFile, path: Path) -> Fleet:
         terraform=host(draft, file.terraform),
     )
 
+
+_FETCHED = {"web": check_web, "oci": check_oci}
+"""Kinds of sources that are fetched over HTTP, with the rule for their addresses."""
 
 _ALWAYS_ON = (
     'check "terraform" cannot be switched off',
@@ -110,7 +116,13 @@ class _Builder:
             judge(self.draft, check_ref, source.ref, (*loc, "ref"))
         elif kind == "directory":
             url = str(existing(self.draft, url, (*loc, key), folder=True))
+        elif kind in _FETCHED:
+            judge(self.draft, _FETCHED[kind], url, (*loc, key))
+            self._meaningless(source, kind, loc)
         plugin = known(self.draft, Role.SOURCE, kind, (*loc, "kind")) if kind else None
+        given = options(self.draft, plugin, source.options, (*loc, "options"))
+        if plugin is not None and kind in _FETCHED:
+            self._judged(plugin, {"name": name, "url": url, **given}, (*loc, "options"))
         for index, author in enumerate(source.authors):
             self.draft.expect(
                 (*loc, "authors", index), author, self.draft.names("people"), "person"
@@ -119,14 +131,23 @@ class _Builder:
             name=SourceName(name),
             kind=kind,
             url=url,
-            ref="" if kind == "directory" else source.ref,
+            ref="" if kind in ("directory", *_FETCHED) else source.ref,
             interval=source.interval,
             credentials=self._credentials(source.credentials, (*loc, "credentials")),
             allow_local=local,
             authors=tuple(map(PersonName, source.authors)),
             verify=self._verify(source.verify, kind, (*loc, "verify")),
-            options=options(self.draft, plugin, source.options, (*loc, "options")),
+            options=given,
         )
+
+    def _judged(self, plugin: Plugin, given: Mapping[str, Any], loc: Loc) -> None:
+        """What only the plugin knows of its options, such as what a key looks like."""
+        if None in given.values():  # one is refused already
+            return
+        try:
+            plugin.module.judge(plugin.options(**given))
+        except ConfigError as error:
+            self.draft.refuse(loc, error.message, error.hint)
 
     def _kind(self, source: shape.Source, loc: Loc) -> tuple[str, str, str]:
         """(kind, the key that holds the address, the address)"""
@@ -134,6 +155,8 @@ class _Builder:
             (kind, key, value)
             for kind, key, value in (
                 ("git", "git", source.git),
+                ("web", "web", source.web),
+                ("oci", "oci", source.oci),
                 ("directory", "directory", source.directory),
                 (source.kind or "", "url", source.url),
             )
@@ -143,9 +166,20 @@ class _Builder:
             return given[0]
         if loc not in self.draft.damaged:
             says = "names two places at once" if len(given) > 1 else "does not say where it is"
-            hint = "write git: https://HOST/PATH, or directory: PATH"
+            hint = "write git: https://HOST/PATH, web: https://HOST/FILE, oci: HOST/NAME:TAG, "
+            hint += "or directory: PATH"
             self.draft.refuse_at(self.draft.named(loc), f'source "{loc[-1]}" {says}', hint)
         return "", "", ""
+
+    def _meaningless(self, source: shape.Source, kind: str, loc: Loc) -> None:
+        """Keys of git that would be passed over in silence."""
+        if "ref" in source.model_fields_set:
+            hint = "a tag is part of the address" if kind == "oci" else "remove it"
+            self.draft.refuse((*loc, "ref"), f"a source of kind {kind} has no ref", hint)
+        for key in ("ssh_key", "known_hosts", "github_app"):
+            if getattr(source.credentials, key) is not None:
+                message = f"{key} has no meaning for a source of kind {kind}"
+                self.draft.refuse((*loc, "credentials", key), message, "write token: {env: NAME}")
 
     def _git(self, url: str, local: bool, loc: Loc) -> str:
         judge(self.draft, lambda text: check_git(text, allow_local=local), url, loc)

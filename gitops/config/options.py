@@ -12,6 +12,7 @@ import json
 import typing
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -20,6 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from gitops.config.problems import Draft, Loc, nearest
 from gitops.config.scalars import duration
+from gitops.config.values import existing
 from gitops.config.words import fault
 from gitops.foreign import one_line
 from gitops.model.fleet import NOTHING, SourceSpec
@@ -113,7 +115,9 @@ def _value(draft: Draft, kind: Any, value: Any, loc: Loc, plugin: Plugin) -> Any
 
 
 def _anchored(draft: Draft, value: Any, loc: Loc) -> Any:
-    """A secret's file starts at the fleet file, as everywhere else in it."""
+    """Files start at the fleet file, as everywhere else in it."""
+    if isinstance(value, Path):
+        return existing(draft, str(value), loc)
     if not isinstance(value, SecretRef):
         return value
     if bool(value.env) == bool(value.file):

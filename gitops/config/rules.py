@@ -143,7 +143,7 @@ def nobody_could_approve(draft: Draft, fleet: Fleet) -> None:
         place = draft.named((*loc, "approval"))
         count = "nobody" if not able else f"only {able} {'person' if able == 1 else 'people'}"
         message = f"{what} needs {needed} to approve, and {count} may"
-        draft.refuse_at(place, message, _who_to_add(policy, needed, authors))
+        draft.refuse_at(place, message, _who_to_add(policy, source, authors))
 
 
 def _authors(policy: ApprovalPolicy, source: SourceSpec | None) -> frozenset[PersonName]:
@@ -151,9 +151,13 @@ def _authors(policy: ApprovalPolicy, source: SourceSpec | None) -> frozenset[Per
     return frozenset(source.authors) if source is not None and named else frozenset()
 
 
+_AUTHORLESS = {"directory": "a directory", "web": "a web host", "oci": "a registry"}
+"""Kinds of sources that record no author, as people call them."""
+
+
 def _needed(policy: ApprovalPolicy, source: SourceSpec | None) -> int:
     """A source that cannot tell its authors needs two distinct approvers (design section 5)."""
-    unknown = source is not None and source.kind == "directory" and not source.authors
+    unknown = source is not None and source.kind in _AUTHORLESS and not source.authors
     return max(policy.quorum, 2) if unknown else policy.quorum
 
 
@@ -163,15 +167,17 @@ def _has_gaps(policy: ApprovalPolicy, people: People) -> bool:
     return unknown or not all(people.members(group) for group in policy.groups)
 
 
-def _who_to_add(policy: ApprovalPolicy, needed: int, authors: frozenset[PersonName]) -> str:
+def _who_to_add(
+    policy: ApprovalPolicy, source: SourceSpec | None, authors: frozenset[PersonName]
+) -> str:
     if authors:
         return (
             f"the source's authors ({', '.join(sorted(authors))}) do not count: add somebody else"
         )
-    if needed > policy.quorum:
+    if source is not None and _needed(policy, source) > policy.quorum:
         return (
-            "a directory does not say who the author is, so two people have to approve: "
-            "add people, or name the source's authors: [NAME]"
+            f"{_AUTHORLESS[source.kind]} does not say who the author is, so two people have to "
+            "approve: add people, or name the source's authors: [NAME]"
         )
     lower = ", or lower its quorum" if policy.quorum > 1 else ""
     if policy.groups or policy.people:

@@ -74,10 +74,16 @@ class Credentials(Shape):
 
 
 class Source(Shape):
-    """A watched repository. Give it `git` or `directory` (or `kind` and `url` for others)."""
+    """Where configuration is watched. Give it `git`, `web`, `oci` or `directory` (or `kind` and
+    `url` for others)."""
 
     git: str | None = None
     """A git repository: https://…, ssh://… or git@host:path."""
+    web: str | None = None
+    """On a web host: a file, an archive (.tar.gz, .zip), or a folder with a SHA256SUMS file in it
+    (https://HOST/PATH/)."""
+    oci: str | None = None
+    """An OCI artifact as Flux writes them: HOST/REPOSITORY:TAG, or with @sha256:…"""
     directory: str | None = None
     """A folder on this machine; relative paths start at this file."""
     kind: str | None = None
@@ -85,15 +91,16 @@ class Source(Shape):
     url: str | None = None
     """Where a source of another kind is."""
     ref: str = "main"
-    """Branch or tag that is followed."""
+    """Branch or tag of a git repository that is followed."""
     interval: Duration = timedelta(seconds=30)
     """How often the remote is asked."""
     credentials: Credentials = Credentials()
     """How to sign in; secrets by reference."""
     allow_local: bool = False
-    """Permit a path or file: URL on this machine as a git repository."""
+    """Permit a path or file: URL on this machine as a git repository; for web and oci a host in a
+    network of one's own."""
     authors: list[str] = []
-    """People who count as author where the source cannot tell (directories)."""
+    """People who count as author where the source cannot tell: all but git."""
     verify: Verify | None = None
     """Whose signatures on a git source's commits are believed, and whether they are required."""
     options: dict[str, Any] = {}

@@ -77,7 +77,7 @@ class SourceSpec:
 
     name: SourceName
     kind: str
-    """A source plugin's NAME: ``git``, ``directory``; ``http`` follows."""
+    """A source plugin's NAME: ``git``, ``web``, ``oci``, ``directory``."""
     url: str
     ref: str = "main"
     interval: timedelta = timedelta(seconds=30)

@@ -60,19 +60,24 @@ class Options:
     """Files and folders."""
 
 
+def judge(options: Options) -> None:
+    """Raises ConfigError for options that make no sense, before anything is built with them."""
+    if options.strip < 0 or options.stall <= 0 or options.timeout <= 0:
+        raise ConfigError(
+            f"source {options.name!r} has an option below what makes sense",
+            hint="strip: 0 or more; timeout and stall: seconds",
+        )
+
+
 def build(options: Options, services: Services) -> OciSource:
     """No request is made. Raises ConfigError for an address that is none."""
+    judge(options)
     try:
         reference = parse_reference(options.url)
     except ValueError as error:
         raise ConfigError(
             f"oci source: the address {error}", hint="write HOST/REPOSITORY:TAG"
         ) from error
-    if options.strip < 0 or options.stall <= 0 or options.timeout <= 0:
-        raise ConfigError(
-            f"source {options.name!r} has an option below what makes sense",
-            hint="strip: 0 or more; timeout and stall: seconds",
-        )
     pulling = Pulling(
         reference,
         options.credentials,

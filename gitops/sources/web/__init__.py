@@ -83,14 +83,27 @@ class Options:
     """Files and folders."""
 
 
-def build(options: Options, services: Services) -> WebSource:
-    """No request is made. Raises ConfigError for an address, a key or a digest that is none."""
-    site = parse_site(options.url, options.format, options.sums)
+def judge(options: Options) -> None:
+    """Raises ConfigError for options that make no sense, before anything is built with them."""
     if options.strip < 0 or options.full_every < 1 or options.stall <= 0 or options.timeout <= 0:
         raise ConfigError(
             f"source {options.name!r} has an option below what makes sense",
             hint="strip: 0 or more; full_every: 1 or more; timeout and stall: seconds",
         )
+    if options.minisign and options.allowed_signers:
+        raise ConfigError(
+            f"source {options.name!r} names two kinds of signatures",
+            hint="keep minisign or allowed_signers",
+        )
+    if options.minisign:
+        Minisign.parse(options.minisign)
+    _pin(options)
+
+
+def build(options: Options, services: Services) -> WebSource:
+    """No request is made. Raises ConfigError for an address, a key or a digest that is none."""
+    judge(options)
+    site = parse_site(options.url, options.format, options.sums)
     asking = Asking(
         site,
         options.credentials,
@@ -121,11 +134,6 @@ def _pin(options: Options) -> str:
 
 
 def _verifier(options: Options, services: Services, site: Site) -> Verifier | None:
-    if options.minisign and options.allowed_signers:
-        raise ConfigError(
-            f"source {options.name!r} names two kinds of signatures",
-            hint="keep minisign or allowed_signers",
-        )
     if options.minisign:
         return Minisign.parse(options.minisign)
     if options.allowed_signers:
