@@ -24,6 +24,7 @@ import pytest
 from gitops.model.fleet import GitCredentials
 from gitops.model.secret import SecretRef
 from gitops.model.source import Revision
+from gitops.plugins import AppToken, no_app
 from gitops.sources import git as plugin
 from gitops.sources.git import GitSource
 
@@ -370,9 +371,15 @@ def http_git(root: Path, tls: ssl.SSLContext | None = None) -> Iterator[HttpGit]
         server.close()
 
 
-def source(state: Path, url: str | Path, name: str = "config", **options: Any) -> GitSource:
-    """A source as ``app.py`` would build it; it needs nothing of the services but their folder."""
-    services = SimpleNamespace(state_dir=state)
+def source(
+    state: Path,
+    url: str | Path,
+    name: str = "config",
+    app_token: AppToken = no_app,
+    **options: Any,
+) -> GitSource:
+    """A source as ``app.py`` would build it."""
+    services = SimpleNamespace(state_dir=state, app_token=app_token)
     made: GitSource = plugin.build(
         plugin.Options(name=name, url=str(url), **options),
         services,  # type: ignore[arg-type]

@@ -53,7 +53,14 @@ def build(options: Options, services: Services) -> GitSource:
     """No request is made. Raises ConfigError for an address or ref that must not reach git."""
     address = parse_address(options.url, allow_local=options.allow_local)
     candidates(options.ref)
-    access = Access(address, options.credentials, options.timeout, options.stall, options.max_fetch)
+    access = Access(
+        address,
+        options.credentials,
+        options.timeout,
+        options.stall,
+        options.max_fetch,
+        services.app_token,
+    )
     remote = Remote.shared(services.state_dir / "git", access)
     signatures = None
     if options.verify is not None:

@@ -21,6 +21,10 @@ _MISSING_REF = re.compile(
     r"|want [0-9a-f]{40} not valid",  # JGit
     re.I,
 )
+_UNAUTHORISED = (
+    r"(?:error|http):? 401|authentication failed|could not read (?:user|pass)"
+    r"|terminal prompts disabled|invalid credentials"
+)
 _DAMAGE = re.compile(
     r"loose object \S+ .*is corrupt|object file \S+ is empty|bad object refs/"
     r"|packfile \S+ (?:cannot be accessed|is far too short|index unavailable)"
@@ -62,13 +66,7 @@ _RULES = tuple(
             r"no space left on device|disk quota exceeded",
             _away("no space left on this machine's disk", "free space for the state folder"),
         ),
-        (
-            (
-                r"(?:error|http):? 401|authentication failed|could not read (?:user|pass)"
-                r"|terminal prompts disabled|invalid credentials"
-            ),
-            _problem("the credentials were refused", _REFUSED, _ACCESS),
-        ),
+        (_UNAUTHORISED, _problem("the credentials were refused", _REFUSED, _ACCESS)),
         (r"(?:error|http):? 403", _problem("access was refused", _REFUSED, _ACCESS)),
         (
             (
@@ -185,6 +183,12 @@ def over_limit(size: int, address: Address) -> GitopsError:
 def is_missing_ref(stderr: str) -> bool:
     """Did the remote answer that a ref we asked for does not exist?"""
     return _MISSING_REF.search(stderr) is not None
+
+
+def is_unauthorised(stderr: str) -> bool:
+    """Did the remote refuse the credentials, rather than what they may do?"""
+    ours = [line for line in stderr.splitlines() if not line.startswith("remote:")]
+    return any(re.search(_UNAUTHORISED, line, re.I) for line in ours)
 
 
 def is_damage(stderr: str) -> bool:

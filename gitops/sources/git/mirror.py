@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gitops.errors import SourceUnavailable
@@ -85,18 +86,10 @@ class Mirror:
     def list_refs(self, access: Access, stop: threading.Event | None = None) -> dict[str, str]:
         """Branches, tags and HEAD as the remote has them now: full ref name → object id."""
         argv = ("ls-remote", "--quiet", "--end-of-options", access.address.url)
-        with self.locked(access) as hold, approach(access) as way:
-            ended = run(
-                argv,
-                folder=self.folder,
-                timeout=access.timeout,
-                with_=way,
-                stop=stop,
-                stdout_max=_LISTING_MAX,
-                hold=hold,
-            )
-            if ended.code:
-                raise failures.explain(ended.stderr, access.address, way.secrets)
+        with self.locked(access) as hold:
+            ended = self._call(argv, access, stop, hold)
+        if ended.code:
+            raise failures.explain(ended.stderr, access.address)
         rows = (line.split("\t", 1) for line in ended.stdout.decode("utf-8", "replace").split("\n"))
         return {row[1]: row[0] for row in rows if len(row) == 2 and not row[1].endswith("^{}")}
 
@@ -150,17 +143,37 @@ class Mirror:
             access.address.url,
             *specs,
         )
-        with approach(access) as way:
-            ended = run(
-                argv,
-                folder=self.folder,
-                timeout=access.timeout,
-                with_=way,
-                stop=stop,
-                file_max=access.max_fetch,
-                hold=hold,
-            )
-            return Ended(ended.code, b"", failures.clean(ended.stderr, way.secrets))
+        return self._call(argv, access, stop, hold)
+
+    def _call(
+        self,
+        argv: tuple[str, ...],
+        access: Access,
+        stop: threading.Event | None,
+        hold: tuple[int, ...],
+    ) -> Ended:
+        """Git with the remote; once more where the token it was lent can be replaced."""
+        ended, refused = Ended(1, b"", ""), ""
+        while True:
+            with approach(access, refused) as way:
+                if refused and way.token == refused:
+                    return ended
+                ended = run(
+                    argv,
+                    folder=self.folder,
+                    timeout=access.timeout,
+                    with_=way,
+                    stop=stop,
+                    stdout_max=_LISTING_MAX,
+                    file_max=access.max_fetch,
+                    hold=hold,
+                )
+                ended = replace(ended, stderr=failures.clean(ended.stderr, way.secrets))
+            if refused or not (ended.code and way.token):
+                return ended
+            if not failures.is_unauthorised(ended.stderr):
+                return ended
+            refused = way.token
 
     def _raise_for(self, ended: Ended, access: Access) -> None:
         if ended.code == 0:

@@ -28,6 +28,7 @@ from gitops.errors import ConfigError, SourceProblem, SourceUnavailable, ToolMis
 from gitops.model.fleet import GitCredentials
 from gitops.model.secret import SecretRef
 from gitops.model.source import SourceState
+from gitops.plugins import AppToken, no_app
 from gitops.secrets import read_secret
 from gitops.sources.git.address import Address
 
@@ -74,6 +75,7 @@ class Access:
     timeout: float = 600.0
     stall: int = 20
     max_fetch: int = 4 << 30
+    app_token: AppToken = no_app
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,16 @@ class Approach:
     env: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
+    token: str = ""
+    """One that can be replaced when it is refused (a GitHub App's)."""
 
 
 @contextlib.contextmanager
-def approach(access: Access) -> Iterator[Approach]:
-    """Read the secrets anew (so that rotation works), lend them to one call, remove every trace."""
+def approach(access: Access, refused: str = "") -> Iterator[Approach]:
+    """Read the secrets anew (so that rotation works), lend them to one call, remove every trace.
+
+    ``refused``: the replaceable token that the remote just refused.
+    """
     address, given = access.address, access.credentials
     with contextlib.ExitStack() as stack:
         env = {"GIT_ALLOW_PROTOCOL": address.scheme}
@@ -106,15 +113,19 @@ def approach(access: Access) -> Iterator[Approach]:
             env |= _proxies()
         if given.ca_file:
             config["http.sslCAInfo"] = str(given.ca_file)
-        if given.token and address.scheme in ("https", "http"):
+        web, app, token = address.scheme in ("https", "http"), given.github_app, ""
+        if web and app:
+            token = access.app_token(app, given.ca_file, refused)
+        elif web and given.token:
             token = _secret(given.token)
+        if token:
             pair = f"{given.username or 'x-access-token'}:{token}".encode()
             basic = base64.b64encode(pair).decode()
             config["http.extraHeader"] = f"Authorization: Basic {basic}"
             secrets += [token, basic]
         if address.scheme == "ssh":
             env |= _ssh(access, stack)
-        yield Approach(env, config, tuple(secrets))
+        yield Approach(env, config, tuple(secrets), token if app else "")
 
 
 def run(
