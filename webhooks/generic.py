@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from gitops.errors import ConfigError
+from gitops.foreign import one_line
 from gitops.model.secret import SecretRef
 from gitops.plugins import Services
 from gitops.ports import Clock
@@ -43,6 +44,14 @@ class Options:
     """How far that time may be from the controller's."""
     id_header: str = ""
     """Header with the sender's id of a delivery: then one that comes twice acts once."""
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for a header that cannot be one (RFC 9110, section 5.6.2)."""
+        for name in (self.header, self.timestamp_header, self.id_header):
+            if not all(c.isascii() and (c.isalnum() or c in "-_") for c in name):
+                raise ConfigError(f"{one_line(name, 80)!r} is not the name of a header")
+        if not self.header:
+            raise ConfigError("the signature needs the name of a header", hint="write header: …")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +103,4 @@ class Generic:
 
 
 def build(options: Options, services: Services) -> Generic:
-    """Raises ConfigError for a header that cannot be one (RFC 9110, section 5.6.2)."""
-    for name in (options.header, options.timestamp_header, options.id_header):
-        if not all(c.isascii() and (c.isalnum() or c in "-_") for c in name):
-            raise ConfigError(f"webhook {NAME!r}: {name!r} is not the name of a header")
-    if not options.header:
-        raise ConfigError(f"webhook {NAME!r} needs the name of a header", hint="write header: …")
     return Generic(options, services.clock)

@@ -7,6 +7,7 @@ called what it is, ``ops: {gitlab: {secret: …}}`` one with a name of its own. 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from gitops.config import shape
 from gitops.config.options import known, options
 from gitops.config.problems import Draft, Loc
+from gitops.errors import ConfigError
 from gitops.foreign import one_line
 from gitops.model.fleet import WebhookSpec
 from gitops.model.ids import SourceName
@@ -60,12 +62,25 @@ def _webhook(draft: Draft, name: str, given: Mapping[str, Any]) -> WebhookSpec:
         return WebhookSpec(name, "")
     plugin = known(draft, Role.WEBHOOK, kind, at)
     own = {key: value for key, value in options_given.items() if key != _SOURCES}
+    taken = options(draft, plugin, own, at)
+    _fits(draft, plugin, taken, at)
     return WebhookSpec(
         name,
         kind if plugin else "",
-        MappingProxyType(options(draft, plugin, own, at)),
+        MappingProxyType(taken),
         _sources(draft, plugin, options_given, at),
     )
+
+
+def _fits(draft: Draft, plugin: Plugin | None, taken: Mapping[str, Any], loc: Loc) -> None:
+    """What only the plugin knows of its options, it says when they are made."""
+    if plugin is None:
+        return
+    with contextlib.suppress(TypeError):  # one is missing: that was said
+        try:
+            plugin.options(**taken)
+        except ConfigError as error:
+            draft.refuse(loc, f"webhook {plugin.name}: {error.message}", error.hint)
 
 
 def _sources(

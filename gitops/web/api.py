@@ -34,6 +34,7 @@ from gitops.model.events import TokenCreated, TokenRevoked
 from gitops.model.ids import ApplicationName, Digest, PersonName, RequestId, SourceName
 from gitops.tokens import hash_of, new_token
 from gitops.web import views
+from gitops.web.hook_routes import add_routes
 
 _log = structlog.get_logger(__name__)
 
@@ -137,6 +138,7 @@ def build(controller: Controller, *, trusted: bool) -> FastAPI:
     _looking(app, controller, guard)
     _acting(app, controller, guard)
     _tokens(app, controller, guard)
+    add_routes(app, controller, guard.looker, guard.operator, _json)
     return app
 
 

@@ -18,11 +18,14 @@ from pathlib import Path
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp
 
 from gitops.config.reload import changes, reload
 from gitops.controller import Controller
 from gitops.errors import ConfigError
 from gitops.web.api import build
+from gitops.web.connections import PatientProtocol
+from gitops.web.hooks import Hooks
 
 _log = structlog.get_logger(__name__)
 
@@ -81,7 +84,8 @@ class _Server(uvicorn.Server):
 def _server(controller: Controller, *, trusted: bool) -> uvicorn.Server:
     return _Server(
         uvicorn.Config(
-            build(controller, trusted=trusted),
+            _application(controller, trusted),
+            http=PatientProtocol,
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -90,6 +94,12 @@ def _server(controller: Controller, *, trusted: bool) -> uvicorn.Server:
             timeout_graceful_shutdown=2,
         )
     )
+
+
+def _application(controller: Controller, trusted: bool) -> ASGIApp:
+    """Webhooks come in where strangers can reach us, never through the operator's socket."""
+    application = build(controller, trusted=trusted)
+    return application if trusted else Hooks(application, controller)
 
 
 def _unix(path: Path) -> socket.socket:

@@ -34,6 +34,7 @@ async def status(controller: Controller) -> Mapping[str, Any]:
     return {
         "ready": controller.ready.is_set(),
         "sources": [watch.status for watch in controller.watches.values()],
+        "webhooks": controller.inbox.tallies.status(),
         "problems": [str(problem) for problem in controller.roster.problems],
         "clusters": [
             {"name": name, "status": cluster.status()}
