@@ -1,13 +1,17 @@
-"""Going back to what was healthy before: asked like anything else, and held until the source moves."""
+"""Going back to what was healthy before: asked like anything else, held until the source moves."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from gitops.errors import NotAllowed
 from gitops.model.delivery import Cause, ChangeState
 from gitops.model.ids import PersonName
+from tests.e2e.process import Process, approve, delivered, token
 from tests.e2e.rig import Rig, System, config_map
+from tests.e2e.root_rig import RootRig
 
 pytestmark = pytest.mark.e2e
 ADA = PersonName("ada")
@@ -67,3 +71,54 @@ async def test_a_rollback_is_asked_delivered_and_held_until_its_source_moves(pai
         assert (record.change.cause, record.state) == (Cause.COMMIT, ChangeState.HEALTHY)
     assert painted.data("colours") == {"sky": "azure"}
     assert painted.data("shapes") is None
+
+
+async def test_killed_between_the_yes_and_the_claim_it_is_carried_out_and_still_holds(
+    painted: Rig,
+) -> None:
+    async with painted.controller() as system:
+        await grey(system)
+    process, name = Process(painted, "claim"), painted.application
+    ada, bob = token(process, "ada"), token(process, "bob")
+    process.until(lambda api: api.post("applications", name, "rollback", body={}), ada)
+    approve(process, bob)
+    process.wait_killed()
+    process = Process(painted)
+    process.until(lambda api: len(delivered(api) or ()) == 3)
+    process.until(lambda api: api.post("sources", "config", "nudge"))
+    found = process.until(lambda api: api.get("deliveries", application=name))
+    assert found["live"] == [found["deliveries"][0]["id"]]
+    assert process.until(lambda api: api.get("status"))["requests"] == []
+    (told,) = process.until(lambda api: api.get("why", name)).values()
+    assert "stays there until" in " ".join(told)
+    process.stop()
+    assert painted.data("colours") == {"sky": "blue"}
+
+
+async def test_a_root_goes_back_by_a_plan_of_its_old_files_against_its_present_state(
+    tmp_path: Path, a_terraform: tuple[str, Path]
+) -> None:
+    binary, path = a_terraform
+    rig = RootRig(tmp_path, binary=binary, path=path)
+
+    def files(text: str) -> None:
+        rig.write("infra/main.tf", f'resource "terraform_data" "one" {{\n  input = "{text}"\n}}\n')
+        rig.commit(text)
+
+    files("first")
+    async with rig.controller() as system:
+        await system.deliver()
+        files("second")
+        await system.deliver()
+        await system.controller.rollback(system.lane.application, ADA)
+        await system.quiet()
+        with pytest.raises(NotAllowed, match="ada is an author"):
+            await system.answer("ada")
+        record = await system.approve("bob")
+        assert (record.change.cause, record.state) == (Cause.ROLLBACK, ChangeState.HEALTHY)
+        assert rig.resources()["terraform_data.one"]["input"]["value"] == "first"
+        await system.nudge()
+        assert not await system.requests()
+        files("third")
+        await system.deliver()
+    assert rig.resources()["terraform_data.one"]["input"]["value"] == "third"
