@@ -137,7 +137,7 @@ def _address(url: str) -> tuple[str, str, str]:
     if parts.scheme == "ssh":
         return host, f"https://{host}", parts.path
     if parts.scheme not in ("https", "http") or not host:
-        return "", "", url
+        return "", "", ""
     shown = f"[{host}]" if ":" in host else host
     return host, f"{parts.scheme}://{shown}{f':{port}' if port else ''}", parts.path
 
