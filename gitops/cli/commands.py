@@ -54,6 +54,7 @@ TABLE: dict[str, Row] = {
         ("run", _RUN, "Run the controller."),
         ("nudge", _RUN, "Have the controller look at a source now."),
         ("token", _RUN, "Create, list and revoke people's API tokens."),
+        ("webhook", _RUN, "See and try the webhooks of forges."),
         ("sandbox", _RUN, "Start and stop a real local control plane."),
     )
 }

@@ -13,10 +13,12 @@ def status(ctx: typer.Context) -> None:
     from rich.text import Text
 
     from gitops.cli.output import emit, make_console, moment, show_status
+    from gitops.cli.webhook import show_webhooks
     from gitops.foreign import one_line
     from gitops.model.approval import Request
     from gitops.model.cluster import ClusterStatus
     from gitops.model.delivery import ChangeRecord, LaneRecord, Pause
+    from gitops.model.hooks import HooksStatus
     from gitops.model.ids import TargetName, short
     from gitops.model.source import SourceStatus
     from gitops.ports.terraform import Place
@@ -50,6 +52,9 @@ def status(ctx: typer.Context) -> None:
             said = f"{lane['application']}@{lane['target']}: {waits}{trouble['message']}"
             console.print(Text(f"\n{one_line(said, 500)}", style="yellow"))
             console.print(f"  gitops why {lane['application']}")
+    hooks = read(HooksStatus, found.get("webhooks", {}))
+    if hooks.webhooks:
+        show_webhooks(hooks, console)
     for problem in found["problems"]:
         console.print(Text(f"\n{one_line(problem, 500)}", style="yellow"))
     for lane in found["no_longer_managed"]:
