@@ -55,7 +55,7 @@ class Tallies:
             f"webhook.{outcome}",
             webhook=found.webhook,
             id=found.id[:12],
-            event=one_line(found.event, _SHOWN),
+            about=one_line(found.event, _SHOWN),
             sources=list(found.sources),
             note=found.note,
         )
