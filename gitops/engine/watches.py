@@ -19,11 +19,15 @@ from gitops.errors import SourceProblem, StoreUnavailable, Transient
 from gitops.model.events import SourceLooked
 from gitops.model.fleet import SourceSpec
 from gitops.model.source import Revision, SourceState, SourceStatus
-from gitops.ports import Clock, Look, Snapshot, Source
+from gitops.ports import Clock, Look, Reading, Retaining, Snapshot, Source
 
 _log = structlog.get_logger(__name__)
 
 Moved = Callable[[Snapshot], Awaitable[None]]
+
+LONGEST_PAUSE = 600.0
+"""Seconds between two looks at a source that does not answer, unless it is asked less often anyway
+or says itself when to come back."""
 
 
 class SourceWatch:
@@ -43,6 +47,10 @@ class SourceWatch:
         self._looked = asyncio.Condition()
         self._looks = 0
         self._looking = False
+        self._failures = 0
+        """Looks in a row that got no answer."""
+        self._asked_to_wait = 0.0
+        """Seconds, as the remote said with the last of them."""
         self._offered = ""
         """Id of the revision the engine was last told of: only then is it dealt with."""
 
@@ -68,11 +76,15 @@ class SourceWatch:
             self._nudged.clear()
             await self.look()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._nudged.wait(), self._pause())
+                await asyncio.wait_for(self._nudged.wait(), self.pause())
 
-    def _pause(self) -> float:
-        """±10 %, so that a hundred sources do not ask in step."""
+    def pause(self) -> float:
+        """Seconds until the next look, unless somebody nudges. Longer each time there is no answer.
+        ±10 %, so that a hundred sources do not ask in step."""
         seconds = self.spec.interval.total_seconds()
+        if self._failures:
+            longer = min(seconds * 2 ** min(self._failures - 1, 20), LONGEST_PAUSE)
+            seconds = max(seconds, longer, self._asked_to_wait)
         return seconds * random.uniform(0.9, 1.1)  # noqa: S311
 
     async def look(self) -> None:
@@ -96,9 +108,13 @@ class SourceWatch:
         except SourceProblem as error:
             await self._now(error.state, last, str(error))
         except Transient as error:
+            self._failures += 1
+            self._asked_to_wait = error.retry_after or 0.0
             await self._now(SourceState.UNREACHABLE, last, str(error))
+            return
         else:
             await self._found(found, last)
+        self._failures = 0
 
     async def _found(self, found: Look, last: Revision | None) -> None:
         moved = last is None or last.id != found.revision.id
@@ -112,6 +128,16 @@ class SourceWatch:
             await self._now(state, found.revision, message)
         finally:
             await self._offer()
+        if moved and isinstance(self.source, Retaining):
+            await self.source.retain(await self._ledger.read(self._wanted))
+
+    def _wanted(self, reading: Reading) -> list[Revision]:
+        """What is in force somewhere, or about to be."""
+        lanes = reading.lanes()
+        found = [lane.delivered.revision for lane in lanes if lane.delivered]
+        found += [lane.rollback.revision for lane in lanes if lane.rollback]
+        found += [record.change.revision for record in reading.changes()]
+        return [revision for revision in found if revision.source == self.spec.name]
 
     async def _offer(self) -> None:
         """Tells the engine of a revision it has not been told of, also when recording failed."""

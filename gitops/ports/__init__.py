@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from gitops.model.approval import Request
 from gitops.model.cluster import (
@@ -129,6 +129,14 @@ class Source(Protocol):
     ) -> Authorship:
         """Who wrote what lies between: every commit in ``since..until`` that touches ``reads``;
         without ``since`` the last writer of each file read."""
+
+
+@runtime_checkable
+class Retaining(Protocol):
+    """A source whose host keeps no history, so that it keeps states itself."""
+
+    async def retain(self, wanted: Sequence[Revision]) -> None:
+        """These may still be asked for; most others may go."""
 
 
 # --- rendering and checking -------------------------------------------------------------------

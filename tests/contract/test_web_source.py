@@ -28,6 +28,7 @@ from gitops.model.secret import SecretRef
 from gitops.model.source import Grade, Revision, SourceState
 from gitops.plugins import Services
 from gitops.sources import web
+from gitops.sources.fetched.kept import KEPT
 from gitops.sources.web import WebSource
 from tests.contract.lying_host import Host, Request, host
 from tests.unit.check_cases import Keyed
@@ -209,7 +210,7 @@ async def test_authors_come_from_the_fleet_file_or_are_unknown(
 
 async def test_old_states_go_and_delivered_ones_stay(watched: Watched, served: Host) -> None:
     seen = []
-    for number in range(8):
+    for number in range(KEPT + 4):
         served.content["/config.tar.gz"] = archive(one=f"number: {number}\n")
         await watched.look()
         assert watched.last is not None

@@ -22,8 +22,8 @@ from gitops.model.ids import PersonName, SourceName
 from gitops.model.source import Authorship, Grade, Revision, SourceState
 from gitops.sources.fetched.packs import PARTIAL, Damaged, PackSnapshot, PackWriter
 
-KEPT = 4
-"""States kept beside those that are delivered."""
+KEPT = 16
+"""States kept beside those that are wanted: to go back to one that was delivered before."""
 _OPEN = 3
 """Snapshots held open."""
 _ABANDONED = 3600.0
@@ -108,10 +108,10 @@ class Kept:
         note = f"{note}; {unknown}" if note else unknown
         return Authorship(grade=grade, known=False, note=note)
 
-    async def retain(self, delivered: Sequence[Revision]) -> None:
-        """Removes every state but these, the newest, and a few before it."""
-        wanted = {self._pack(revision.id).name for revision in delivered}
-        await asyncio.to_thread(self._retire, wanted)
+    async def retain(self, wanted: Sequence[Revision]) -> None:
+        """Removes every state but these, the newest, and :data:`KEPT` before it."""
+        names = {self._pack(revision.id).name for revision in wanted}
+        await asyncio.to_thread(self._retire, names)
 
     def opened(self, id: str) -> PackSnapshot | None:
         """The state of this id as a snapshot; None when it is not here, or damaged."""

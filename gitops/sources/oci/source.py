@@ -96,9 +96,9 @@ class OciSource:
         del since, reads
         return await self._kept.authorship(self._authors, until, "a registry")
 
-    async def retain(self, delivered: Sequence[Revision]) -> None:
+    async def retain(self, wanted: Sequence[Revision]) -> None:
         """See ports.Retaining."""
-        await self._kept.retain(delivered)
+        await self._kept.retain(wanted)
 
     @property
     def _ref(self) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from gitops.errors import ConfigError, GitopsError, SourceProblem
+from gitops.errors import ConfigError, Permanent
 from gitops.foreign import one_line
 from gitops.ports import Children, Command, Limits
 from gitops.sources.fetched import unfit
@@ -130,9 +130,7 @@ class Signers:
         command = Command(argv, Path(folder), stdin=stdin, limits=limits)
         try:
             done = await self.children.run(command)
-        except SourceProblem:
-            raise
-        except GitopsError:
+        except Permanent:
             return None
         return done.stdout if done.code == 0 else None
 

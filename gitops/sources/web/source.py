@@ -102,9 +102,9 @@ class WebSource:
         del since, reads
         return await self._kept.authorship(self._authors, until, "a web host")
 
-    async def retain(self, delivered: Sequence[Revision]) -> None:
+    async def retain(self, wanted: Sequence[Revision]) -> None:
         """See ports.Retaining."""
-        await self._kept.retain(delivered)
+        await self._kept.retain(wanted)
 
     async def _look(self) -> Head:
         known = await self._kept.head()
