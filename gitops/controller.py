@@ -526,8 +526,9 @@ class Controller:
         self, spec: ApplicationSpec, lanes: tuple[LaneId, ...], person: PersonName, *, forward: bool
     ) -> None:
         for lane in lanes:
-            await self.ledger.write(_lift(lane, person, forward=forward))
-            self.memory(lane).demanded = person
+            # Forward again after a rollback is asked about anew: the yes from before it is history.
+            if not await self.ledger.write(_lift(lane, person, forward=forward)):
+                self.memory(lane).demanded = person
             if spec.terraform is not None:
                 self.roots.look_again(lane, spec)
             self.lanes.offer(lane)
@@ -646,14 +647,18 @@ class Controller:
         return {name: watch.status for name, watch in self.watches.items()}
 
 
-def _lift(lane: LaneId, person: PersonName, *, forward: bool) -> Callable[[Transaction], None]:
-    def work(tx: Transaction) -> None:
+def _lift(lane: LaneId, person: PersonName, *, forward: bool) -> Callable[[Transaction], bool]:
+    """Takes away what holds a lane; was it a rollback?"""
+
+    def work(tx: Transaction) -> bool:
         record = tx.lane(lane)
-        if forward and record.rollback is not None:
+        back = forward and record.rollback is not None
+        if back:
             tx.append(RollbackLifted(lane, person))
         if record.hold is not None and not record.hold.failed:
             tx.append(HoldLifted(lane, person))
         if record.drift_hold is not None:
             tx.append(HoldLifted(lane, person, drift=True))
+        return back
 
     return work

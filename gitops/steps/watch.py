@@ -202,13 +202,16 @@ async def _lift_outdated_holds(
     kit: Kit, lane: LaneRecord, newest: Rendered, rendered: Rendered, wish: Wish | None
 ) -> None:
     """A failed one stays until a change arrived (``apply.arrived``): it alone remembers that
-    something is live that nobody asked for. ``rendered`` is what the lane goes by: while it is set
-    back, a no to the newest stays a no."""
+    something is live that nobody asked for. ``rendered`` is what the lane goes by, or is asked to:
+    until it does, a no to the newest stays a no."""
     events: list[Event] = []
     if lane.hold and not lane.hold.failed:
-        wanted_here = {await wanted(kit, rendered), await wanted(kit, newest)}
-        if lane.hold.closure not in wanted_here:
-            events.append(HoldLifted(kit.lane, "the source moved"))
+        held = {await wanted(kit, rendered)}
+        if lane.rollback is None:
+            held.add(await wanted(kit, newest))
+        if lane.hold.closure not in held:
+            why = "it was rolled back" if lane.rollback else "the source moved"
+            events.append(HoldLifted(kit.lane, why))
     if lane.rollback and lane.rollback.leaves != newest.closure.inside:
         events.append(RollbackLifted(kit.lane, "the source moved"))
     if lane.drift_hold and wish is not None and wish.cause is Cause.DRIFT:

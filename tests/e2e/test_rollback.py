@@ -9,9 +9,11 @@ import pytest
 from gitops.errors import NotAllowed
 from gitops.model.delivery import Cause, ChangeState
 from gitops.model.ids import PersonName
+from gitops.office import FrontOffice
 from tests.e2e.process import Process, approve, delivered, token
 from tests.e2e.rig import Rig, System, config_map
 from tests.e2e.root_rig import RootRig
+from tests.e2e.test_delivery import deployment
 
 pytestmark = pytest.mark.e2e
 ADA = PersonName("ada")
@@ -71,6 +73,36 @@ async def test_a_rollback_is_asked_delivered_and_held_until_its_source_moves(pai
         assert (record.change.cause, record.state) == (Cause.COMMIT, ChangeState.HEALTHY)
     assert painted.data("colours") == {"sky": "azure"}
     assert painted.data("shapes") is None
+
+
+async def test_after_a_failure_the_way_back_is_told_and_the_way_forward_asked_anew(
+    rig: Rig,
+) -> None:
+    rig.app["verify_timeout"] = "2s"
+    rig.write("app/web.yaml", deployment("web", fail="false"))
+    rig.commit()
+    async with rig.controller() as system:
+        await system.deliver()
+        rig.write("app/web.yaml", deployment("web", fail="true"))
+        rig.commit("breaks")
+        await system.nudge()
+        assert (await system.approve("bob")).state is ChangeState.FAILED
+        assert "which was healthy: gitops rollback" in await told(system)
+        await system.controller.rollback(rig.application, ADA)
+        await system.quiet()
+        assert (await system.approve("bob")).state is ChangeState.HEALTHY
+        await system.nudge()
+        assert not await system.requests()
+        assert "Held" not in await told(system), "what failed is behind it"
+        with pytest.raises(NotAllowed, match="nothing to retry"):
+            await system.controller.retry(rig.application, ADA)
+        await system.controller.again(rig.application, ADA)
+        assert (await system.request()).title.endswith("breaks")
+
+
+async def told(system: System) -> str:
+    told = await FrontOffice(system.controller).why(system.lane.application)
+    return " ".join(told[str(system.lane)])
 
 
 async def test_killed_between_the_yes_and_the_claim_it_is_carried_out_and_still_holds(
