@@ -34,10 +34,11 @@ from gitops.model.fleet import (
     SourceSpec,
     WebhookSpec,
 )
-from gitops.model.ids import Digest, TargetName
+from gitops.model.ids import Digest, SourceName, TargetName
 from gitops.office import FrontOffice, LedgerMemory
 from gitops.plugins import Role, Services, plugins
 from gitops.ports import Clock, Cluster, Notifier, Renderer, Snapshot, Source
+from gitops.ports.forges import Forge
 from gitops.ports.inbound import Receiver
 from gitops.ports.terraform import Root, Workspace
 from gitops.sealing import decode, encode
@@ -153,6 +154,23 @@ def receivers_of(roster: Roster, services: Services) -> Callable[[], Mapping[str
     return current
 
 
+def forges_of(roster: Roster, services: Services) -> Callable[[SourceName], Forge | None]:
+    """A source's client is kept while its section of the fleet file stays as it is: it knows how
+    long its forge has to rest."""
+    built: dict[SourceName, tuple[SourceSpec, Forge]] = {}
+
+    def forge(name: SourceName) -> Forge | None:
+        spec = roster.fleet.sources.get(name)
+        if spec is None or spec.forge is None:
+            return None
+        if name not in built or built[name][0] != spec:
+            given = {"url": spec.url, "credentials": spec.credentials, **spec.forge.options}
+            built[name] = spec, plugins(Role.FORGE)[spec.forge.kind].build(given, services)
+        return built[name][1]
+
+    return forge
+
+
 def connector(clock: Clock) -> Callable[[ClusterSpec], Awaitable[Cluster]]:
     async def connect(spec: ClusterSpec) -> Cluster:
         from gitops.kube.cluster import connect as reach
@@ -253,6 +271,7 @@ def _parts(
     workspace = _workspace(roster.fleet, services, masker)
     tokens = AppTokens(clock, masker.taint)
     services = replace(services, terraform=workspace, mask=masker.text, app_token=tokens.token)
+    services = replace(services, forge=forges_of(roster, services))
     checker = checker_of(services)
 
     def planned(root: Root, shown: Mapping[str, Any]) -> tuple[Finding, ...]:

@@ -39,6 +39,7 @@ def _approval(policy: ApprovalPolicy) -> Digest:
         policy.minimum_grade,
         str(policy.expires_after.total_seconds()),
         _auto(policy.auto),
+        *(("reviews count",) if policy.review_counts else ()),
     )
 
 

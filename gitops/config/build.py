@@ -26,6 +26,7 @@ from gitops.config.addresses import (
     check_web,
     is_remote,
 )
+from gitops.config.forges import forge
 from gitops.config.kubeconfig import find_context
 from gitops.config.needs import needs
 from gitops.config.options import known, options
@@ -127,7 +128,7 @@ class _Builder:
             self.draft.expect(
                 (*loc, "authors", index), author, self.draft.names("people"), "person"
             )
-        return SourceSpec(
+        spec = SourceSpec(
             name=SourceName(name),
             kind=kind,
             url=url,
@@ -139,6 +140,8 @@ class _Builder:
             verify=self._verify(source.verify, kind, (*loc, "verify")),
             options=given,
         )
+        told = forge(self.draft, source.forge, spec, (*loc, "forge"))
+        return dataclasses.replace(spec, forge=told)
 
     def _judged(self, plugin: Plugin, given: Mapping[str, Any], loc: Loc) -> None:
         """What only the plugin knows of its options, such as what a key looks like."""

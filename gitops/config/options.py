@@ -34,7 +34,9 @@ _ROLE_WORDS = {
     Role.SOURCE: "kind of source",
     Role.NOTIFIER: "notifier",
     Role.WEBHOOK: "webhook",
+    Role.FORGE: "forge",
 }
+_THE_SOURCES = ("url", "credentials")
 
 
 def known(draft: Draft, role: Role, name: str, loc: Loc) -> Plugin | None:
@@ -73,6 +75,8 @@ def _fields(plugin: Plugin) -> dict[str, Any]:
     if plugin.role is Role.SOURCE:
         for own in dataclasses.fields(SourceSpec):
             fields.pop(own.name, None)
+    if plugin.role is Role.FORGE:  # whose they are too
+        fields = {name: kind for name, kind in fields.items() if name not in _THE_SOURCES}
     return fields
 
 

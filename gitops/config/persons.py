@@ -57,6 +57,7 @@ def approval(draft: Draft, name: str, given: shape.Approval, loc: Loc) -> Approv
         minimum_grade=Grade(given.minimum_grade),
         expires_after=given.expires_after,
         auto=_auto(draft, given.auto, (*loc, "auto")),
+        review_counts=given.pull_request_review == "counts",
     )
 
 

@@ -272,6 +272,13 @@ def _references(fleet: Fleet) -> Iterator[tuple[Loc, SecretRef]]:
         listed += [((*at, "ssh_key"), source.credentials.ssh_key)]
         if app := source.credentials.github_app:
             listed += [((*at, "github_app", "private_key"), app.private_key)]
+        if source.forge is not None:
+            at = ("sources", name, "forge", source.forge.kind)
+            listed += [
+                ((*at, key), value)
+                for key, value in source.forge.options.items()
+                if isinstance(value, SecretRef)
+            ]
     for notifier in fleet.notifiers:
         for key, value in notifier.options.items():
             if isinstance(value, SecretRef):

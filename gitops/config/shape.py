@@ -103,6 +103,9 @@ class Source(Shape):
     """People who count as author where the source cannot tell: all but git."""
     verify: Verify | None = None
     """Whose signatures on a git source's commits are believed, and whether they are required."""
+    forge: Choice | None = None
+    """The forge a git repository is on, told of deliveries and asked who brought a change: github,
+    gitlab, gitea, bitbucket-cloud or bitbucket-dc, with options such as {gitlab: {api: …}}."""
     options: dict[str, Any] = {}
     """Options of the source's plugin."""
 
@@ -171,6 +174,9 @@ class Approval(Shape):
     """How long a question stays open."""
     auto: Auto | None = None
     """When nobody needs to be asked."""
+    pull_request_review: Literal["ignored", "counts"] = "ignored"
+    """Whether an approving review of the merged pull request is its author's approval here, if the
+    plan shown there is the plan that is asked about."""
 
 
 class Budget(Shape):

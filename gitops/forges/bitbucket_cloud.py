@@ -299,7 +299,7 @@ def decisive(participants: Sequence[_Participant]) -> tuple[Review, ...]:
     return tuple(found)
 
 
-def check(options: Options) -> None:
+def judge(options: Options) -> None:
     """Raises ConfigError for what no client can be made of."""
     target(options, DOCUMENTED)
 

@@ -278,7 +278,7 @@ async def _all(errand: Errand, kind: type[T], path: str, query: Query | None = N
     raise too_many()
 
 
-def check(options: Options) -> None:
+def judge(options: Options) -> None:
     """Raises ConfigError for what no client can be made of."""
     target(options, DOCUMENTED)
 

@@ -211,7 +211,7 @@ def decisive(reviews: Sequence[_Review]) -> tuple[Review, ...]:
     return tuple(last.values())
 
 
-def check(options: Options) -> None:
+def judge(options: Options) -> None:
     """Raises ConfigError for what no client can be made of."""
     target(options, DOCUMENTED)
 

@@ -354,7 +354,7 @@ def _run_body(report: Report, remarks: Sequence[dict[str, Any]]) -> dict[str, An
     }
 
 
-def check(options: Options) -> None:
+def judge(options: Options) -> None:
     """Raises ConfigError for what no client can be made of."""
     target(options, DOCUMENTED)
 

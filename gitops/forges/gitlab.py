@@ -228,7 +228,7 @@ class GitLab:
         return login(self.kind, user.username if user else None)
 
 
-def check(options: Options) -> None:
+def judge(options: Options) -> None:
     """Raises ConfigError for what no client can be made of."""
     target(options, DOCUMENTED)
 

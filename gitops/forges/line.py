@@ -101,8 +101,8 @@ class Line:
             raise Transient(
                 "the forge did not answer a moment ago", place=self.place, retry_after=left
             )
-        signed = {**self._headers, **await self._sign()}
         try:
+            signed = {**self._headers, **await self._sign()}
             async with opened(
                 self._permit, ca_file=self._ca_file, patience=self._patience
             ) as client:

@@ -72,6 +72,15 @@ class GitCredentials:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgeSpec:
+    """The forge a repository is on: told of deliveries, asked who brought a change."""
+
+    kind: str
+    """A forge plugin's NAME: ``github``, ``gitlab``, ``gitea``, ``bitbucket-cloud`` …"""
+    options: Mapping[str, Any] = field(default_factory=_nothing)
+
+
+@dataclass(frozen=True, slots=True)
 class SourceSpec:
     """One watched repository."""
 
@@ -89,6 +98,7 @@ class SourceSpec:
     verify: SignaturePolicy | None = None
     """Of git sources only."""
     options: Mapping[str, Any] = field(default_factory=_nothing)
+    forge: ForgeSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +172,9 @@ class ApprovalPolicy:
     minimum_grade: Grade = Grade.CLAIMED
     expires_after: timedelta = timedelta(hours=24)
     auto: AutoApprove | None = None
+    review_counts: bool = False
+    """An approving review of the merged pull request is its author's verdict, if the plan shown
+    there is the plan that is asked about."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,31 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
+class PullFacts:
+    """A merged pull request as the forge told of it, once. Text is foreign."""
+
+    number: int
+    url: str
+    """http(s), or empty."""
+    title: str
+    author: str
+    """``github:ada``; empty for an account that is gone."""
+    merger: str = ""
+    base: str = ""
+    """Branch it went into."""
+    head: str = ""
+    """Commit id of its newest commit."""
+    merged_as: str = ""
+    made_by_forge: bool = False
+    """The forge vouches that it made ``merged_as`` itself: a merge, and nobody's text."""
+    reviewers: tuple[str, ...] = ()
+    """Who gave a decisive review, approving or not."""
+    approvers: tuple[str, ...] = ()
+    approved_head: tuple[tuple[str, float], ...] = ()
+    """(login, seconds since the epoch) of approvals that were given for ``head``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Authorship:
     """Who made what an application is about to become.
 
@@ -128,13 +153,20 @@ class Authorship:
     signatures: tuple[Signature, ...] = ()
     """Author, committer and co-authors of every commit that counts, without duplicates."""
     logins: tuple[str, ...] = ()
-    """``forge:login`` of pusher, PR author and merger where a forge told."""
+    """``forge:login`` of pusher and PR author where a forge told."""
+    mergers: tuple[str, ...] = ()
+    """Logins that had no other hand in it than merging: authors too, unless the policy says
+    otherwise and somebody else is one."""
     people: tuple[PersonName, ...] = ()
     """Persons named outright: a source's ``authors:``, the requester of a command."""
     grade: Grade = Grade.CLAIMED
     known: bool = True
     note: str = ""
     """Why authorship is unknown or weaker than wished, in words."""
+    pull_requests: tuple[PullFacts, ...] = ()
+    """Those that brought these commits, as far as a forge told."""
+    unasked: bool = False
+    """A forge that may know more has not answered yet: it is asked again."""
 
 
 class SourceState(StrEnum):

@@ -51,7 +51,7 @@ class PullRequest:
     """Commit id it became on the base branch, when merged."""
     merger: str = ""
     made_by_forge: bool = False
-    """The forge itself vouches that it made ``merged_as``: a merge of two commits, nobody's text."""
+    """The forge vouches that it made ``merged_as`` itself: a merge, and nobody's text."""
     reviews: tuple[Review, ...] = ()
     """The last decisive one of each reviewer."""
 

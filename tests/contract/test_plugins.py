@@ -31,6 +31,10 @@ SAMPLE: dict[tuple[Role, str], dict[str, Any]] = {
         (Role.WEBHOOK, name): {"secret": SecretRef(env="NO_SUCH_SECRET")}
         for name in plugins(Role.WEBHOOK)
     },
+    **{
+        (Role.FORGE, name): {"url": "https://bitbucket.org/acme/config"}
+        for name in plugins(Role.FORGE)
+    },
 }
 """Options a plugin cannot be built without."""
 
@@ -57,6 +61,7 @@ def test_every_role_has_the_plugins_a_fleet_file_needs() -> None:
     assert {"console"} <= set(plugins(Role.NOTIFIER))
     forges = {"github", "gitlab", "gitea", "bitbucket-cloud", "bitbucket-dc"}
     assert {*forges, "generic"} <= set(plugins(Role.WEBHOOK))
+    assert forges <= set(plugins(Role.FORGE))
 
 
 def test_it_has_a_name_and_a_version(plugin: Plugin) -> None:
@@ -117,6 +122,7 @@ def test_what_it_builds_plays_its_role(plugin: Plugin, lent: Services) -> None:
         Role.SOURCE: ("look", "snapshot", "authorship"),
         Role.NOTIFIER: ("send",),
         Role.WEBHOOK: ("hear", "sample"),
+        Role.FORGE: ("tell", "report", "comment", "uncomment", "pull", "open_pulls", "pulls_of"),
     }[plugin.role]
     assert all(callable(getattr(built, method, None)) for method in methods)
     if plugin.role is not Role.SOURCE:

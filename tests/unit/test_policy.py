@@ -41,6 +41,7 @@ SHOP = ApplicationSpec(ApplicationName("shop"), SourceName("config"), "apps/shop
         {"auto": AutoApprove()},
         {"auto": AutoApprove(always=True)},
         {"auto": AutoApprove(clusters={"env": "prod"})},
+        {"review_counts": True},
     ],
     ids=str,
 )
@@ -63,6 +64,7 @@ def test_every_field_of_the_approval_policy_is_tried_above() -> None:
         "minimum_grade",
         "expires_after",
         "auto",
+        "review_counts",
     ]
 
 
