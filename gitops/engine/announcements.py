@@ -10,14 +10,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import structlog
 
 from gitops.engine.ledger import Ledger
 from gitops.errors import GitopsError, StaleWrite, Transient
+from gitops.model.approval import Decision, Verdict
 from gitops.model.delivery import ChangeState
 from gitops.model.events import (
+    Answered,
+    ApplyFinished,
     ChangeBlocked,
     ChangeClosed,
     Claimed,
@@ -33,9 +38,14 @@ from gitops.ports import Clock, Notifier, Transaction
 _log = structlog.get_logger(__name__)
 
 TRIES = 10
-"""After that a notice is given up; who missed it finds everything in ``status`` and ``show``."""
+"""After that a notice the other side refuses is given up; who missed it finds everything in
+``status`` and ``show``."""
+KEPT = 7 * 86_400.0
+"""Seconds: while the other side is merely away, a notice is kept so long."""
 FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 300.0
+LONGEST_PAUSE = 60.0
+LONGEST_WAIT = 3_600.0
+"""Seconds another side may ask us to wait."""
 
 
 class Announcer:
@@ -95,24 +105,27 @@ class _Listening:
 
 def _told(event: Event) -> tuple[str, ChangeId, dict[str, object]] | None:
     """(kind, change, payload) of an event people want to hear of."""
+    told: tuple[str, ChangeId, dict[str, object]] | None = None
     match event:
         case MemberAsked():
-            return (
-                "asked",
-                event.change,
-                {"request": event.request, "seal": event.seal, "moved": event.moved},
-            )
+            facts = {"request": event.request, "seal": event.seal, "moved": event.moved}
+            told = ("asked", event.change, {**facts})
         case MemberDecided():
-            by = ", ".join(event.by)
-            payload = {"request": event.request, "by": by, "reason": event.reason}
-            return event.state.value, event.change, {**payload}
+            facts = {"request": event.request, "by": ", ".join(event.by), "reason": event.reason}
+            told = (event.state.value, event.change, {**facts})
+        case Answered(Verdict(decision=Decision.APPROVE) as verdict):
+            # A quorum may want more; a denial decides at once and is told as such.
+            facts = {"request": verdict.request, "by": verdict.person, "reason": verdict.reason}
+            told = ("answered", verdict.covers[0][0], {**facts})
+        case ApplyFinished():
+            told = ("verifying", event.change, {"reason": event.summary})
         case ChangeBlocked():
-            return "blocked", event.change, {"reason": event.reason}
+            told = ("blocked", event.change, {"reason": event.reason})
         case Claimed():
-            return "applying", event.change, {"approved_by": ", ".join(event.approved_by)}
+            told = ("applying", event.change, {"approved_by": ", ".join(event.approved_by)})
         case ChangeClosed() if event.state not in _QUIET:
-            return event.state.value, event.change, {"reason": event.reason}
-    return None
+            told = (event.state.value, event.change, {"reason": event.reason})
+    return told
 
 
 _QUIET = (
@@ -121,6 +134,15 @@ _QUIET = (
     ChangeState.DENIED,
     ChangeState.EXPIRED,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    message: str
+    passing: bool = False
+    """It may be over later: the notice is worth keeping."""
+    wait: float = 0.0
+    """Seconds the other side asks for."""
 
 
 class Sender:
@@ -134,15 +156,22 @@ class Sender:
         self._clock = clock
         self._resting: dict[str, tuple[float, float]] = {}
         """Notifier → (not before, on the monotonic clock; pause)."""
+        self._busy: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
-        """For ever: sends after every write, and again when a resting notifier may be tried."""
-        while True:
-            self._ledger.written.clear()
-            with contextlib.suppress(Transient, StaleWrite):
-                await self.send()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ledger.written.wait(), self._until_next())
+        """For ever: sends after every write, and again when a resting notifier may be tried. A
+        notifier that is slow keeps nobody else's notices back."""
+        try:
+            while True:
+                self._ledger.written.clear()
+                with contextlib.suppress(Transient, StaleWrite):
+                    await self._begin()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._ledger.written.wait(), self._until_next())
+        finally:
+            for task in tuple(self._busy.values()):
+                task.cancel()
+            await asyncio.gather(*self._busy.values(), return_exceptions=True)
 
     def _until_next(self) -> float | None:
         """Seconds; None while nobody rests."""
@@ -151,45 +180,70 @@ class Sender:
         return max(0.05, min(at for at, _ in self._resting.values()) - self._clock.monotonic())
 
     async def send(self) -> None:
-        waiting = await self._ledger.read(lambda reading: reading.outbox())
+        """Everything that may be sent now, once."""
+        await self._begin()
+        await asyncio.gather(*self._busy.values())
+
+    async def _begin(self) -> None:
+        idle = await self._waiting()
+        for name, notices in idle.items():
+            task = asyncio.create_task(self._send_all(name, notices), name=f"tell {name}")
+            self._busy[name] = task
+            task.add_done_callback(partial(self._done, name))
+
+    def _done(self, name: str, _task: asyncio.Task[None]) -> None:
+        self._busy.pop(name, None)
+        self._ledger.written.set()  # there may be more than was read at once
+
+    async def _waiting(self) -> Mapping[str, list[Notice]]:
+        """By notifier, of those that are neither busy nor resting: a long queue of one that is
+        away must not fill what is read for the others."""
+        now = self._clock.monotonic()
+        resting = {name for name, (at, _) in self._resting.items() if at > now}
+        without = frozenset(self._busy) | resting
         by_notifier: dict[str, list[Notice]] = {}
-        for notice in waiting:
+        for notice in await self._ledger.read(lambda reading: reading.outbox(without=without)):
             by_notifier.setdefault(notice.notifier, []).append(notice)
-        await asyncio.gather(*(self._send_all(name, all_) for name, all_ in by_notifier.items()))
+        return by_notifier
 
     async def _send_all(self, name: str, notices: list[Notice]) -> None:
-        if self._resting.get(name, (0.0, 0.0))[0] > self._clock.monotonic():
-            return
         notifier = self._notifiers().get(name)
-        for notice in notices:
-            error = "" if notifier is None else await self._try(notifier, notice)
-            attempts = notice.attempts + 1
-            given_up = bool(error) and attempts >= TRIES
-            if given_up:
-                _log.error("notice.given-up", notifier=name, notice=notice.id, problem=error)
-            await self._record(notice, attempts, "" if given_up else error)
-            if error and not given_up:
-                self._rest(name)
-                return
-        self._resting.pop(name, None)
+        with contextlib.suppress(Transient, StaleWrite):
+            for notice in notices:
+                failure = None if notifier is None else await self._try(notifier, notice)
+                if not await self._record(notice, failure):
+                    self._rest(name, failure)
+                    return
+            self._resting.pop(name, None)
 
-    def _rest(self, name: str) -> None:
+    async def _record(self, notice: Notice, failure: _Failure | None) -> bool:
+        """Is it done with, sent or given up?"""
+        attempts, error = notice.attempts + 1, failure.message if failure else ""
+        if failure and self._hopeless(notice, failure, attempts):
+            _log.error("notice.given-up", notifier=notice.notifier, notice=notice.id, problem=error)
+            error = ""
+        await self._ledger.write(lambda tx: tx.sent(notice.id, attempts, error))
+        return not error
+
+    def _hopeless(self, notice: Notice, failure: _Failure, attempts: int) -> bool:
+        if failure.passing:
+            return self._clock.now() - notice.created_at > KEPT
+        return attempts >= TRIES
+
+    def _rest(self, name: str, failure: _Failure | None) -> None:
         pause = min(self._resting.get(name, (0.0, FIRST_PAUSE / 2))[1] * 2, LONGEST_PAUSE)
-        self._resting[name] = (self._clock.monotonic() + pause, pause)
+        wait = max(pause, min(failure.wait, LONGEST_WAIT) if failure else 0.0)
+        self._resting[name] = (self._clock.monotonic() + wait, pause)
 
-    async def _try(self, notifier: Notifier, notice: Notice) -> str:
+    async def _try(self, notifier: Notifier, notice: Notice) -> _Failure | None:
         try:
             await notifier.send(notice)
+        except Transient as error:
+            return _Failure(error.message, True, error.retry_after or 0.0)
         except GitopsError as error:
-            return error.message
+            return _Failure(error.message)
         except Exception:
             # Somebody else's plugin: its failure is its own.
             _log.exception("notifier.defect", notifier=notifier.name)
-            return "the notifier failed, see the log"
-        return ""
-
-    async def _record(self, notice: Notice, attempts: int, error: str) -> None:
-        def work(tx: Transaction) -> None:
-            tx.sent(notice.id, attempts, error)
-
-        await self._ledger.write(work)
+            return _Failure("the notifier failed, see the log")
+        return None

@@ -6,7 +6,7 @@ an adapter. ``app.py`` alone knows which adapter plays which role.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -331,7 +331,9 @@ class Reading(Protocol):
         """(token id, person, expires at) of a token that is not revoked."""
 
     def tokens(self) -> Sequence[Mapping[str, Any]]: ...
-    def outbox(self, limit: int = 100) -> Sequence[Notice]: ...
+    def outbox(self, limit: int = 100, *, without: Collection[str] = ()) -> Sequence[Notice]:
+        """Not yet delivered, oldest first; ``without`` those of these notifiers."""
+
     def memo(self, owner: str, key: str) -> str | None:
         """What ``memorise`` kept."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, select
@@ -240,10 +240,12 @@ class SqlReading:
         rows = self._all(query.order_by(c.at.desc(), c.key).limit(limit))
         return tuple(Memo(row.key, row.value, row.at) for row in rows)
 
-    def outbox(self, limit: int = 100) -> Sequence[Notice]:
+    def outbox(self, limit: int = 100, *, without: Collection[str] = ()) -> Sequence[Notice]:
         """Notices not yet delivered, oldest first."""
         c = t.outbox.c
         query = select(t.outbox).where(c.sent_at.is_(None)).order_by(c.created_at, c.id)
+        if without:
+            query = query.where(c.notifier.not_in(sorted(without)))
         return [_notice(row) for row in self._all(query.limit(_most(limit)))]
 
     def _all(self, query: Select[Any], **values: Any) -> Sequence[Row[Any]]:

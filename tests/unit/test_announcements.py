@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from gitops.engine.announcements import TRIES, Announcer, Sender
 from gitops.engine.ledger import Ledger
-from gitops.errors import SourceUnavailable, StaleWrite
+from gitops.errors import GitopsError, Permanent, SourceUnavailable, StaleWrite
+from gitops.model.approval import Decision, Verdict
 from gitops.model.delivery import Cause, Change, ChangeState, LaneId
-from gitops.model.events import ChangeBlocked, ChangeClosed, ChangeOpened, Notice
+from gitops.model.events import (
+    Answered,
+    ApplyFinished,
+    ChangeBlocked,
+    ChangeClosed,
+    ChangeOpened,
+    Notice,
+)
 from gitops.model.fleet import Fleet, NotifierSpec
-from gitops.model.ids import ApplicationName, Digest, SourceName, TargetName
+from gitops.model.ids import (
+    ApplicationName,
+    Digest,
+    PersonName,
+    RequestId,
+    SourceName,
+    TargetName,
+)
 from gitops.model.source import Revision
 from gitops.store import open_memory_store
 
@@ -47,12 +62,18 @@ class StillClock:
 class Ear:
     name: str
     refusals: int = 0
+    error: type[GitopsError] = SourceUnavailable
+    wait: float | None = None
+    until: asyncio.Event | None = None
     heard: list[Notice] = field(default_factory=list)
 
     async def send(self, notice: Notice) -> None:
         if self.refusals:
             self.refusals -= 1
-            raise SourceUnavailable("it is away")
+            more = {"retry_after": self.wait} if self.wait else {}
+            raise self.error("it is away", **more)
+        if self.until is not None:
+            await self.until.wait()
         self.heard.append(notice)
 
 
@@ -119,10 +140,10 @@ async def test_a_notifier_that_is_away_keeps_back_only_its_own_and_catches_up() 
     assert [notice.kind for notice in ears["team"].heard] == ["blocked"]
 
 
-async def test_a_notice_that_never_gets_through_is_given_up() -> None:
+async def test_a_notice_that_is_refused_again_and_again_is_given_up() -> None:
     clock = StillClock()
     ledger = await ledger_of(clock)
-    ears = {"team": Ear("team", refusals=1_000), "pager": Ear("pager")}
+    ears = {"team": Ear("team", refusals=1_000, error=Permanent), "pager": Ear("pager")}
     sender = Sender(ledger, lambda: ears, clock)
     await ledger.append(ChangeOpened(CHANGE), ChangeBlocked(CHANGE.id, "why"))
     for _ in range(TRIES + 1):
@@ -130,6 +151,92 @@ async def test_a_notice_that_never_gets_through_is_given_up() -> None:
         clock.time += 1_000
     assert await ledger.read(lambda reading: reading.outbox()) == []
     assert ears["team"].refusals == 1_000 - TRIES
+
+
+async def test_a_notifier_that_is_away_for_hours_loses_nothing() -> None:
+    clock = StillClock()
+    ledger = await ledger_of(clock)
+    ears = {"team": Ear("team", refusals=200), "pager": Ear("pager")}
+    sender = Sender(ledger, lambda: ears, clock)
+    await ledger.append(ChangeOpened(CHANGE), ChangeBlocked(CHANGE.id, "why"))
+    for _ in range(201):
+        await sender.send()
+        clock.time += 100
+    assert [notice.kind for notice in ears["team"].heard] == ["blocked"]
+
+
+async def test_a_notifier_is_left_alone_as_long_as_it_asks_for() -> None:
+    clock = StillClock()
+    ledger = await ledger_of(clock)
+    ears = {"team": Ear("team", refusals=1, wait=30.0), "pager": Ear("pager")}
+    sender = Sender(ledger, lambda: ears, clock)
+    await ledger.append(ChangeOpened(CHANGE), ChangeBlocked(CHANGE.id, "why"))
+    for _ in range(3):
+        await sender.send()
+        assert ears["team"].refusals == 0
+        clock.time += 9.9
+        assert ears["team"].heard == []
+    clock.time += 1
+    await sender.send()
+    assert len(ears["team"].heard) == 1
+
+
+async def test_a_long_queue_of_one_that_is_away_keeps_no_others_back() -> None:
+    clock = StillClock()
+    ledger = await ledger_of(clock)
+    ears = {"team": Ear("team", refusals=1_000), "pager": Ear("pager")}
+    sender = Sender(ledger, lambda: ears, clock)
+    await ledger.append(ChangeOpened(CHANGE))
+    for number in range(150):
+        await ledger.append(ChangeBlocked(CHANGE.id, f"why {number}"))
+    for _ in range(5):
+        await sender.send()
+    assert len(ears["pager"].heard) == 150
+
+
+async def test_a_slow_notifier_keeps_no_others_back() -> None:
+    clock = StillClock()
+    ledger = await ledger_of(clock)
+    slow = Ear("team", until=asyncio.Event())
+    ears = {"team": slow, "pager": Ear("pager")}
+    running = asyncio.ensure_future(Sender(ledger, lambda: ears, clock).run())
+    await ledger.append(ChangeOpened(CHANGE))
+    async with asyncio.timeout(5):
+        for number in range(3):
+            await ledger.append(ChangeBlocked(CHANGE.id, f"why {number}"))
+            while len(ears["pager"].heard) <= number:
+                await asyncio.sleep(0.005)
+        assert slow.until is not None
+        slow.until.set()
+        while len(slow.heard) < 3:
+            await asyncio.sleep(0.005)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_yes_that_is_not_enough_yet_and_an_apply_that_waits_for_health_are_told() -> None:
+    clock = StillClock()
+    ledger = await ledger_of(clock)
+    ears = {"team": Ear("team"), "pager": Ear("pager")}
+    verdict = Verdict(
+        RequestId("r"),
+        Digest("root"),
+        PersonName("bob"),
+        Decision.APPROVE,
+        "fine",
+        "slack",
+        1.0,
+        ((CHANGE.id, Digest("s")),),
+    )
+    announcer = Announcer(lambda: FLEET, clock)
+    await ledger.append(ChangeOpened(CHANGE))
+    await ledger.write(lambda tx: announcer.announce(tx, Answered(verdict), 7))
+    await ledger.write(lambda tx: announcer.announce(tx, ApplyFinished(CHANGE.id, "3 applied"), 8))
+    refusal = replace(verdict, decision=Decision.DENY)
+    await ledger.write(lambda tx: announcer.announce(tx, Answered(refusal), 9))
+    await Sender(ledger, lambda: ears, clock).send()
+    told = [(n.kind, n.subject, n.payload["reason"]) for n in ears["team"].heard]
+    assert told == [("answered", CHANGE.id, "fine"), ("verifying", CHANGE.id, "3 applied")]
 
 
 async def test_a_write_wakes_the_sender() -> None:
