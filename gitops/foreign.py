@@ -19,7 +19,8 @@ _ESCAPES = re.compile(
 )
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls but tab and newline
-    "\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f"  # zero width, bidi, tags
+    "\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e01ef"  # zero width, bidi, tags
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0"  # more without a shape
     "\ud800-\udfff\ufff9-\ufffb]"  # lone surrogates (undecodable bytes), annotations
 )
 

@@ -16,12 +16,14 @@ from gitops.engine.why import Story
 from gitops.engine.why import why as explain
 from gitops.errors import Unknown
 from gitops.gate import authors_of, confirmation_phrase, electorate
+from gitops.links import commits_at
 from gitops.model.approval import (
     Decision,
     Electorate,
     Member,
     MemberState,
     Request,
+    RequestState,
     Verdict,
 )
 from gitops.model.delivery import (
@@ -33,11 +35,20 @@ from gitops.model.delivery import (
     Pause,
 )
 from gitops.model.fleet import ApplicationSpec, People
-from gitops.model.ids import ApplicationName, ChangeId, Digest, PersonName, RequestId, short
+from gitops.model.ids import (
+    ApplicationName,
+    ChangeId,
+    Digest,
+    PersonName,
+    RequestId,
+    SourceName,
+    short,
+)
 from gitops.model.plan import Plan
 from gitops.model.source import SourceState, SourceStatus
 from gitops.ports import Reading
 from gitops.ports.office import Card, Row, Standing
+from gitops.steps.ask import title_of
 
 MOST_PENDING = 500
 SHORTEST_PREFIX = 4
@@ -68,6 +79,32 @@ class FrontOffice:
                 return None
             found = reading.request(RequestId(record.request))
             return self._card(reading, found) if found else None
+
+        return await self._controller.ledger.read(query)
+
+    async def unasked(self, change: str) -> Card | None:
+        def query(reading: Reading) -> Card | None:
+            record = reading.change(ChangeId(change))
+            if record is None or record.request:
+                return None
+            occasion = record.change.occasion
+            others = [
+                other
+                for other in reading.changes()
+                if other.change.occasion == occasion and not other.request
+            ]
+            known = {each.change.id: each for each in (record, *others)}
+            members = tuple(_bystander(known[id]) for id in sorted(known))
+            gathered = Request(
+                RequestId(""),
+                occasion,
+                title_of(record),
+                Digest(""),
+                RequestState.CLOSED,
+                members,
+                min(each.opened_at for each in known.values()),
+            )
+            return self._card(reading, gathered)
 
         return await self._controller.ledger.read(query)
 
@@ -176,7 +213,12 @@ class FrontOffice:
             self._electorate(record, spec),
             (*sorted(authors.persons), *authors.strangers),
             reading.delivery(record.delivery) if record.delivery else None,
+            self._commits_at(record.change.revision.source),
         )
+
+    def _commits_at(self, source: SourceName) -> str:
+        spec = self._controller.fleet.sources.get(source)
+        return commits_at(spec) if spec else ""
 
     def _electorate(
         self, record: ChangeRecord | None, spec: ApplicationSpec | None
@@ -246,6 +288,14 @@ class FrontOffice:
 def _earlier(reading: Reading, lane: LaneRecord) -> DeliveryRecord | None:
     """What a lane that is held could be rolled back to."""
     return next(iter(earlier_deliveries(reading, lane)), None) if lane.hold else None
+
+
+def _bystander(record: ChangeRecord) -> Member:
+    """A change in no request, in the shape of a member."""
+    nothing = Digest("")
+    return Member(
+        record.change.id, record.seal or nothing, record.plan or nothing, MemberState.LEFT
+    )
 
 
 def _is_asked(row: Row) -> bool:

@@ -37,6 +37,8 @@ class Row:
     authors: tuple[str, ...] = ()
     """Persons, and e-mails or logins that belong to nobody: for people, foreign text."""
     delivery: DeliveryRecord | None = None
+    commits_at: str = ""
+    """Address of a commit's page on the source's forge, without the id; empty where unknown."""
 
     @property
     def lane(self) -> LaneId:
@@ -101,6 +103,11 @@ class Office(Protocol):
 
     async def card_of(self, change: str) -> Card | None:
         """The card of the request a change was last asked in."""
+
+    async def unasked(self, change: str) -> Card | None:
+        """A change nobody was asked about (blocked before any question, approved by policy,
+        reported) with the others of its occasion that are open, in the shape of a card; its
+        request has no id and is in no store. None once it is in a request."""
 
     async def pending(self) -> Sequence[Card]:
         """Everything that waits for somebody, newest first."""

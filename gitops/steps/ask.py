@@ -27,7 +27,7 @@ async def ask(record: ChangeRecord, sketch: Sketch, kit: Kit) -> Asked:
         application=kit.application,
         plan=sketch.plan,
         parts=sketch.parts,
-        title=_title(record),
+        title=title_of(record),
         cluster_labels=kit.target.labels,
         moved=await _moved(record, sketch.plan, kit),
         insisted=record.change.id == kit.memory.insisted,
@@ -84,7 +84,8 @@ def _last_shown(record: ChangeRecord, reading: Reading) -> Plan | None:
     return next((plan for plan in reversed(plans) if plan.digest in shown), present)
 
 
-def _title(record: ChangeRecord) -> str:
+def title_of(record: ChangeRecord) -> str:
+    """What a request is called: the revision and its newest commit, or what happened. Foreign."""
     change = record.change
     if change.rollback is not None:
         why = f": {change.rollback.why}" if change.rollback.why else ""
