@@ -26,10 +26,13 @@ from gitops.model.delivery import (
 )
 from gitops.model.events import ChangeClosed, ChangeOpened
 from gitops.model.ids import ApplicationName, short
+from gitops.model.source import Revision
 from gitops.ports import Reading, Transaction
 
 LOOKED_AT = 500
 """Deliveries of a lane among which an earlier one is looked for."""
+KEPT = 5
+"""States of a lane that stay to be gone back to where a source does not keep them by itself."""
 _NEAR = 100
 """Deliveries of a lane, repairs among them, among which the live one is looked for."""
 _BROUGHT = (Cause.COMMIT, Cause.ROLLBACK)
@@ -52,6 +55,14 @@ def earlier_deliveries(reading: Reading, lane: LaneRecord) -> tuple[DeliveryReco
         return tuple(found)
     now = lane.delivered.closure if lane.delivered else None
     return tuple(row for row in found if row.change.change.after != now)
+
+
+def went_before(reading: Reading, lane: LaneRecord) -> list[Revision]:
+    """The revisions a source that forgets has to keep for a lane to go back to."""
+    rows = reading.deliveries(lane=lane.lane, limit=_NEAR)
+    healthy = [row.change.change for row in rows if row.state is ChangeState.HEALTHY]
+    brought = [change.revision for change in healthy if change.cause in _BROUGHT]
+    return list(dict.fromkeys(brought))[:KEPT]
 
 
 def live(reading: Reading, lane: LaneId) -> DeliveryRecord | None:

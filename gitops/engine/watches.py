@@ -15,6 +15,7 @@ from dataclasses import replace
 import structlog
 
 from gitops.engine.ledger import Ledger
+from gitops.engine.rollbacks import went_before
 from gitops.errors import SourceProblem, StoreUnavailable, Transient
 from gitops.model.events import SourceLooked
 from gitops.model.fleet import SourceSpec
@@ -132,11 +133,14 @@ class SourceWatch:
             await self.source.retain(await self._ledger.read(self._wanted))
 
     def _wanted(self, reading: Reading) -> list[Revision]:
-        """What is in force somewhere, or about to be."""
+        """What is in force somewhere, about to be, or could be gone back to."""
         lanes = reading.lanes()
         found = [lane.delivered.revision for lane in lanes if lane.delivered]
         found += [lane.rollback.revision for lane in lanes if lane.rollback]
         found += [record.change.revision for record in reading.changes()]
+        for lane in lanes:
+            if lane.delivered and lane.delivered.revision.source == self.spec.name:
+                found += went_before(reading, lane)
         return [revision for revision in found if revision.source == self.spec.name]
 
     async def _offer(self) -> None:

@@ -139,6 +139,15 @@ class Retaining(Protocol):
         """These may still be asked for; most others may go."""
 
 
+@runtime_checkable
+class Remembering(Protocol):
+    """A source that may lose a state by the next look, and can keep one it is told of."""
+
+    async def remember(self, revision: Revision) -> None:
+        """People are asked about this state: have it to be had by ``snapshot`` later, as far as
+        that can be done. Cheap when it is kept already; raises nothing."""
+
+
 # --- rendering and checking -------------------------------------------------------------------
 
 

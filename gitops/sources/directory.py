@@ -11,6 +11,7 @@ returns bytes that differ from what it hashed: a file edited in between is an er
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import stat
@@ -19,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gitops.errors import RenderError, SourceProblem
 from gitops.model.fleet import GitCredentials
@@ -32,8 +34,11 @@ from gitops.model.source import (
     SourceState,
 )
 from gitops.plugins import Services
-from gitops.ports import Look
+from gitops.ports import Look, Snapshot
 from gitops.sources.oids import blob_id, tree_id
+
+if TYPE_CHECKING:
+    from gitops.sources.remembered import Remembered
 
 NAME = "directory"
 VERSION = "1"
@@ -70,24 +75,31 @@ class Options:
 
 def build(options: Options, services: Services) -> DirectorySource:
     """Raises SourceProblem when the folder was not allowed by the fleet file."""
-    del services
     if not options.allow_local:
         raise SourceProblem(
             f"source {options.name!r} names a folder of this machine",
             state=SourceState.REFUSED,
             hint="say `allow_local: true` at this source if that is meant",
         )
-    return DirectorySource(
-        Path(options.url.removeprefix("file://")), SourceName(options.name), options.authors
-    )
+    # Imported late: what a pack may hold is said in this module.
+    from gitops.sources.remembered import Remembered  # noqa: PLC0415
+
+    name = SourceName(options.name)
+    states = Remembered(services.state_dir / "sources" / "directory" / name)
+    return DirectorySource(Path(options.url.removeprefix("file://")), name, options.authors, states)
 
 
 class DirectorySource:
     """Plays ports.Source over one folder. A look costs one ``lstat`` for each file."""
 
     def __init__(
-        self, root: Path, source: SourceName, authors: tuple[PersonName, ...] = ()
+        self,
+        root: Path,
+        source: SourceName,
+        authors: tuple[PersonName, ...] = (),
+        states: Remembered | None = None,
     ) -> None:
+        self._states = states
         self._root = root
         self._source = source
         self._authors = authors
@@ -99,10 +111,14 @@ class DirectorySource:
         del last
         return Look((await self._scan()).revision)
 
-    async def snapshot(self, revision: Revision) -> DirectorySnapshot:
-        """Raises SourceProblem when the folder has moved on: its earlier bytes are gone."""
+    async def snapshot(self, revision: Revision) -> Snapshot:
+        """Raises SourceProblem when the folder has moved on from a state that was not kept."""
         latest = self._latest
         if latest is None or latest.revision.id != revision.id:
+            if self._states is not None:
+                kept = await asyncio.to_thread(self._states.find, revision)
+                if kept is not None:
+                    return kept
             latest = await self._scan()
         if latest.revision.id != revision.id:
             raise SourceProblem(
@@ -124,6 +140,18 @@ class DirectorySource:
             known=False,
             note="a folder does not record who wrote it; name the persons under `authors:`",
         )
+
+    async def remember(self, revision: Revision) -> None:
+        """Have this state to be had later, if the folder is still in it. See ports.Remembering."""
+        latest = self._latest
+        if self._states is not None and latest is not None and latest.revision.id == revision.id:
+            with contextlib.suppress(RenderError, OSError):
+                await asyncio.to_thread(self._states.keep, latest)
+
+    async def retain(self, wanted: Sequence[Revision]) -> None:
+        """See ports.Retaining."""
+        if self._states is not None:
+            await asyncio.to_thread(self._states.retain, wanted)
 
     async def _scan(self) -> DirectorySnapshot:
         self._latest = await asyncio.to_thread(

@@ -11,7 +11,7 @@ from gitops.model.delivery import Cause, ChangeRecord
 from gitops.model.events import ChangePlanned
 from gitops.model.ids import RequestId, short
 from gitops.model.plan import Plan
-from gitops.ports import Reading, Transaction
+from gitops.ports import Reading, Remembering, Transaction
 from gitops.steps.kit import Kit
 from gitops.steps.values import Asked, Sketch
 
@@ -34,6 +34,8 @@ async def ask(record: ChangeRecord, sketch: Sketch, kit: Kit) -> Asked:
     )
     drawn = sketch.drawn
     if drawn is not None and not sketch.plan.empty and not sketch.plan.blocked_by:
+        if isinstance(kit.source, Remembering):
+            await kit.source.remember(record.change.revision)
         await kit.vault.put(
             question.seal, kit.encode(replace(drawn.sealed, target=sketch.parts.target))
         )

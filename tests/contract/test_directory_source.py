@@ -12,8 +12,9 @@ import pytest
 from gitops.errors import RenderError, SourceProblem
 from gitops.model.ids import PersonName, SourceName
 from gitops.model.source import EntryKind, SourceState
-from gitops.sources import directory
+from gitops.sources import directory, remembered
 from gitops.sources.directory import DirectorySnapshot, DirectorySource
+from gitops.sources.remembered import KEPT, Remembered
 
 
 @pytest.fixture
@@ -185,3 +186,60 @@ def test_a_folder_needs_the_operators_leave(folder: Path) -> None:
     options = directory.Options(name="local", url=str(folder))
     with pytest.raises(SourceProblem, match="allow_local"):
         directory.build(options, None)  # type: ignore[arg-type]
+
+
+async def test_a_state_people_were_asked_about_is_to_be_had_after_the_folder_moved_on(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "config"
+    (root / "app").mkdir(parents=True)
+    (root / "app" / "run.sh").write_text("#!/bin/sh\n")
+    (root / "app" / "run.sh").chmod(0o755)
+    states = Remembered(tmp_path / "state" / "kept")
+    source = DirectorySource(root, SourceName("here"), states=states)
+    first = (await source.look(None)).revision
+    before = await source.snapshot(first)
+    read, ids = before.files("app"), [before.entry(path) for path in ("", "app")]
+    await source.remember(first)
+    await source.remember(first)
+    (root / "app" / "run.sh").write_text("#!/bin/sh\nexit 1\n")
+    second = (await source.look(first)).revision
+    assert second.id != first.id
+    again = await DirectorySource(root, SourceName("here"), states=states).snapshot(first)
+    assert (again.revision, again.files("app")) == (first, read)
+    assert [again.entry(path) for path in ("", "app")] == ids
+    assert again.read(again.files("app")[0]) == b"#!/bin/sh\n"
+    await source.remember(first)  # it is another by now: nothing to keep, and no error
+    await source.retain([first])
+    assert states.find(first)
+
+
+async def test_states_nobody_wants_are_removed_but_for_the_newest(tmp_path: Path) -> None:
+    root = tmp_path / "config"
+    root.mkdir()
+    states = Remembered(tmp_path / "kept")
+    source = DirectorySource(root, SourceName("here"), states=states)
+    seen = []
+    for number in range(KEPT + 3):
+        (root / "a.yaml").write_text(f"kind: A{number}\n")
+        seen.append((await source.look(None)).revision)
+        await source.remember(seen[-1])
+    await source.retain([seen[0]])
+    assert len([revision for revision in seen if states.find(revision)]) == KEPT + 1
+    assert states.find(seen[0])
+
+
+async def test_a_folder_with_links_or_too_large_is_not_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = Remembered(folder.parent / "kept")
+    source = DirectorySource(folder, SourceName("here"), states=states)
+    linked = (await source.look(None)).revision
+    await source.remember(linked)
+    assert states.find(linked) is None
+    for link in ("link", "outside"):
+        (folder / link).unlink()
+    large = (await source.look(None)).revision
+    monkeypatch.setattr(remembered, "LARGEST", 3)
+    await source.remember(large)
+    assert states.find(large) is None
