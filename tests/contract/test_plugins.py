@@ -23,6 +23,8 @@ ALL = [(role, name) for role in Role for name in sorted(plugins(role))]
 SAMPLE: dict[tuple[Role, str], dict[str, Any]] = {
     (Role.SOURCE, "git"): {"name": "s", "url": "https://example.com/x.git"},
     (Role.SOURCE, "directory"): {"name": "s", "url": "/", "allow_local": True},
+    (Role.SOURCE, "oci"): {"name": "s", "url": "registry.example.com/shop:v1"},
+    (Role.SOURCE, "web"): {"name": "s", "url": "https://example.com/x.tar.gz"},
     (Role.NOTIFIER, "slack"): {
         "bot_token": SecretRef(env="NO_SUCH_SECRET"),
         "channel": "#deploys",
@@ -57,7 +59,7 @@ def sample(plugin: Plugin) -> dict[str, Any]:
 def test_every_role_has_the_plugins_a_fleet_file_needs() -> None:
     assert {"yaml-lint", "kube-schema", "overlap"} <= set(plugins(Role.CHECK))
     assert {"plain", "kustomize", "helm"} <= set(plugins(Role.RENDERER))
-    assert {"git", "directory"} <= set(plugins(Role.SOURCE))
+    assert {"git", "directory", "oci", "web"} <= set(plugins(Role.SOURCE))
     assert {"console"} <= set(plugins(Role.NOTIFIER))
     forges = {"github", "gitlab", "gitea", "bitbucket-cloud", "bitbucket-dc"}
     assert {*forges, "generic"} <= set(plugins(Role.WEBHOOK))

@@ -748,6 +748,22 @@ async def test_content_unsigned_or_signed_otherwise_is_refused(
     assert await watched.look() == sha256(ONE)
 
 
+async def test_what_was_taken_unsigned_is_not_believed_once_a_signature_is_wanted(
+    tmp_path: Path, served: Host
+) -> None:
+    key = MinisignKey()
+    watched = Watched(tmp_path, served.url())
+    await watched.look()
+    watched.options["minisign"] = key.public.decode()
+    watched.restart()
+    assert "is not signed" in await watched.refused()
+    served.content["/config.tar.gz.minisig"] = key.sign(ONE)
+    await watched.look()
+    watched.options["sha256"] = sha256(TWO)
+    watched.restart()
+    assert "not the pinned one" in await watched.refused()
+
+
 @pytest.fixture(scope="module")
 def ssh_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("keys")

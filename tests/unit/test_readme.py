@@ -67,6 +67,18 @@ people: {ada: {emails: [ada@example.com]}, grace: {emails: [grace@example.com]}}
     assert [spec.needs for spec in fleet.applications.values() if spec.needs]
 
 
+def test_its_places_for_configuration_load_beside_any_fleet(tmp_path: Path) -> None:
+    (block,) = (b for b in re.findall(r"```yaml\n(.*?)```", README, re.S) if "one-file:" in b)
+    rest = """
+clusters: {here: {in_cluster: true}}
+applications: {shop: {source: artifact}}
+people: {ada: {emails: [ada@example.com]}, grace: {emails: [grace@example.com]}}
+"""
+    (tmp_path / "gitops.yaml").write_text(block + rest)
+    fleet = load(tmp_path / "gitops.yaml", {"HOME": str(tmp_path)}, resolve_secrets=False)
+    assert {spec.kind for spec in fleet.sources.values()} == {"git", "web", "oci"}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_its_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):

@@ -45,12 +45,16 @@ class Head:
 class Kept:
     """One source's folder below the state folder."""
 
-    def __init__(self, folder: Path, source: SourceName, address: str, shape: str) -> None:
-        """``shape``: the options by which the same bytes become another tree."""
+    def __init__(
+        self, folder: Path, source: SourceName, address: str, shape: str, terms: str = ""
+    ) -> None:
+        """``shape``: the options by which the same bytes become another tree. ``terms``: those by
+        which they are taken at all; what was taken under others is not believed again."""
         self._folder = folder
         self._source = source
         self._address = address
         self._shape = hashlib.sha256(shape.encode()).hexdigest()[:12]
+        self._terms = hashlib.sha256(f"{address}\0{shape}\0{terms}".encode()).hexdigest()
         self._open: dict[str, PackSnapshot] = {}
         self._lock = threading.Lock()
         """Lanes ask for snapshots from threads of their own."""
@@ -144,7 +148,7 @@ class Kept:
     def _head(self) -> Head | None:
         try:
             made = json.loads((self._folder / "head.json").read_bytes())
-            if (made.pop("address"), made.pop("shape")) != (self._address, self._shape):
+            if made.pop("terms") != self._terms:
                 return None
             head = Head(**made)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
@@ -152,7 +156,7 @@ class Kept:
         return head if self.opened(head.revision) is not None else None
 
     def _write_head(self, head: Head) -> None:
-        made = {**asdict(head), "address": self._address, "shape": self._shape}
+        made = {**asdict(head), "terms": self._terms}
         partial = self._folder / f"{PARTIAL}head-{os.getpid()}"
         partial.write_text(json.dumps(made))
         partial.replace(self._folder / "head.json")

@@ -92,6 +92,6 @@ def build(options: Options, services: Services) -> OciSource:
         services.state_dir / NAME / options.name,
         SourceName(options.name),
         str(reference),
-        f"{options.strip}",
+        shape=f"{options.strip}",
     )
     return OciSource(pulling, kept, options.authors)

@@ -118,7 +118,9 @@ def build(options: Options, services: Services) -> WebSource:
         services.state_dir / NAME / options.name,
         SourceName(options.name),
         options.url,
-        f"{site.kind} {options.strip} {site.name}",
+        shape=f"{site.kind} {options.strip} {site.name}",
+        terms=f"{asking.pin} {options.minisign} {options.allowed_signers} {options.signer} "
+        f"{options.namespace}",
     )
     return WebSource(asking, kept, _verifier(options, services, site), options.authors)
 

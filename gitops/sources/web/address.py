@@ -87,6 +87,8 @@ def _checked(url: str) -> tuple[str, str]:
         raise _refused("is no web address", "write https://HOST/PATH")
     if parts.scheme == "http" and not is_loopback(host):
         raise _refused("is plain http, which anybody on the way can change", "use https://")
+    if not parts.path:
+        raise _refused("names no file", "write https://HOST/FILE, or https://HOST/FOLDER/")
     return host, parts.path
 
 

@@ -74,4 +74,4 @@ def sums(data: bytes, own: str, bounds: Bounds, place: str) -> Mapping[str, str]
     return dict(sorted(found.items()))
 
 
-_HOW = "in the folder: find . -type f -exec sha256sum {} + > ../SUMS && mv ../SUMS SHA256SUMS"
+_HOW = "in the folder: find . -type f -exec sha256sum {} + > ../sums && mv ../sums SHA256SUMS"
