@@ -1,7 +1,7 @@
 """Bitbucket Cloud's webhooks: pushes and pull requests.
 
 Called by :mod:`gitops.web.hooks` through its port. One push may move several branches. Accounts
-are known by their ``account_id``, since nicknames change and are not unique.
+are known by their ``uuid``, as to the forge's client: nicknames change and are not unique.
 https://support.atlassian.com/bitbucket-cloud/docs/event-payloads/
 """
 
@@ -50,10 +50,7 @@ def _change(change: Fields, repository: Repository, pusher: str) -> Pushed | Non
 def _pusher(fields: Fields) -> str:
     """Empty for an access key or an app: there is no account behind it."""
     actor = fields.object("actor")
-    if "account_id" not in actor:
-        return ""
-    account = actor.text("account_id").replace(":", "-")
-    return f"bitbucket:{account}" if 0 < len(account) <= 128 and account.isascii() else ""
+    return f"bitbucket:{actor.login('uuid')}" if "uuid" in actor else ""
 
 
 def _pull(action: PullAction) -> Reads:
