@@ -262,7 +262,9 @@ def _explained(url: str, line: _Line, patience: Patience) -> Iterator[None]:
         raise SourceUnavailable(f"the host {host} is too slow: {seconds}", place=place) from error
     except aiohttp.InvalidURL as error:
         raise SourceProblem("not an address", state=SourceState.INVALID, place=place) from error
-    except (aiohttp.ClientError, OSError) as error:
+    except (aiohttp.ServerDisconnectedError, OSError) as error:
+        raise SourceUnavailable(f"the host {host} hung up", place=place) from error
+    except aiohttp.ClientError as error:
         raise Garbled(f"the host {host} does not answer as a web host does", place=place) from error
 
 

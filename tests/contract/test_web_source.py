@@ -9,6 +9,7 @@ import hashlib
 import io
 import socket
 import ssl
+import struct
 import subprocess
 import tarfile
 import threading
@@ -421,11 +422,20 @@ async def test_a_host_that_says_nothing_hangs_up_or_talks_nonsense_is_away(
     assert "too slow" in (await watched.away()).message
     released.set()
     served.answer = lambda request: request.raw(b"")
-    assert "does not answer as a web host does" in (await watched.away()).message
+    assert "hung up" in (await watched.away()).message
+    served.answer = reset
+    assert "hung up" in (await watched.away()).message
     served.answer = lambda request: request.raw(b"SSH-2.0-OpenSSH_9.6\r\n")
     assert "does not answer as a web host does" in (await watched.away()).message
     served.answer = lambda request: request.raw(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000)
     await watched.away()
+
+
+def reset(request: Request) -> None:
+    """Ends the connection as a crashed host's kernel does."""
+    request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    request.connection.close()
+    request.close_connection = True
 
 
 async def test_a_closed_port_and_an_unknown_name_are_told_apart(tmp_path: Path) -> None:
