@@ -11,6 +11,7 @@ import pytest
 
 from gitops.engine.watches import LONGEST_PAUSE, SourceWatch
 from gitops.errors import SourceProblem, SourceUnavailable
+from gitops.model.delivery import Cause, ChangeState
 from gitops.model.fleet import SourceSpec
 from gitops.model.ids import SourceName
 from gitops.model.source import Revision, SourceState
@@ -18,7 +19,7 @@ from gitops.ports import Look
 from tests.unit.check_cases import Frozen
 
 NAME = SourceName("config")
-NOW, BEFORE, BACK, OPEN = (Revision(NAME, f"sha256:{n}") for n in range(4))
+NOW, BEFORE, BACK, OPEN, EARLIER = (Revision(NAME, f"sha256:{n}") for n in range(5))
 ELSEWHERE = Revision(SourceName("other"), "sha256:9")
 
 
@@ -53,13 +54,21 @@ class Books:
     async def read(self, query: Any) -> Any:
         def lane(delivered: Revision | None, rollback: Revision | None = None) -> Any:
             return SimpleNamespace(
+                lane="lane",
                 delivered=delivered and SimpleNamespace(revision=delivered),
                 rollback=rollback and SimpleNamespace(revision=rollback),
             )
 
         record = SimpleNamespace(change=SimpleNamespace(revision=OPEN))
-        lanes = [lane(BEFORE), lane(None, BACK), lane(ELSEWHERE)]
-        return query(SimpleNamespace(lanes=lambda: lanes, changes=lambda: [record]))
+        brought = SimpleNamespace(cause=Cause.COMMIT, revision=EARLIER)
+        row = SimpleNamespace(state=ChangeState.HEALTHY, change=SimpleNamespace(change=brought))
+        return query(
+            SimpleNamespace(
+                lanes=lambda: [lane(BEFORE), lane(None, BACK), lane(ELSEWHERE)],
+                changes=lambda: [record],
+                deliveries=lambda **_: [row],
+            )
+        )
 
 
 async def moved(_: Any) -> None:
@@ -115,4 +124,4 @@ async def test_a_source_keeps_what_is_in_force_or_about_to_be(
 ) -> None:
     await watch.look()
     await watch.look()
-    assert source.retained == [[BEFORE, BACK, OPEN]], "once, when it moved"
+    assert source.retained == [[BEFORE, BACK, OPEN, EARLIER]], "once, when it moved"
