@@ -271,7 +271,8 @@ def _parts(
     workspace = _workspace(roster.fleet, services, masker)
     tokens = AppTokens(clock, masker.taint)
     services = replace(services, terraform=workspace, mask=masker.text, app_token=tokens.token)
-    services = replace(services, forge=forges_of(roster, services))
+    if services.memory is not None:  # what lasts no longer than a look asks and tells no forge
+        services = replace(services, forge=forges_of(roster, services))
     checker = checker_of(services)
 
     def planned(root: Root, shown: Mapping[str, Any]) -> tuple[Finding, ...]:
@@ -290,6 +291,7 @@ def _parts(
         watchman=planner,
         tools=f"planner {ManifestPlanner.version}/{TerraformPlanner.version}",
         build_source=source_builder(services),
+        forge=services.forge,
         notifiers=notifiers_of(roster, services),
         connect=connector(clock),
         clock=clock,

@@ -21,6 +21,7 @@ from gitops.engine.keeper import LeaseKeeper
 from gitops.engine.lanes import Lanes
 from gitops.engine.ledger import Ledger, open_change
 from gitops.engine.pauses import Pauses
+from gitops.engine.provenance import Provenance
 from gitops.engine.reach import keep_reaching
 from gitops.engine.renders import Renders
 from gitops.engine.roster import Roster
@@ -69,6 +70,7 @@ from gitops.ports import (
     Vault,
     Watchman,
 )
+from gitops.ports.forges import Forge
 from gitops.ports.inbound import Receiver
 from gitops.ports.terraform import RootPlanner, Workspace
 from gitops.steps.kit import Kit, Memory, Reached
@@ -100,6 +102,8 @@ class Parts:
     tools: str
     build_source: Callable[[SourceSpec], Source]
     connect: Callable[[ClusterSpec], Awaitable[Cluster]]
+    forge: Callable[[SourceName], Forge | None]
+    """Who knows more of a source's commits than git; None where the fleet file names nobody."""
     notifiers: Callable[[], Mapping[str, Notifier]]
     """Those of the fleet file in force, by their name in it."""
     clock: Clock
@@ -144,6 +148,7 @@ class Controller:
             parts.taint,
         )
         self._sender = Sender(parts.ledger, parts.notifiers, parts.clock)
+        self.provenance = Provenance(parts.forge, self._source_spec, parts.ledger, parts.clock)
         self.pauses = Pauses(parts.ledger, parts.clock, self._offer)
         self.inbox = Inbox(
             lambda: self.fleet,
@@ -341,6 +346,9 @@ class Controller:
             supplies=supplies,
             present_supplies=lambda: self.roots.supplies(spec, lane),
             policy=policy_digest(spec, self.fleet.people),
+            provenance=lambda own: self.provenance.of(
+                spec.source, own, lambda seconds: self.lanes.offer(lane, after=seconds)
+            ),
             present_policy=lambda: self._policy(lane),
             tools=parts.tools,
             renders=parts.renders,
@@ -400,6 +408,9 @@ class Controller:
         cluster = self.fleet.clusters.get(lane.target)
         return await self.clusters.target(lane, spec, cluster) if cluster else None
 
+    def _source_spec(self, name: SourceName) -> SourceSpec | None:
+        return self.fleet.sources.get(name)
+
     def _policy(self, lane: LaneId) -> Digest:
         spec = self.roster.spec(lane.application)
         return policy_digest(spec, self.fleet.people) if spec else combine("gone")
@@ -438,6 +449,7 @@ class Controller:
 
     async def close(self) -> None:
         await self._tasks.close()
+        await self.provenance.close()
         await self.clusters.close()
 
     # --- what people ask for ------------------------------------------------------------------

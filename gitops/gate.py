@@ -23,6 +23,8 @@ class Authors:
     persons: frozenset[PersonName]
     strangers: tuple[str, ...]
     """E-mails and logins that belong to nobody in the fleet file and are no known bot."""
+    mergers: frozenset[PersonName]
+    """Persons who only merged it: authors too unless the policy says otherwise."""
     known: bool
     """False: the set may be incomplete, so two distinct approvers are needed."""
     why: str = ""
@@ -43,14 +45,19 @@ def authors_of(authorship: Authorship, people: People) -> Authors:
             persons.add(person.name)
         elif email.casefold() not in bots:
             strangers.append(email or "an empty e-mail")
-    for login in authorship.logins:
-        person = people.by_login(login)
-        if person is not None:
-            persons.add(person.name)
-        elif login.casefold() not in bots:
-            strangers.append(login)
+    mergers: set[PersonName] = set()
+    for logins, found in ((authorship.logins, persons), (authorship.mergers, mergers)):
+        for login in logins:
+            person = people.by_login(login)
+            if person is not None:
+                found.add(person.name)
+            elif login.casefold() not in bots:
+                strangers.append(login)
+    if not persons and not strangers:  # a bot's change: whoever merged it stands in
+        persons = mergers
     why = _why_unknown(authorship, persons, strangers)
-    return Authors(frozenset(persons), tuple(strangers), not why, why)
+    only = frozenset(mergers - persons)
+    return Authors(frozenset(persons), tuple(dict.fromkeys(strangers)), only, not why, why)
 
 
 def _why_unknown(authorship: Authorship, persons: set[PersonName], strangers: list[str]) -> str:
@@ -58,7 +65,7 @@ def _why_unknown(authorship: Authorship, persons: set[PersonName], strangers: li
         return authorship.note or "the source cannot say who the author is"
     if strangers:
         return f"{', '.join(strangers)} is nobody in `people`"
-    if authorship.signatures and not persons:
+    if (authorship.signatures or authorship.logins or authorship.mergers) and not persons:
         return "only bots are named as authors"
     return ""
 
@@ -76,7 +83,7 @@ def electorate(policy: ApprovalPolicy, authorship: Authorship, people: People) -
             refusals[name] = ruling.reason
     needed = policy.quorum if authors.known else max(policy.quorum, 2)
     note = "nobody is the author"
-    if authors.persons or authorship.signatures or not authors.known:
+    if authors.persons or authors.mergers or authorship.signatures or not authors.known:
         note = f"authorship is {authorship.grade.value}"
     if not authors.known:
         note += f"; {authors.why}: two different people have to approve"
@@ -102,10 +109,19 @@ def may_answer(
         return Ruling(True, f"{person} is entitled by policy {policy.name!r}")
     if _below(policy, authorship):
         return Ruling(False, _grade_refusal(policy, authorship.grade))
-    authors = authors_of(authorship, people)
-    if person in authors.persons and not policy.author_may_approve:
-        return Ruling(False, f"{person} is an author of this change: somebody else has to approve")
+    hand = _hand_in_it(person, policy, authors_of(authorship, people))
+    if hand:
+        return Ruling(False, f"{person} {hand} this change: somebody else has to approve")
     return Ruling(True, f"{person} is entitled by policy {policy.name!r}")
+
+
+def _hand_in_it(person: PersonName, policy: ApprovalPolicy, authors: Authors) -> str:
+    """What they did that the policy does not let them approve; empty when nothing."""
+    if policy.author_may_approve:
+        return ""
+    if person in authors.persons:
+        return "is an author of"
+    return "merged" if person in authors.mergers and not policy.merger_may_approve else ""
 
 
 def may_ask(
@@ -123,8 +139,10 @@ def may_ask(
         return Ruling(False, f"{person} is nobody in `people` of the fleet file")
     if person in entitled(policy, people):
         return Ruling(True, f"{person} is entitled by policy {policy.name!r}")
-    if authorship is not None and person in authors_of(authorship, people).persons:
-        return Ruling(True, f"{person} is an author of this change")
+    if authorship is not None:
+        authors = authors_of(authorship, people)
+        if person in authors.persons | authors.mergers:
+            return Ruling(True, f"{person} is an author of this change")
     return Ruling(
         False,
         f"{person} is neither among those policy {policy.name!r} names nor an author of the change",
@@ -143,7 +161,9 @@ def entitled(policy: ApprovalPolicy, people: People) -> frozenset[PersonName]:
 
 def _below(policy: ApprovalPolicy, authorship: Authorship) -> bool:
     """A drift has no author and so nothing to be graded; everything else has, known or not."""
-    nobody = not (authorship.signatures or authorship.logins or authorship.people)
+    nobody = not (
+        authorship.signatures or authorship.logins or authorship.mergers or authorship.people
+    )
     if nobody and authorship.known:
         return False
     return authorship.grade.rank < policy.minimum_grade.rank

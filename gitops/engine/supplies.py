@@ -50,8 +50,11 @@ def joined(one: Authorship, other: Authorship) -> Authorship:
         commits=tuple(dict.fromkeys((*one.commits, *other.commits))),
         signatures=tuple(dict.fromkeys((*one.signatures, *other.signatures))),
         logins=tuple(dict.fromkeys((*one.logins, *other.logins))),
+        mergers=tuple(dict.fromkeys((*one.mergers, *other.mergers))),
         people=tuple(dict.fromkeys((*one.people, *other.people))),
         grade=min(one.grade, other.grade, key=lambda grade: grade.rank),
         known=one.known and other.known,
         note=one.note or other.note,
+        pull_requests=tuple(dict.fromkeys((*one.pull_requests, *other.pull_requests))),
+        unasked=one.unasked or other.unasked,
     )

@@ -19,6 +19,7 @@ from gitops.model.delivery import ChangeRecord, LaneId
 from gitops.model.fleet import ApplicationSpec
 from gitops.model.ids import ChangeId, Digest, combine
 from gitops.model.sealed import Sealed
+from gitops.model.source import Authorship
 from gitops.ports import Clock, Digester, Drawn, Snapshot, Source, Vault
 from gitops.steps.values import Checker
 
@@ -72,6 +73,8 @@ class Kit:
     decode: Callable[[bytes], Sealed]
     clock: Clock
     memory: Memory
+    provenance: Callable[[Authorship], Awaitable[Authorship]]
+    """What git tells of a commit's authors, with what the forge knows (bounded in time)."""
     present_policy: Callable[[], Digest]
     """Digest of policy and people as they are at any later moment."""
     reached: Reached

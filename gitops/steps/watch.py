@@ -132,10 +132,14 @@ def _same(change: Change, wish: Wish, authorship: Authorship) -> bool:
     """The same bytes by other hands are another change: who may approve it has changed."""
     if (change.after, change.cause) != (wish.after, wish.cause):
         return False
-    known = {signature.email.casefold() for signature in change.authorship.signatures}
     if change.rollback != wish.rollback:
         return False
-    return {signature.email.casefold() for signature in authorship.signatures} <= known
+    return _names(authorship) <= _names(change.authorship)
+
+
+def _names(authorship: Authorship) -> set[str]:
+    emails = {signature.email.casefold() for signature in authorship.signatures}
+    return emails | {login.casefold() for login in (*authorship.logins, *authorship.mergers)}
 
 
 def _set_back(lane: LaneRecord, current: ChangeRecord | None, newest: Rendered) -> Rollback | None:
@@ -283,9 +287,14 @@ async def _authorship(
     if wish.rollback is not None:
         return joined(requester(wish.rollback.by), kit.supplies.authorship)
     same = current is not None and current.change.revision.id == wish.revision.id
-    if current is not None and same and current.change.cause is Cause.COMMIT:
+    if current is not None and same and _asked_for_good(current.change):
         # The revision is nobody else's, but a value taken in may have moved meanwhile.
         return joined(current.change.authorship, kit.supplies.authorship)
     since = lane.delivered.revision if lane.delivered else None
     own = await kit.source.authorship(since, wish.revision, wish.rendered.closure.reads)
-    return joined(own, kit.supplies.authorship)
+    return joined(await kit.provenance(own), kit.supplies.authorship)
+
+
+def _asked_for_good(change: Change) -> bool:
+    """A forge that has not answered yet may still name somebody."""
+    return change.cause is Cause.COMMIT and not change.authorship.unasked

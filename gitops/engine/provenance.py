@@ -1,0 +1,287 @@
+"""Who brought a change to its branch, as far as the forge knows: authors, mergers, approvers.
+
+Git believes whoever commits; a forge knows whom it authenticated. The lane's round asks here for
+every change a commit caused (``kit.provenance``). Each commit is asked about once and remembered
+with the state; several lanes of one commit share the asking. A forge that is away holds nothing up:
+authorship stays what git claims, says so, and the forge is asked again a little later.
+
+It must never make authorship look better known than it is: whatever is uncertain leaves the grade
+where it was, and everybody who may have had a hand in it counts as an author.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from gitops.engine.ledger import Ledger
+from gitops.errors import GitopsError, Permanent, Transient
+from gitops.foreign import one_line
+from gitops.model.fleet import SourceSpec
+from gitops.model.ids import SourceName
+from gitops.model.source import Authorship, Commit, Grade, PullFacts, Signature
+from gitops.ports import Clock, Reading
+from gitops.ports.forges import Forge, PullRequest
+from gitops.records import Unreadable, dumps, loads
+
+_log = structlog.get_logger(__name__)
+
+DEADLINE = 5.0
+"""Seconds a round waits for the forge; the asking itself goes on and is remembered."""
+LAG = 10.0
+"""Seconds after which "no pull request" is believed: forges list a commit with its pull request a
+moment after the merge, and a webhook may be faster."""
+SOON, LATER, MUCH_LATER = 10.0, 60.0, 300.0
+"""Seconds until a round asks again: for the lag, for a forge that is away, for one that refuses."""
+MOST_COMMITS = 200
+"""Of one change; more are not asked about, and the grade stays as it is."""
+AT_ONCE = 4
+_SHOWN = 20
+WEB_FLOW = "noreply@github.com"
+"""Committer of what is merged or edited in GitHub's pages: nobody, whoever merged stands in."""
+_NOBODY = frozenset({"github:web-flow"})
+
+Again = Callable[[float], None]
+"""Has the lane looked at again, so many seconds from now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the forge said of one commit, as it is remembered."""
+
+    pulls: tuple[PullFacts, ...]
+    first: float
+    """When it was asked first, seconds since the epoch."""
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is remembered of the commits of one change."""
+
+    told: Mapping[str, Told]
+    pushers: Mapping[str, str]
+
+
+class Provenance:
+    """Asks the forges of all sources."""
+
+    def __init__(
+        self,
+        forge: Callable[[SourceName], Forge | None],
+        spec: Callable[[SourceName], SourceSpec | None],
+        ledger: Ledger,
+        clock: Clock,
+    ) -> None:
+        self._forge = forge
+        self._spec = spec
+        self._ledger = ledger
+        self._clock = clock
+        self._asking: dict[tuple[SourceName, str], asyncio.Task[Told]] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def of(self, source: SourceName, own: Authorship, again: Again) -> Authorship:
+        """The authorship git tells, with what the forge knows. Takes :data:`DEADLINE` at most, and
+        has ``again`` called when it is worth asking once more."""
+        commits = tuple(dict.fromkeys(commit.id for commit in own.commits))
+        if not commits:
+            return own
+        if len(commits) > MOST_COMMITS:
+            note = own.note or f"{len(commits)} commits are too many to ask the forge about"
+            return replace(own, note=note)
+        known = await self._ledger.read(lambda reading: _remembered(reading, source, commits))
+        try:
+            told = await self._ask(source, commits, known.told)
+        except GitopsError as error:
+            again(MUCH_LATER if isinstance(error, Permanent) else LATER)
+            own = replace(own, unasked=True, note=own.note or _unasked(error))
+            told = known.told
+        else:
+            if any(not each.final for each in told.values()):
+                again(SOON)
+                own = replace(own, unasked=True)
+        spec = self._spec(source)
+        return joined_with(own, told, known.pushers, spec.ref if spec else "")
+
+    async def close(self) -> None:
+        """Ends every asking; what was not remembered is asked again."""
+        tasks = list(self._asking.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ask(
+        self, source: SourceName, commits: Sequence[str], told: Mapping[str, Told]
+    ) -> Mapping[str, Told]:
+        """Raises Transient or Permanent when not all of them were told."""
+        forge = self._forge(source)
+        if forge is None:
+            return told
+        left = [commit for commit in commits if commit not in told or not told[commit].final]
+        asking = {c: self._task(forge, source, c, told.get(c)) for c in left}
+        if not asking:
+            return told
+        _, pending = await asyncio.wait(asking.values(), timeout=DEADLINE)
+        if pending:
+            raise Transient("it takes its time")
+        for task in asking.values():
+            if (error := task.exception()) is not None:
+                raise error
+        return {**told, **{commit: task.result() for commit, task in asking.items()}}
+
+    def _task(
+        self, forge: Forge, source: SourceName, commit: str, before: Told | None
+    ) -> asyncio.Task[Told]:
+        key = (source, commit)
+        if key not in self._asking:
+            task = asyncio.create_task(self._once(forge, source, commit, before))
+            self._asking[key] = task
+            task.add_done_callback(lambda ended: self._ended(key, ended))
+        return self._asking[key]
+
+    def _ended(self, key: tuple[SourceName, str], task: asyncio.Task[Told]) -> None:
+        self._asking.pop(key, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("provenance.unasked", source=key[0], commit=key[1], problem=str(error))
+
+    async def _once(
+        self, forge: Forge, source: SourceName, commit: str, before: Told | None
+    ) -> Told:
+        async with self._turns:
+            found = await forge.pulls_of(commit)
+        now = self._clock.now()
+        first = before.first if before else now
+        spec = self._spec(source)
+        facts = tuple(facts_of(pull) for pull in found)
+        brought = any(covers(each, spec.ref if spec else "") for each in facts)
+        told = Told(facts, first, final=brought or now - first >= LAG)
+        value = dumps(Told, told)
+        await self._ledger.write(lambda tx: tx.memorise(_owner(source), commit, value))
+        return told
+
+
+def facts_of(pull: PullRequest) -> PullFacts:
+    """Pure: what is kept of a pull request; foreign text cut to what can be shown."""
+    return PullFacts(
+        number=pull.number,
+        url=pull.url,
+        title=one_line(pull.title, 200),
+        author=pull.author,
+        merger=pull.merger,
+        base=pull.base,
+        head=pull.head,
+        merged_as=pull.merged_as,
+        made_by_forge=pull.made_by_forge,
+        reviewers=tuple(review.login for review in pull.reviews[:_SHOWN]),
+        approvers=tuple(review.login for review in pull.reviews if review.approves)[:_SHOWN],
+        approved_head=tuple(
+            (review.login, review.at)
+            for review in pull.reviews
+            if review.approves and pull.head and review.commit == pull.head
+        )[:_SHOWN],
+    )
+
+
+def covers(pull: PullFacts, ref: str) -> bool:
+    """Pure: did it bring its commits to the branch that is followed? Sources that follow whatever
+    the default branch is cannot tell it from others."""
+    followed = ref.removeprefix("refs/heads/")
+    return followed in ("", "HEAD") or pull.base == followed
+
+
+def joined_with(
+    own: Authorship, told: Mapping[str, Told], pushers: Mapping[str, str], ref: str
+) -> Authorship:
+    """Pure: everybody the forge knows of joins those git names."""
+    pulls = {pull.number: pull for each in told.values() for pull in each.pulls}
+    by_commit = {
+        commit.id: [
+            p for p in (told[commit.id].pulls if commit.id in told else ()) if covers(p, ref)
+        ]
+        for commit in own.commits
+    }
+    covered = {
+        commit
+        for commit, brought in by_commit.items()
+        if any(pull.author or pull.merger for pull in brought) or pushers.get(commit)
+    }
+    authors = {pull.author for pull in pulls.values()} | _pushed(own.commits, by_commit, pushers)
+    mergers = {pull.merger for pull in pulls.values()} - authors
+    gone = sorted(pull.number for pull in pulls.values() if not pull.author)
+    grade = own.grade
+    if own.known and not gone and len(covered) == len(by_commit):
+        grade = max(grade, Grade.AUTHENTICATED, key=lambda each: each.rank)
+    note = own.note
+    if gone:
+        note = f"who opened pull request {gone[0]} has no account any more"
+    return replace(
+        own,
+        signatures=_people_only(own, covered, pulls.values()),
+        logins=_without_nobody((*own.logins, *sorted(authors))),
+        mergers=_without_nobody((*own.mergers, *sorted(mergers))),
+        grade=grade,
+        known=own.known and not gone,
+        note=note,
+        pull_requests=tuple(pulls[number] for number in sorted(pulls))[:_SHOWN],
+    )
+
+
+def _pushed(
+    commits: Iterable[Commit],
+    by_commit: Mapping[str, Sequence[PullFacts]],
+    pushers: Mapping[str, str],
+) -> set[str]:
+    """Who pushed, unless that was the push their merging makes."""
+    return {
+        pushers[commit.id]
+        for commit in commits
+        if pushers.get(commit.id)
+        and pushers[commit.id] not in {pull.merger for pull in by_commit[commit.id]}
+    }
+
+
+def _people_only(
+    own: Authorship, covered: set[str], pulls: Iterable[PullFacts]
+) -> tuple[Signature, ...]:
+    """Without the forge's own name as committer, and without whose name is only on a merge the
+    forge made: whoever merged or pushed is among the logins. Somebody named anywhere else stays."""
+    made = {pull.merged_as for pull in pulls if pull.made_by_forge and pull.merger}
+    named: set[Signature] = set()
+    stood_in: set[Signature] = set()
+    for commit in own.commits:
+        named.update(commit.co_authors)
+        mechanical = commit.id in made and commit.id in covered
+        for who in (commit.author, commit.committer):
+            web = who.email.casefold() == WEB_FLOW and commit.id in covered
+            (stood_in if mechanical or web else named).add(who)
+    gone = stood_in - named
+    return tuple(who for who in own.signatures if who not in gone)
+
+
+def _without_nobody(logins: Iterable[str]) -> tuple[str, ...]:
+    kept = (each for each in logins if each and each.casefold() not in _NOBODY)
+    return tuple(dict.fromkeys(kept))
+
+
+def _owner(source: SourceName) -> str:
+    return f"pulls/{source}"
+
+
+def _remembered(reading: Reading, source: SourceName, commits: Sequence[str]) -> _Known:
+    told, pushers = {}, {}
+    for commit in commits:
+        if kept := reading.memo(_owner(source), commit):
+            try:
+                told[commit] = loads(Told, kept)
+            except Unreadable:
+                continue  # asked again
+        if pusher := reading.memo(f"push/{source}", commit):
+            pushers[commit] = pusher
+    return _Known(told, pushers)
+
+
+def _unasked(error: GitopsError) -> str:
+    return f"the forge could not be asked who brought this: {error.message}"
