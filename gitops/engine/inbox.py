@@ -86,7 +86,8 @@ class Inbox:
         self._nudges = Spaced(nudge, spacing)
         self._waiting: list[_Waiting] = []
         self._arrived = asyncio.Event()
-        self._open = False
+        self.open = False
+        """Is somebody there to commit what comes in?"""
         self.tallies = Tallies(fleet, clock)
         self.on_pull: OnPull | None = None
         """Told of what pull requests do; returns at once. None: dropped and counted."""
@@ -97,7 +98,7 @@ class Inbox:
         """Remembered and acted on when it returns; False when it had been before. Raises Busy
         when nothing could be kept."""
         spec = self.spec(webhook)
-        if spec is None or not self._open or len(self._waiting) >= MOST_WAITING:
+        if spec is None or not self.open or len(self._waiting) >= MOST_WAITING:
             self.tallies.limited(webhook)
             raise Busy("deliveries cannot be kept at the moment", retry_after=10)
         waiting = self._considered(spec, heard, body)
@@ -139,10 +140,10 @@ class Inbox:
         """For ever. Everything that waits is committed together, so that a burst costs the store
         a few transactions and not one each."""
         await self._recall()
-        self._open = True
+        self.open = True
         try:
             while True:
-                await self._tidy()
+                await self.tidy()
                 end = self._clock.monotonic() + TIDY_EVERY
                 while (left := end - self._clock.monotonic()) > 0:
                     try:
@@ -151,7 +152,7 @@ class Inbox:
                         break
                     await self._commit()
         finally:
-            self._open = False
+            self.open = False
             self._nudges.close()
             self._turn_away(self._waiting, StaleWrite("this controller is stopping"))
             self._waiting = []
@@ -190,7 +191,14 @@ class Inbox:
             if self.on_pull is None:
                 self.tallies.undelivered += 1
             else:
-                self.on_pull(source, word)
+                self._pass_on(self.on_pull, source, word)
+
+    @staticmethod
+    def _pass_on(on_pull: OnPull, source: SourceName, word: PullWord) -> None:
+        try:
+            on_pull(source, word)
+        except Exception:  # a defect there must not keep deliveries from being answered here
+            _log.exception("webhook.defect", source=source)
 
     async def _recall(self) -> None:
         """When each webhook and source was last heard of, of earlier runs."""
@@ -201,7 +209,8 @@ class Inbox:
         for found in reversed(await self._ledger.read(query)):
             self.tallies.recalled(found)
 
-    async def _tidy(self) -> None:
+    async def tidy(self) -> None:
+        """Forgets what is past its time."""
         now = self._clock.now()
 
         def work(tx: Transaction) -> None:
