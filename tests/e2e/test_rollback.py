@@ -88,6 +88,10 @@ async def test_after_a_failure_the_way_back_is_told_and_the_way_forward_asked_an
         await system.nudge()
         assert (await system.approve("bob")).state is ChangeState.FAILED
         assert "which was healthy: gitops rollback" in await told(system)
+        # What was healthy is in no branch of the remote any more.
+        rig.git("checkout", "--quiet", "--orphan", "rewritten")
+        rig.commit("breaks")
+        await system.nudge()
         await system.controller.rollback(rig.application, ADA)
         await system.quiet()
         assert (await system.approve("bob")).state is ChangeState.HEALTHY
