@@ -20,6 +20,7 @@
         ├── SourceUnavailable        the remote does not answer; the last good revision stays
         ├── ClusterUnavailable       connection, 429, 5xx that is not F7, time-out before sending
         ├── AnswerLost               sent, then no answer: read back before believing anything
+        ├── Apart                    one of several destinations is away, others may be there
         ├── ChildTimeout             a child process was ended at its deadline
         └── StoreUnavailable         the database is away: nothing new is applied
 
@@ -179,6 +180,10 @@ class ClusterUnavailable(Transient):
 
 class AnswerLost(Transient):
     pass
+
+
+class Apart(Transient):
+    """This one does not get through; what goes elsewhere need not wait for it."""
 
 
 class ChildTimeout(Transient):

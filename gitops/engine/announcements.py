@@ -17,7 +17,7 @@ from typing import Any, cast
 import structlog
 
 from gitops.engine.ledger import Ledger
-from gitops.errors import GitopsError, StaleWrite, Transient
+from gitops.errors import Apart, GitopsError, StaleWrite, Transient
 from gitops.model.approval import Decision, Verdict
 from gitops.model.delivery import ChangeState
 from gitops.model.events import (
@@ -42,6 +42,8 @@ TRIES = 10
 ``status`` and ``show``."""
 KEPT = 7 * 86_400.0
 """Seconds: while the other side is merely away, a notice is kept so long."""
+AT_ONCE = 100
+"""Notices read at once."""
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
 LONGEST_WAIT = 3_600.0
@@ -141,6 +143,8 @@ class _Failure:
     message: str
     passing: bool = False
     """It may be over later: the notice is worth keeping."""
+    apart: bool = False
+    """It says nothing about the notifier's other notices."""
     wait: float = 0.0
     """Seconds the other side asks for."""
 
@@ -157,6 +161,8 @@ class Sender:
         self._resting: dict[str, tuple[float, float]] = {}
         """Notifier → (not before, on the monotonic clock; pause)."""
         self._busy: dict[str, asyncio.Task[None]] = {}
+        self._apart: dict[str, float] = {}
+        """Single notices that wait, by id → not before."""
 
     async def run(self) -> None:
         """For ever: sends after every write, and again when a resting notifier may be tried. A
@@ -175,9 +181,8 @@ class Sender:
 
     def _until_next(self) -> float | None:
         """Seconds; None while nobody rests."""
-        if not self._resting:
-            return None
-        return max(0.05, min(at for at, _ in self._resting.values()) - self._clock.monotonic())
+        times = [*(at for at, _ in self._resting.values()), *self._apart.values()]
+        return max(0.05, min(times) - self._clock.monotonic()) if times else None
 
     async def send(self) -> None:
         """Everything that may be sent now, once."""
@@ -201,9 +206,11 @@ class Sender:
         now = self._clock.monotonic()
         resting = {name for name, (at, _) in self._resting.items() if at > now}
         without = frozenset(self._busy) | resting
+        limit = AT_ONCE + len(self._apart)
         by_notifier: dict[str, list[Notice]] = {}
-        for notice in await self._ledger.read(lambda reading: reading.outbox(without=without)):
-            by_notifier.setdefault(notice.notifier, []).append(notice)
+        for notice in await self._ledger.read(lambda r: r.outbox(limit, without=without)):
+            if self._apart.get(notice.id, 0.0) <= now:
+                by_notifier.setdefault(notice.notifier, []).append(notice)
         return by_notifier
 
     async def _send_all(self, name: str, notices: list[Notice]) -> None:
@@ -211,7 +218,12 @@ class Sender:
         with contextlib.suppress(Transient, StaleWrite):
             for notice in notices:
                 failure = None if notifier is None else await self._try(notifier, notice)
-                if not await self._record(notice, failure):
+                if await self._record(notice, failure):
+                    self._apart.pop(notice.id, None)
+                elif failure and failure.apart:
+                    wait = max(FIRST_PAUSE, min(failure.wait, LONGEST_WAIT))
+                    self._apart[notice.id] = self._clock.monotonic() + wait
+                else:
                     self._rest(name, failure)
                     return
             self._resting.pop(name, None)
@@ -239,7 +251,8 @@ class Sender:
         try:
             await notifier.send(notice)
         except Transient as error:
-            return _Failure(error.message, True, error.retry_after or 0.0)
+            apart = isinstance(error, Apart)
+            return _Failure(error.message, True, apart, error.retry_after or 0.0)
         except GitopsError as error:
             return _Failure(error.message)
         except Exception:

@@ -18,7 +18,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from gitops.egress.addresses import is_loopback
-from gitops.errors import AnswerLost, ConfigError, Permanent, Transient
+from gitops.errors import AnswerLost, Apart, ConfigError, Permanent, Transient
 from gitops.foreign import one_line
 
 TIMEOUT = 15
@@ -46,6 +46,13 @@ _MENDED_BY = {
     "ekm_access_denied": "the workspace's administrator suspended posting",
     "access_denied": "the workspace's administrator does not let the app in",
 }
+_OF_A_CHANNEL = {
+    "channel_not_found",
+    "not_in_channel",
+    "is_archived",
+    "is_inactive",
+    "restricted_action",
+}
 _PASSING = {
     "fatal_error",
     "internal_error",
@@ -64,6 +71,10 @@ class Refusal(Transient):
     def __init__(self, message: str, *, code: str, hint: str, retry_after: float) -> None:
         super().__init__(message, hint=hint, retry_after=retry_after)
         self.code = code
+
+
+class Shut(Refusal, Apart):
+    """One channel takes nothing; others may."""
 
 
 class Unfit(Permanent):
@@ -110,10 +121,10 @@ class Web:
         """One request by the client's method of that name (``chat_postMessage``), arguments that
         are None left out.
 
-        Raises Refusal, Unfit, ConfigError (no token), and AnswerLost where the request may have
-        had its effect although no answer says so.
+        Raises Refusal, Unfit, and AnswerLost where the request may have had its effect although
+        no answer says so.
         """
-        self.sdk.token = self._token().strip()
+        self.sdk.token = self._present_token()
         asked = {key: value for key, value in given.items() if value is not None}
         try:
             answer = await getattr(self.sdk, method)(**asked)
@@ -127,6 +138,15 @@ class Web:
         if not isinstance(data, Mapping):
             raise AnswerLost("Slack's answer makes no sense")
         return data
+
+    def _present_token(self) -> str:
+        """A token that is not where it should be is the operator's to mend, and waited for."""
+        try:
+            return self._token().strip()
+        except ConfigError as error:
+            raise Refusal(
+                error.message, code="no_token", hint=error.hint, retry_after=MENDABLE
+            ) from None
 
 
 def _judged(method: str, error: SlackApiError) -> Exception:
@@ -145,7 +165,8 @@ def _judged(method: str, error: SlackApiError) -> Exception:
         return Unfit(f"Slack refuses {method.replace('_', '.', 1)}: {code}", code=code)
     scope = one_line(str(data.get("needed", "")), 60) if isinstance(data, Mapping) else ""
     message = f"Slack refuses {method.replace('_', '.', 1)}: {code} {scope}".strip()
-    return Refusal(message, code=code, hint=mended, retry_after=MENDABLE)
+    kind = Shut if code in _OF_A_CHANNEL else Refusal
+    return kind(message, code=code, hint=mended, retry_after=MENDABLE)
 
 
 def _seconds(headers: Any) -> float:

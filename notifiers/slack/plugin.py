@@ -6,6 +6,7 @@ from gitops.model.events import Notice
 from gitops.plugins import Services
 from notifiers.slack import NAME, Options
 from notifiers.slack.account import Account
+from notifiers.slack.post import Post
 
 
 class Slack:
@@ -15,6 +16,9 @@ class Slack:
 
     def __init__(self, options: Options, services: Services) -> None:
         self.account = Account.of(options, services)
+        self.post = Post(self.account)
 
     async def send(self, notice: Notice) -> None:
-        """Brings the message about what the notice speaks of up to date."""
+        """Brings the message about what the notice speaks of up to date. Raises Transient while
+        Slack is away or the operator has something to mend."""
+        await self.post.tell(notice)

@@ -10,7 +10,7 @@ import pytest
 
 from gitops.engine.announcements import TRIES, Announcer, Sender
 from gitops.engine.ledger import Ledger
-from gitops.errors import GitopsError, Permanent, SourceUnavailable, StaleWrite
+from gitops.errors import Apart, GitopsError, Permanent, SourceUnavailable, StaleWrite
 from gitops.model.approval import Decision, Verdict
 from gitops.model.delivery import Cause, Change, ChangeState, LaneId
 from gitops.model.events import (
@@ -192,6 +192,21 @@ async def test_a_long_queue_of_one_that_is_away_keeps_no_others_back() -> None:
     for _ in range(5):
         await sender.send()
     assert len(ears["pager"].heard) == 150
+
+
+async def test_what_goes_elsewhere_does_not_wait_for_a_destination_that_is_away() -> None:
+    clock = StillClock()
+    ledger = await ledger_of(clock)
+    ears = {"team": Ear("team", refusals=1, error=Apart, wait=30.0), "pager": Ear("pager")}
+    sender = Sender(ledger, lambda: ears, clock)
+    await ledger.append(ChangeOpened(CHANGE))
+    for number in range(3):
+        await ledger.append(ChangeBlocked(CHANGE.id, f"why {number}"))
+    await sender.send()
+    assert [n.payload["reason"] for n in ears["team"].heard] == ["why 1", "why 2"]
+    clock.time += 31
+    await sender.send()
+    assert [n.payload["reason"] for n in ears["team"].heard] == ["why 1", "why 2", "why 0"]
 
 
 async def test_a_slow_notifier_keeps_no_others_back() -> None:
