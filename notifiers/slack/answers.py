@@ -1,0 +1,250 @@
+"""A person's yes or no on its way to the gate, and what they are told of it.
+
+Used by :mod:`.hearing` for buttons and forms and by :mod:`.commands` for written answers, so that
+both say the same. Everything is decided by the office; what is compared here only saves a person
+a form that could not count. An answer handed in twice is one answer: the second is told what the
+first one did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from gitops.errors import NotAllowed, Outdated, Transient, Unknown
+from gitops.model.approval import Decision, MemberState, Request, RequestState, Verdict
+from gitops.model.delivery import ChangeState
+from gitops.model.ids import Digest, PersonName, RequestId, short
+from gitops.ports.office import Card, Row
+from notifiers.slack import modals
+from notifiers.slack.account import Account
+from notifiers.slack.blocks import Ink, Span, say
+from notifiers.slack.modals import Scope, View
+from notifiers.slack.standing import place_of as stand
+from notifiers.slack.tickets import Ticket
+from notifiers.slack.voice import Voice
+
+PlaceOf = Callable[[RequestId], Awaitable[tuple[str, str] | None]]
+"""(channel, timestamp) of a request's card, if it was posted."""
+T = TypeVar("T")
+VIA = "slack"
+_LINES = 12
+_FORMS = {Decision.APPROVE: modals.approve_form, Decision.DENY: modals.deny_form}
+
+
+class Unsure(Transient):
+    """It may have been recorded, and it may not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A ticket, and the text it was read from: what a form carries on."""
+
+    ticket: Ticket
+    memo: str
+
+
+class Answers:
+    def __init__(self, account: Account, voice: Voice, place_of: PlaceOf) -> None:
+        self._account = account
+        self._voice = voice
+        self._place_of = place_of
+        self._ink = Ink(account.services.mask)
+
+    async def form(self, asked: Asked, decision: Decision, person: PersonName) -> View:
+        """What somebody is shown who wants to answer: the form, or what happened meanwhile. Raises
+        NotAllowed for who could not answer any of it."""
+        ticket = asked.ticket
+        card = await self.card(ticket.request)
+        scope = scope_of(card, person, decision)
+        back = decision is Decision.DENY and bool(revocable(card))
+        if not back and card.request.root != ticket.root:
+            return await self.overtaken(card)
+        if not scope.rows:
+            reasons = "; ".join(dict.fromkeys(why for _, why in scope.refused))
+            if not reasons:
+                return await self.overtaken(card)
+            raise NotAllowed(reasons, hint=self._who(card))
+        return _FORMS[decision](card, scope, asked.memo, self._ink)
+
+    def asked(self, memo: str) -> Asked:
+        """What a button or form is about. Raises NotAllowed for what we did not make."""
+        ticket = self._account.tickets.read(memo)
+        if ticket is None:
+            raise NotAllowed(
+                "this button is not one of this controller's",
+                hint="it was posted by another one, or by this one with another key",
+            )
+        return Asked(ticket, memo)
+
+    def about(self, card: Card) -> Asked:
+        """A card as it is now."""
+        return Asked(
+            Ticket(card.request.id, card.request.root), self._account.tickets.issue(card.request)
+        )
+
+    async def settle(
+        self,
+        request: RequestId,
+        root: Digest,
+        person: PersonName,
+        decision: Decision,
+        *,
+        reason: str = "",
+        confirmation: str = "",
+    ) -> None:
+        """Committed when it returns. Raises NotAllowed in words for the person; Unsure when it is
+        not known what became of it, after which the same may be handed in again."""
+        office = self._account.office
+        given = (request, root, person, decision)
+        try:
+            await certain(office.answer(*given, reason=reason, via=VIA, confirmation=confirmation))
+        except NotAllowed:
+            card = await self._account.office.card(request)
+            if card is None or not counted(card.request, root, person, decision):
+                raise
+
+    async def card(self, id: str) -> Card:
+        """By id or prefix. Raises Unknown with what could have been meant."""
+        found = await self._account.office.card(id)
+        if found is None:
+            waiting = [card.request.id for card in await self._account.office.pending()]
+            known = ", ".join(waiting[:5]) or "none"
+            raise Unknown(f"there is no request {id[:40]!r}", hint=f"what waits: {known}")
+        return found
+
+    async def overtaken(self, card: Card) -> View:
+        """What the pressed card was about is over, or is about something else by now."""
+        title = "Too late" if card.request.state is RequestState.CLOSED else "It has changed"
+        lines = [*self._happened(card), *await self._onwards(card)]
+        return modals.result(title, lines)
+
+    def told(self, card: Card, decision: Decision, person: PersonName) -> list[list[Span]]:
+        """How the request stands after a person's answer."""
+        said = "approved" if decision is Decision.APPROVE else "denied"
+        head = [say(f"Your answer is recorded: {said} as {person}.", bold=True)]
+        return [head, *self._stands(card)]
+
+    # --- words ----------------------------------------------------------------------------
+
+    def _happened(self, card: Card) -> list[list[Span]]:
+        if card.request.state is RequestState.CLOSED:
+            return [[say("Nothing is asked any more.", bold=True)], *self._stands(card)]
+        head = "What you looked at has changed, so nothing was answered. Since then:"
+        moved = [
+            [say(self._ink.line(f"{row.lane}: {row.member.moved}", 500))]
+            for row in card.asking
+            if row.member.moved
+        ]
+        return [[say(head, bold=True)], *(moved or self._stands(card))][:_LINES]
+
+    def _stands(self, card: Card) -> list[list[Span]]:
+        lines = [
+            [say(self._ink.line(f"{row.lane}: {stand(card, row).words}", 500))] for row in card.rows
+        ]
+        more = len(lines) - _LINES
+        return [*lines[:_LINES], [say(f"and {more} more")]] if more > 0 else lines
+
+    async def _onwards(self, card: Card) -> list[list[Span]]:
+        """Links to where the question is now."""
+        target = card
+        if card.request.state is RequestState.CLOSED:
+            lanes = {row.lane for row in card.rows}
+            newer = [
+                each
+                for each in await self._account.office.pending()
+                if each.request.id != card.request.id and lanes & {row.lane for row in each.asking}
+            ]
+            if not newer:
+                return []
+            target = newer[0]
+        words = f"request {target.request.id}, root {short(target.request.root)}"
+        url = await self.address(target)
+        if url:
+            return [[say("Look at "), *modals.leads_to(url, words)]]
+        return [[say(f"Look at {words}")]]
+
+    async def address(self, card: Card) -> str:
+        """Of its message in Slack, else of its page; empty when it has neither."""
+        place = await self._place_of(card.request.id)
+        found = await self._voice.permalink(*place) if place else ""
+        return found or card.url
+
+    def _who(self, card: Card) -> str:
+        names = sorted(
+            {
+                name
+                for row in card.asking
+                if row.electorate is not None
+                for name in row.electorate.eligible
+                if name not in row.member.yes
+            }
+        )
+        return f"It can be approved by: {', '.join(names[:20])}" if names else ""
+
+
+def scope_of(card: Card, person: PersonName, decision: Decision) -> Scope:
+    """With what a no would take back."""
+    scope = modals.scope_of(card, person, decision)
+    if decision is Decision.DENY:
+        return Scope((*scope.rows, *revocable(card)), scope.refused)
+    return scope
+
+
+def revocable(card: Card) -> tuple[Row, ...]:
+    """What was approved and is not being applied yet."""
+    return tuple(
+        row
+        for row in card.rows
+        if row.member.state is MemberState.APPROVED
+        and row.record.state in (ChangeState.OPEN, ChangeState.ASKING)
+        and (row.record.seal, row.record.request) == (row.member.seal, card.request.id)
+    )
+
+
+def counted(request: Request, root: Digest, person: PersonName, decision: Decision) -> bool:
+    """Did this very answer count already, and does it still?"""
+    return any(
+        _holds(request, verdict)
+        for verdict in request.verdicts
+        if (verdict.root, verdict.person, verdict.decision) == (root, person, decision)
+    )
+
+
+def _holds(request: Request, verdict: Verdict) -> bool:
+    members = {member.change: member for member in request.members}
+    for change, seal in verdict.covers:
+        member = members.get(change)
+        if member is None or member.seal != seal:
+            return False
+        if verdict.decision is Decision.DENY and member.state is not MemberState.DENIED:
+            return False
+        if verdict.decision is Decision.APPROVE and (
+            verdict.person not in member.yes
+            or member.state not in (MemberState.ASKING, MemberState.APPROVED)
+        ):
+            return False
+    return bool(verdict.covers)
+
+
+async def certain(work: Awaitable[T]) -> T:
+    """What changes something: where the store did not answer, it may have been done."""
+    try:
+        return await work
+    except Transient as error:
+        raise Unsure(error.message) from None
+
+
+def in_words(error: NotAllowed | Transient) -> tuple[str, str]:
+    """(what happened, what to do) of what did not come through."""
+    if isinstance(error, Unsure):
+        return (
+            f"It is not certain whether this was recorded: {error.message}",
+            "Hand it in again: an answer counts once, however often it is given.",
+        )
+    if isinstance(error, Transient):
+        return f"Nothing was done: {error.message}", error.hint or "Try again."
+    if isinstance(error, Outdated):
+        return error.message, ""
+    return error.message, error.hint.replace("--reason", "reason")
