@@ -49,7 +49,10 @@ class Options:
         """Raises ConfigError for a header that cannot be one (RFC 9110, section 5.6.2)."""
         for name in (self.header, self.timestamp_header, self.id_header):
             if not all(c.isascii() and (c.isalnum() or c in "-_") for c in name):
-                raise ConfigError(f"{one_line(name, 80)!r} is not the name of a header")
+                raise ConfigError(
+                    f"{one_line(name, 80)!r} is not the name of a header",
+                    hint="write letters, digits and dashes, such as X-Signature",
+                )
         if not self.header:
             raise ConfigError("the signature needs the name of a header", hint="write header: …")
 

@@ -56,11 +56,13 @@ _PLAIN = {"content-type": "text/plain; charset=utf-8"}
 class Hooks:
     """An ASGI application in front of another."""
 
-    def __init__(self, app: ASGIApp, controller: Controller) -> None:
+    def __init__(
+        self, app: ASGIApp, controller: Controller, *, rate: float = RATE, burst: float = BURST
+    ) -> None:
         self._app = app
         self._controller = controller
-        self._senders = Buckets(RATE, BURST)
-        self._names = Buckets(RATE, BURST)
+        self._senders = Buckets(rate, burst)
+        self._names = Buckets(rate, burst)
         self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
