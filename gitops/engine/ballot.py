@@ -24,7 +24,7 @@ from gitops.model.approval import (
 from gitops.model.delivery import Cause, ChangeRecord, ChangeState, Hold
 from gitops.model.events import Answered, ChangeClosed, MemberDecided
 from gitops.model.fleet import ApplicationSpec, Fleet
-from gitops.model.ids import ApplicationName, Digest, PersonName, RequestId
+from gitops.model.ids import ApplicationName, ChangeId, Digest, PersonName, RequestId
 from gitops.ports import Clock, Reading, Transaction
 
 SpecOf = Callable[[ApplicationName], ApplicationSpec | None]
@@ -45,6 +45,8 @@ class Paper:
     reason: str
     via: str
     confirmation: str = ""
+    only: ChangeId | None = None
+    """The one member it is about; None: everything that is being asked under the root."""
 
 
 class Ballot:
@@ -176,6 +178,7 @@ def _meant(tx: Reading, present: Request, paper: Paper) -> list[Member]:
     asking: list[Member] = []
     if present.state is RequestState.OPEN and root_of(present.members) == paper.root:
         asking = [m for m in present.members if m.state is MemberState.ASKING]
+        asking = [m for m in asking if paper.only in (None, m.change)]
     back = _revocable(tx, present, paper) if denies else []
     if not asking and not back:
         raise _too_late(tx, present, denies=denies)

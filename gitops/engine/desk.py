@@ -15,6 +15,7 @@ from gitops import gate
 from gitops.engine import heals
 from gitops.engine.ballot import Ballot, Paper, SpecOf, close, leave
 from gitops.engine.pauses import paused
+from gitops.engine.reviews import Reviews
 from gitops.model.approval import (
     Answer,
     AnswerKind,
@@ -92,6 +93,7 @@ class Desk:
         self._spec_of = spec_of
         self._clock = clock
         self._ballot = Ballot(fleet, spec_of, clock)
+        self._reviews = Reviews(fleet, self._ballot)
 
     # --- asking -------------------------------------------------------------------------------
 
@@ -204,6 +206,10 @@ class Desk:
         tx.append(
             MemberAsked(request_id, change.id, question.seal, question.plan.digest, expires, moved)
         )
+        if question.application.approval.review_counts and not question.insisted:
+            by = self._reviews.count(tx, record, question.plan, request_id)
+            if by:
+                return question.answered(AnswerKind.APPROVED, request_id, by=by)
         group = gate.electorate(
             question.application.approval, change.authorship, self._fleet().people
         )
