@@ -191,6 +191,11 @@ def is_unauthorised(stderr: str) -> bool:
     return any(re.search(_UNAUTHORISED, line, re.I) for line in ours)
 
 
+def is_filter_refused(stderr: str) -> bool:
+    """Does the server not leave out what we asked it to? It warns, or refuses the fetch."""
+    return re.search(r"filter\S* .*not (?:supported|recognized)", stderr, re.I) is not None
+
+
 def is_damage(stderr: str) -> bool:
     """May our own copy be broken (a crash of the machine, a full disk)? A remote that sends only
     half of what it should can look the same: to be confirmed before anything is thrown away."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
+from itertools import combinations
 
 from gitops.errors import ConfigError, SourceProblem, SourceUnavailable
 from gitops.model.source import SourceState
@@ -28,6 +29,7 @@ _TIME = 60.0
 """Seconds one merge may take: looking for renames grows with the square of what was renamed."""
 _MEMORY = 2 << 30
 _PATHS = 100
+_CROSSINGS = 20
 _LAST_DATE = 4_102_444_799
 """The end of the year 2099, after which git knows no dates."""
 # Mentioning an attribute here outranks every file of the repository (gitattributes(5)): no merge
@@ -61,11 +63,31 @@ class Merges:
         lent = f"refs/gitops/head/{head}"
         self._fetch(access, head, lent, stop)
         try:
+            self._complete(access, base, head, stop)
             with self._mirror.locked(access) as hold:
                 return self._merge(access, base, head, stop, hold)
         finally:
             with self._mirror.locked(access):
                 self._mirror.drop_ref(lent)
+
+    def _complete(self, access: Access, base: str, head: str, stop: threading.Event) -> None:
+        try:
+            self._mirror.files.complete(access, self._needed(base, head), stop)
+        except MissingRef:
+            raise self._absent(access, head) from None
+
+    def _needed(self, base: str, head: str) -> list[str]:
+        """Commits whose files a merge may look into: both sides and where they parted, which for
+        histories that crossed are several, to be merged with one another first."""
+        found, pairs = [base, head], [(base, head)]
+        for _ in range(_CROSSINGS):
+            if not pairs:
+                break
+            ended = self._mirror.git(("merge-base", "--all", *pairs.pop(0)))
+            parted = ended.stdout.decode("ascii", "replace").split()
+            pairs += combinations(parted, 2)
+            found += [oid for oid in parted if oid not in found]
+        return found
 
     def forget(self, access: Access, oid: str) -> None:
         """Drop a result; its objects go when the mirror is tidied."""

@@ -23,13 +23,25 @@ from pathlib import Path
 from gitops.errors import SourceUnavailable
 from gitops.sources.git import failures
 from gitops.sources.git.objects import Objects
-from gitops.sources.git.process import Access, Ended, approach, run
+from gitops.sources.git.partial import REMOTE, WITHOUT_ENORMOUS, WITHOUT_FILES, Files, promises
+from gitops.sources.git.process import Access, Approach, Ended, approach, run
 from gitops.sources.git.snapshot import Listings
 
 _LOCK_WAIT = 0.02
 _LISTING_MAX = 32 << 20
 _LOOSE_MAX = 6_000
 """Loose objects (estimated) before they are packed."""
+_PACKS_MAX = 100
+_FETCH = (
+    "fetch",
+    "--quiet",
+    "--no-tags",
+    "--no-recurse-submodules",
+    "--no-write-fetch-head",
+    "--no-auto-maintenance",
+    "--no-show-forced-updates",
+    "--refmap=",
+)
 _LOCAL = 120.0
 """Seconds for git at work on the local copy only."""
 
@@ -47,6 +59,10 @@ class Mirror:
         self.folder = self._home / "repository.git"
         self.objects = Objects(self.folder)
         self.listings = Listings()
+        self.files = Files(self)
+        self._filters: tuple[str, ...] = (WITHOUT_ENORMOUS, WITHOUT_FILES)
+        """For a partial copy; the last one for a new one as well."""
+        self._partial: bool | None = None
         self._ready = False
 
     def fetch(
@@ -130,20 +146,49 @@ class Mirror:
         stop: threading.Event | None,
         hold: tuple[int, ...],
     ) -> Ended:
-        argv = (
-            "fetch",
-            "--quiet",
-            "--no-tags",
-            "--no-recurse-submodules",
-            "--no-write-fetch-head",
-            "--no-auto-maintenance",
-            "--no-show-forced-updates",
-            "--refmap=",
-            "--end-of-options",
-            access.address.url,
-            *specs,
-        )
-        return self._call(argv, access, stop, hold)
+        filter = self._filter()
+        ended = self._call((*_FETCH, *self._from(access, filter), *specs), access, stop, hold)
+        if filter and failures.is_filter_refused(ended.stderr):
+            self._filters = self._filters[1:] if self.partial else ()
+            if ended.code:
+                return self._fetch(access, specs, stop, hold)
+            self._unmark()  # it warned and sent everything
+        return ended
+
+    def bring_files(self, access: Access, oids: Sequence[str], stop: threading.Event) -> None:
+        """Bring file contents by their ids, in one request. Raises as :meth:`fetch`."""
+        config = ("-c", "fetch.negotiationAlgorithm=noop")  # they follow from nothing we have
+        argv = (*config, *_FETCH[:-1], "--stdin", *self._from(access, WITHOUT_FILES))
+        with self.locked(access) as hold:
+            listed = "\n".join([*oids, ""]).encode("ascii")
+            self._raise_for(self._call(argv, access, stop, hold, listed), access)
+            self._tidy(hold)
+
+    @property
+    def partial(self) -> bool:
+        """Are old files left out of this copy?"""
+        if self._partial is None:
+            packs = self.folder / "objects" / "pack"
+            self._partial = self.objects.partial = any(packs.glob("*.promisor"))
+        return self._partial
+
+    def _filter(self) -> str:
+        """What a fetch leaves out: of a whole copy nothing, of a new one as much as possible."""
+        fresh = not any((self.folder / "refs" / "gitops").glob("*/*"))
+        if not self.partial and not fresh:
+            return ""
+        return next(iter(self._filters if self.partial else self._filters[-1:]), "")
+
+    def _from(self, access: Access, filter: str) -> tuple[str, ...]:
+        if not filter:
+            return ("--end-of-options", access.address.url)
+        self._partial = None
+        return (f"--filter={filter}", "--end-of-options", REMOTE)
+
+    def _unmark(self) -> None:
+        """Nothing is missing here: an ordinary copy after all."""
+        _unlink((self.folder / "objects" / "pack").glob("*.promisor"))
+        self._partial = None
 
     def _call(
         self,
@@ -151,6 +196,7 @@ class Mirror:
         access: Access,
         stop: threading.Event | None,
         hold: tuple[int, ...],
+        input: bytes = b"",
     ) -> Ended:
         """Git with the remote; once more where the token it was lent can be replaced."""
         ended, refused = Ended(1, b"", ""), ""
@@ -158,6 +204,12 @@ class Mirror:
             with approach(access, refused) as way:
                 if refused and way.token == refused:
                     return ended
+                if REMOTE in argv:
+                    # A new version of a file may come as its difference to one we left out: then
+                    # git asks the same remote for that, under the same restrictions.
+                    env = {**way.env, "GIT_NO_LAZY_FETCH": "0"}
+                    config = {**way.config, **promises(access.address.url)}
+                    way = replace(way, env=env, config=config)  # noqa: PLW2901 - adds to it
                 ended = run(
                     argv,
                     folder=self.folder,
@@ -167,6 +219,7 @@ class Mirror:
                     stdout_max=_LISTING_MAX,
                     file_max=access.max_fetch,
                     hold=hold,
+                    input=input,
                 )
                 ended = replace(ended, stderr=failures.clean(ended.stderr, way.secrets))
             if refused or not (ended.code and way.token):
@@ -211,8 +264,14 @@ class Mirror:
         """Is something missing that our own refs lead to?"""
         if not (self.folder / "HEAD").exists():
             return True
-        argv = ("rev-list", "--objects", "--all", "--quiet")
-        return run(argv, folder=self.folder, timeout=_LOCAL, hold=hold).code != 0
+        promised = ("--exclude-promisor-objects",) if self.partial else ()
+        argv = ("rev-list", "--objects", "--all", "--quiet", *promised)
+        ended = run(argv, folder=self.folder, timeout=_LOCAL, hold=hold, with_=self._promised())
+        return ended.code != 0
+
+    def _promised(self) -> Approach:
+        """For git at work on the whole copy: what a partial one lacks is no damage."""
+        return Approach(config=promises("/dev/null")) if self.partial else Approach()
 
     def _start_over(self) -> None:
         """A new empty copy; a damaged one is put aside for whoever wants to know why."""
@@ -230,6 +289,8 @@ class Mirror:
                 place=str(self._home),
             )
         fresh.rename(self.folder)
+        self._partial = None
+        self.files.forget()
         self.objects.reopen()
 
     def _clean(self) -> None:
@@ -246,16 +307,20 @@ class Mirror:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _tidy(self, hold: tuple[int, ...]) -> None:
-        """Pack loose objects once there are many; judged by one of the 256 folders, as git does."""
-        sample = self.folder / "objects" / "17"
-        try:
-            many = len(os.listdir(sample)) * 256 > _LOOSE_MAX  # noqa: PTH208 - names suffice
-        except FileNotFoundError:
+        """Pack loose objects once there are many; judged by one of the 256 folders, as git does.
+        A partial copy gets a pack with each fetch: then those are made one."""
+        sample, packs = self.folder / "objects" / "17", self.folder / "objects" / "pack"
+        many_loose = sample.exists() and len(os.listdir(sample)) * 256 > _LOOSE_MAX  # noqa: PTH208
+        many_packs = self.partial and sum(1 for _ in packs.glob("*.pack")) > _PACKS_MAX
+        if not (many_loose or many_packs):
             return
-        if many:
-            run(("repack", "-d", "-l", "-q"), folder=self.folder, timeout=_LOCAL, hold=hold)
-            run(("prune", "--expire=2.weeks.ago"), folder=self.folder, timeout=_LOCAL, hold=hold)
-            self.objects.reopen()
+        promised = ("--exclude-promisor-objects",) if self.partial else ()
+        for argv in (
+            ("repack", *(("-a",) if many_packs else ()), "-d", "-l", "-q"),
+            ("prune", "--expire=2.weeks.ago", *promised),
+        ):
+            run(argv, folder=self.folder, timeout=_LOCAL, hold=hold, with_=self._promised())
+        self.objects.reopen()
 
     def read_ref(self, name: str) -> str | None:
         """What a ref of our own names."""

@@ -150,12 +150,26 @@ class Objects:
         self._trees: Recent[str, Tree] = Recent(_TREE_ITEMS)
         self.damaged = False
         """Something could not be read: the mirror is made anew at the next chance."""
+        self.partial = False
+        """Files may be missing without anything being broken."""
+        self.lost = False
+        """One was: what is thought to be here has to be looked for again."""
 
     def has(self, oid: str) -> bool:
         """Is it here as a commit (or tag) that can be read?"""
         try:
             self._read(oid, _MAX_COMMIT)
         except (Missing, Damaged):
+            return False
+        except RenderError:
+            return True
+        return True
+
+    def holds(self, oid: str) -> bool:
+        """Is a file here, whatever its size?"""
+        try:
+            self._read(oid, MAX_BLOB)
+        except Missing:
             return False
         except RenderError:
             return True
@@ -205,7 +219,10 @@ class Objects:
             found, data = self._read(oid, limit, place)
         except Missing:
             # A commit may be unknown; what a commit here holds must be here as well.
-            self.damaged = self.damaged or kind != "commit"
+            if kind == "blob" and self.partial:
+                self.lost = True
+            else:
+                self.damaged = self.damaged or kind != "commit"
             raise
         if found != kind:
             raise RenderError(f"{oid} is a {found}, not a {kind}", place=place)

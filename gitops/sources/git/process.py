@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from gitops.errors import ConfigError, SourceProblem, SourceUnavailable, ToolMissing
 from gitops.model.fleet import GitCredentials
@@ -141,25 +142,27 @@ def run(
     memory_max: int | None = None,
     hold: tuple[int, ...] = (),
     executable: str = "",
+    input: bytes = b"",
 ) -> Ended:
     """Run ``git argv`` on the bare repository ``folder``; blocking: call it off the loop.
 
     ``feed`` gets stdout as it comes and ends the process by returning False. ``file_max`` and
     ``memory_max`` are bytes of one file and of memory of its own. ``hold`` are file descriptors the
-    process keeps open (locks). ``executable`` is run instead of git, with the same care. Raises
-    SourceUnavailable after ``timeout`` seconds or when ``stop`` is set, SourceProblem over a limit,
-    ToolMissing without git.
+    process keeps open (locks). ``executable`` is run instead of git, with the same care;
+    ``input`` is its stdin. Raises SourceUnavailable after ``timeout`` seconds or when ``stop`` is
+    set, SourceProblem over a limit, ToolMissing without git.
     """
-    process = subprocess.Popen(
-        (executable or _git(), *argv),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=folder,
-        env=_environment(folder, with_),
-        start_new_session=True,
-        pass_fds=hold,
-    )
+    with _stdin(input) as stdin:
+        process = subprocess.Popen(
+            (executable or _git(), *argv),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=folder,
+            env=_environment(folder, with_),
+            start_new_session=True,
+            pass_fds=hold,
+        )
     # Set from outside, before git can have started its own children: a `preexec_fn` is not safe
     # beside threads and makes every spawn slower. DATA and not AS: mapped packs do not count.
     for kind, limit in ((resource.RLIMIT_FSIZE, file_max), (resource.RLIMIT_DATA, memory_max)):
@@ -170,6 +173,18 @@ def run(
         return _collect(process, time.monotonic() + timeout, timeout, stop, feed, stdout_max)
     finally:
         _end(process)
+
+
+@contextlib.contextmanager
+def _stdin(content: bytes) -> Iterator[int | IO[bytes]]:
+    """A file rather than a pipe: nobody has to write while the process is listened to."""
+    if not content:
+        yield subprocess.DEVNULL
+        return
+    with tempfile.TemporaryFile(dir=_memory()) as file:
+        file.write(content)
+        file.seek(0)
+        yield file
 
 
 def serve(argv: tuple[str, ...], *, folder: Path) -> subprocess.Popen[bytes]:

@@ -47,6 +47,7 @@ class GitSource:
         try:
             head = await self._head()
             await self._require_signature(head)
+            await self._complete(head)
             revision = Revision(self._name, head, self._ref)
             if last is None or last.id == head:
                 return Look(revision)
@@ -60,6 +61,7 @@ class GitSource:
     async def snapshot(self, revision: Revision) -> GitSnapshot:
         """Raises SourceProblem when neither we nor the remote have the commit any more."""
         await self._ensure(revision.id)
+        await self._complete(revision.id)
         commit = await asyncio.to_thread(self._mirror.objects.commit, revision.id)
         return GitSnapshot(revision, commit.tree, self._mirror.objects, self._mirror.listings)
 
@@ -120,6 +122,15 @@ class GitSource:
                 SourceState.INVALID,
                 "sign it with a key named at `verify:` of this source; nothing of it is delivered",
             )
+
+    async def _complete(self, oid: str) -> None:
+        access, files = self._remote.access, self._mirror.files
+        try:
+            await stoppable(lambda stop: files.complete(access, (oid,), stop))
+        except MissingRef:
+            raise self._problem(
+                f"files of commit {oid[:12]} are no longer in the repository", SourceState.GONE
+            ) from None
 
     async def _ensure(self, oid: str) -> None:
         if await asyncio.to_thread(self._mirror.objects.has, oid):
