@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import structlog
 
@@ -71,7 +72,7 @@ from gitops.ports import (
     Watchman,
 )
 from gitops.ports.forges import Forge
-from gitops.ports.inbound import Receiver
+from gitops.ports.inbound import Listener, Receiver
 from gitops.ports.terraform import RootPlanner, Workspace
 from gitops.steps.kit import Kit, Memory, Reached
 from gitops.steps.rollback import Asked, go_back
@@ -148,6 +149,7 @@ class Controller:
             parts.taint,
         )
         self._sender = Sender(parts.ledger, parts.notifiers, parts.clock)
+        self._listeners: dict[str, object] = {}
         self.provenance = Provenance(parts.forge, self._source_spec, parts.ledger, parts.clock)
         self.pauses = Pauses(parts.ledger, parts.clock, self._offer)
         self.inbox = Inbox(
@@ -223,7 +225,7 @@ class Controller:
             self.lanes.offer(lane)
 
     async def _adjust(self) -> None:
-        """Starts and ends source watches until they are those of the fleet file."""
+        """Starts and ends source watches and listeners until they are those of the fleet file."""
         for name in [n for n, w in self.watches.items() if self.fleet.sources.get(n) != w.spec]:
             self._tasks.end(f"source {name}")
             del self.watches[name]
@@ -235,6 +237,26 @@ class Controller:
                 self._tasks.start(f"source {name}", watch.run)
             elif (snapshot := self.watches[name].snapshot) is not None:
                 await self._moved(snapshot)
+        self._listen()
+
+    def _listen(self) -> None:
+        """Has every chat that keeps a connection of its own for answers keep it."""
+        try:
+            given = {
+                name: notifier
+                for name, notifier in self.parts.notifiers().items()
+                if callable(getattr(notifier, "listen", None))
+            }
+        except ConfigError as error:
+            _log.error("notifiers.refused", problem=error.message, hint=error.hint)
+            return
+        for name in [n for n, known in self._listeners.items() if given.get(n) is not known]:
+            self._tasks.end(f"listener {name}")
+            del self._listeners[name]
+        for name, notifier in given.items():
+            if name not in self._listeners:
+                self._listeners[name] = notifier
+                self._tasks.start(f"listener {name}", cast(Listener, notifier).listen)
 
     async def _expire(self) -> None:
         while True:

@@ -285,10 +285,10 @@ async def incoming(
     slack: SlackServer,
     *,
     people: People | None = None,
-    policy: ApprovalPolicy = ApprovalPolicy(),
+    policy: ApprovalPolicy | None = None,
 ) -> AsyncIterator[Incoming]:
     clock = Clock(time.time())
-    running = offline(fleet_of(folder, people or people_of(), policy), clock)
+    running = offline(fleet_of(folder, people or people_of(), policy or ApprovalPolicy()), clock)
     controller = running.controller
     controller.parts.keeper._seconds = 1e9
     await controller.parts.keeper.acquire()

@@ -42,4 +42,4 @@ async def test_approve_opens_a_form_that_says_what_to_and_its_submission_is_the_
     assert "recorded: approved as bob" in text_of(ack)
     [verdict] = await rig.verdicts()
     assert (verdict.person, verdict.decision, verdict.via) == ("bob", Decision.APPROVE, "slack")
-    assert REQUEST == verdict.request
+    assert verdict.request == REQUEST
