@@ -71,7 +71,7 @@ class Cards:
             self._people(page, card)
         return Drawn(
             [blocks.header(head), *page.blocks, *self._buttons(card), self._ids(card)],
-            self._ink.fallback(f"{head}: {summary.risk(plans(shown(card)))}"),
+            self._ink.fallback(head if state.over else f"{head}: {risk_of(card)}"),
         )
 
     def bare(self, card: Card) -> Drawn:
@@ -91,9 +91,8 @@ class Cards:
     def _outcome(self, page: Page, card: Card, state: State) -> None:
         """The risk of what is asked; of what is over, how it came out."""
         ink = self._ink
-        if card.asking or not state.over:
-            risk = summary.risk(plans(shown(card)))
-            page.add(paragraph(say(ink.line(risk, 400), bold=True)))
+        if not state.over and any(plan.changes for plan in plans(shown(card))):
+            page.add(paragraph(say(ink.line(risk_of(card), 400), bold=True)))
         if len(card.rows) == 1 and not card.asking:
             place = place_of(card, card.rows[0])
             page.add(paragraph(say(ink.line(_first_up(place.words), REASON), bold=state.over)))
@@ -158,14 +157,13 @@ class Cards:
             page.add(paragraph(say("Needs a typed confirmation: ", bold=True), say(text)))
 
     def _takes(self, page: Page, card: Card, asked: Sequence[Plan]) -> None:
-        rows = []
-        for plan in asked:
-            for change in plan.changes:
-                for field in change.takes:
-                    text = f"{field.path} of {change.address} from {field.taken_from}"
-                    rows.append([say(self._ink.line(text, LINE))])
-                if change.foreign:
-                    rows.append([say(self._ink.line(f"takes over {change.address}", LINE))])
+        takes: dict[str, None] = {}
+        for change in (change for plan in asked for change in plan.changes):
+            for field in change.takes:
+                takes[f"{field.path} of {change.address} from {field.taken_from}"] = None
+            if change.foreign:
+                takes[f"all of {change.address}, which is there already"] = None
+        rows = [[say(self._ink.line(text, LINE))] for text in takes]
         page.rows("Takes from others", rows, FINDINGS, _where(card))
         if any(plan.hides for plan in asked):
             told = "Some values are hidden: read the source itself before you approve."
@@ -214,7 +212,8 @@ class Cards:
     def _row(self, card: Card, row: Row) -> str:
         place = place_of(card, row)
         pods = summary.restarts([row.plan]) if row.plan else 0
-        risk = f", restarts {summary.counted(pods, 'pod')}" if pods and not place.state.over else ""
+        moves = place.state in (State.ASKING, State.STARTING, State.APPLYING)
+        risk = f", restarts {summary.counted(pods, 'pod')}" if pods and moves else ""
         return f"{place.icon} {row.lane.target}: {place.words}{risk}"
 
     def _people(self, page: Page, card: Card) -> None:
@@ -278,6 +277,10 @@ class Cards:
 
 def plans(rows: Iterable[Row]) -> list[Plan]:
     return [row.plan for row in rows if row.plan is not None]
+
+
+def risk_of(card: Card) -> str:
+    return summary.risk(plans(shown(card)))
 
 
 def verdicts(card: Card) -> list[str]:

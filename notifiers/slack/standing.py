@@ -131,6 +131,8 @@ def _words(row: Row, state: State) -> str:
             return "; ".join(filter(None, (f"healthy{_after(row)}, approved by {_by(row)}", why)))
         case State.REPLANNING:
             return why or "what it was planned against moved"
+    if why.startswith(state.value):
+        return why
     return f"{state.value}: {why}" if why else state.value
 
 
