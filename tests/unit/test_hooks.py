@@ -109,14 +109,10 @@ async def test_the_rest_of_the_api_is_behind_it_as_before(service: Service) -> N
     assert (await service.client.get("/api/v1/status")).status_code == 401
 
 
-@pytest.mark.parametrize(
-    "name", ["", "nobody", "github/", "github/x", "../github", "GITHUB", "%00"]
-)
-async def test_a_name_that_is_none_is_not_found_whatever_is_sent(
-    service: Service, name: str
-) -> None:
-    answer = await service.send(case("github-push"), name)
-    assert (answer.status_code, answer.text) == (404, "not found\n") or name == "../github"
+async def test_a_name_that_is_none_is_not_found_whatever_is_sent(service: Service) -> None:
+    for name in ("", "nobody", "github/", "github/x", "GITHUB", "%00", "%2e%2e/github"):
+        answer = await service.send(case("github-push"), name)
+        assert (answer.status_code, answer.text) == (404, "not found\n")
 
 
 async def test_no_secret_no_endpoint_and_the_status_says_why(service: Service) -> None:
@@ -126,10 +122,10 @@ async def test_no_secret_no_endpoint_and_the_status_says_why(service: Service) -
     assert "cannot be read" in service.status().problem
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "HEAD", "OPTIONS", "DELETE"])
-async def test_only_post_is_taken(service: Service, method: str) -> None:
-    answer = await service.client.request(method, "/hooks/github")
-    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+async def test_only_post_is_taken(service: Service) -> None:
+    for method in ("GET", "PUT", "HEAD", "OPTIONS", "DELETE"):
+        answer = await service.client.request(method, "/hooks/github")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
 async def test_w1_w2_who_did_not_sign_is_told_nothing_and_is_counted(service: Service) -> None:
@@ -152,10 +148,10 @@ async def test_w5_what_is_signed_and_no_request_of_the_forge_is_400(service: Ser
     assert service.status().problem == "the body is not an object"
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, identity"])
-async def test_w3_nothing_compressed_is_unpacked(service: Service, encoding: str) -> None:
-    answer = await service.send(case("github-push"), **{"content-encoding": encoding})
-    assert answer.status_code == 415
+async def test_w3_nothing_compressed_is_unpacked(service: Service) -> None:
+    for encoding in ("gzip", "deflate", "br", "gzip, identity"):
+        answer = await service.send(case("github-push"), **{"content-encoding": encoding})
+        assert answer.status_code == 415
 
 
 async def test_w3_a_body_over_the_limit_is_not_read(service: Service) -> None:
