@@ -197,6 +197,15 @@ def test_a_change_is_followed_answered_and_traced_by_commands_alone(painted: Rig
     process.until(lambda api: not request(api))
     idle = gitops(rig, "retry", rig.application, env=ada)
     assert (idle.code, "nothing to retry" in idle.err) == (1, True)
+    back = gitops(rig, "rollback", rig.application, "--reason", "it is cold", env=ada)
+    assert back.code == 0, back.err
+    process.until(request)
+    assert gitops(rig, "pause", rig.application, "2 h", "--reason", "x", env=bob).code == 1
+    paused = gitops(rig, "pause", rig.application, "2h", "--reason", "the freeze", env=bob)
+    assert (paused.code, "paused by bob until" in paused.out) == (0, True), paused.err
+    assert "paused by bob until" in gitops(rig, "status").out
+    assert gitops(rig, "resume", rig.application, env=ada).code == 0
+    process.until(request)
 
     for words in (
         ("status",),
