@@ -121,6 +121,11 @@ def source_builder(services: Services) -> Callable[[SourceSpec], Source]:
     return build
 
 
+def thorough(kind: str) -> bool:
+    """Does a kind of notifier say of itself that it wants every notice there is?"""
+    return bool(getattr(plugins(Role.NOTIFIER)[kind].module, "THOROUGH", False))
+
+
 def notifiers_of(roster: Roster, services: Services) -> Callable[[], Mapping[str, Notifier]]:
     """Built anew when the fleet file changes."""
     specs: tuple[NotifierSpec, ...] = ()
@@ -216,7 +221,7 @@ def assemble(fleet: Fleet, clock: Clock | None = None) -> Running:
     password = read_secret(fleet.store.password) if fleet.store.password else None
     store = open_store(fleet.store, fleet.state_dir, clock, password)
     roster = Roster(fleet, discover)
-    ledger = Ledger(store, listening=Announcer(lambda: roster.fleet, clock).listening)
+    ledger = Ledger(store, listening=Announcer(lambda: roster.fleet, clock, thorough).listening)
     seat: list[Controller] = []
     services = replace(
         services_of(fleet, keyring, clock),

@@ -25,6 +25,7 @@ from gitops.model.events import (
     ApplyFinished,
     ChangeBlocked,
     ChangeClosed,
+    ChangeOpened,
     Claimed,
     Event,
     MemberAsked,
@@ -53,9 +54,16 @@ LONGEST_WAIT = 3_600.0
 class Announcer:
     """Turns events into notices for every notifier of the fleet file."""
 
-    def __init__(self, fleet: Callable[[], Fleet], clock: Clock) -> None:
+    def __init__(
+        self,
+        fleet: Callable[[], Fleet],
+        clock: Clock,
+        thorough: Callable[[str], bool] = lambda _kind: False,
+    ) -> None:
+        """``thorough``: does a kind of notifier want what concerns nobody but itself too?"""
         self._fleet = fleet
         self._clock = clock
+        self._thorough = thorough
 
     def listening(self, tx: Transaction) -> Transaction:
         """The same transaction; each event appended to it is also announced."""
@@ -72,10 +80,16 @@ class Announcer:
         if told is None:
             return
         kind, change, payload = told
-        record = tx.change(change)
-        lane = str(record.change.lane) if record else ""
+        listeners = [
+            notifier
+            for notifier in self._fleet().notifiers
+            if kind not in _FOR_THE_THOROUGH or self._thorough(notifier.kind)
+        ]
+        if not listeners:
+            return
         now = self._clock.now()
-        for notifier in self._fleet().notifiers:
+        payload = {**_context(tx, change, kind, now), **payload}
+        for notifier in listeners:
             identity = short(combine(notifier.name, kind, change, place), 12)
             tx.enqueue(
                 Notice(
@@ -83,7 +97,7 @@ class Announcer:
                     notifier.name,
                     kind,
                     change,
-                    {"lane": lane, **payload},
+                    payload,
                     now,
                 )
             )
@@ -109,6 +123,8 @@ def _told(event: Event) -> tuple[str, ChangeId, dict[str, object]] | None:
     """(kind, change, payload) of an event people want to hear of."""
     told: tuple[str, ChangeId, dict[str, object]] | None = None
     match event:
+        case ChangeOpened():
+            told = ("opened", event.change.id, {})
         case MemberAsked():
             facts = {"request": event.request, "seal": event.seal, "moved": event.moved}
             told = ("asked", event.change, {**facts})
@@ -130,8 +146,29 @@ def _told(event: Event) -> tuple[str, ChangeId, dict[str, object]] | None:
     return told
 
 
+def _context(tx: Transaction, change: ChangeId, kind: str, now: float) -> dict[str, object]:
+    """What every notice says: whose lane, of which revision, why; of a healthy one how long it
+    took from its claim, in seconds."""
+    record = tx.change(change)
+    if record is None:
+        return {"lane": ""}
+    about = record.change
+    told: dict[str, object] = {
+        "lane": str(about.lane),
+        "source": about.revision.source,
+        "revision": about.revision.id,
+        "cause": about.cause.value,
+    }
+    delivery = tx.delivery(record.delivery) if record.delivery else None
+    if delivery is not None and kind == ChangeState.HEALTHY.value:
+        told["seconds"] = round(now - delivery.started_at, 1)
+    return told
+
+
+_FOR_THE_THOROUGH = ("opened", ChangeState.UNCHANGED.value)
+"""Beginnings, and endings without any effect: of use where every commit has a mark to be moved."""
+
 _QUIET = (
-    ChangeState.UNCHANGED,
     # Told when the member is decided.
     ChangeState.DENIED,
     ChangeState.EXPIRED,

@@ -99,6 +99,23 @@ async def test_every_notifier_hears_of_an_ending_once_and_nothing_of_beginnings(
         assert ear.heard[1].payload["reason"] == "it crashed"
 
 
+async def test_who_marks_commits_hears_of_beginnings_and_of_what_had_no_effect() -> None:
+    clock = StillClock()
+    store = open_memory_store(clock)
+    fleet = replace(FLEET, notifiers=(*FLEET.notifiers, NotifierSpec("marks", "commit-status")))
+    announcer = Announcer(lambda: fleet, clock, lambda kind: kind == "commit-status")
+    ledger = Ledger(store, listening=announcer.listening)
+    ledger.epoch = await store.leases.acquire("controller", "me", 1e9)
+    await ledger.append(ChangeOpened(CHANGE), ChangeClosed(CHANGE.id, ChangeState.UNCHANGED))
+    heard = await ledger.read(lambda reading: reading.outbox())
+    assert [(each.notifier, each.kind) for each in heard] == [
+        ("marks", "opened"),
+        ("marks", "unchanged"),
+    ]
+    facts = {"lane": "shop@prod", "source": "config", "revision": "c" * 40, "cause": "commit"}
+    assert [facts.items() <= each.payload.items() for each in heard] == [True, True]
+
+
 async def test_what_becomes_true_again_is_told_again_in_the_order_it_happened() -> None:
     clock = StillClock()
     ledger = await ledger_of(clock)
