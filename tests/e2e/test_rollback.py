@@ -71,6 +71,22 @@ async def test_a_rollback_is_asked_delivered_and_held_until_its_source_moves(pai
         painted.commit("spring")
         record = await system.deliver(confirmation="delete 1")
         assert (record.change.cause, record.state) == (Cause.COMMIT, ChangeState.HEALTHY)
+
+        # The latest wish wins, whichever it is: the rollback, then the commit after it.
+        for colour in ("teal", "gold"):
+            painted.write("app/colours.yaml", config_map("colours", sky=colour))
+            painted.commit(colour)
+            await system.nudge()
+            assert (await system.request()).title.endswith(colour)
+            if colour == "teal":
+                await system.controller.rollback(painted.application, ADA)
+                await system.quiet()
+                assert (await system.request()).title.startswith("rollback of")
+        ended = [(each.change.cause, each.state) for each in (await system.changes())[1:3]]
+        assert ended == [
+            (Cause.ROLLBACK, ChangeState.SUPERSEDED),
+            (Cause.COMMIT, ChangeState.SUPERSEDED),
+        ]
     assert painted.data("colours") == {"sky": "azure"}
     assert painted.data("shapes") is None
 
