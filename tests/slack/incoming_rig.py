@@ -98,6 +98,16 @@ class Incoming:
         change = change_of(lane(name), wish=wish, cause=cause)
         if authorship is not None:
             change = replace(change, authorship=authorship)
+        return await self.ask_change(change, request, plan, title)
+
+    async def ask_change(
+        self,
+        change: Change,
+        request: RequestId,
+        plan: Plan | None = None,
+        title: str = "config@b: raise replicas again",
+    ) -> Change:
+        wish = change.occasion
         drawn = plan or plan_of(change)
         drawn = replace(drawn, change=change.id)
         known = await self.controller.ledger.read(lambda r: r.request(request))
