@@ -71,7 +71,7 @@ class Cards:
             self._people(page, card)
         return Drawn(
             [blocks.header(head), *page.blocks, *self._buttons(card), self._ids(card)],
-            self._ink.fallback(head if state.over else f"{head}: {risk_of(card)}"),
+            self._ink.fallback(f"{head}: {risk_of(card)}" if _moves(card, state) else head),
         )
 
     def bare(self, card: Card) -> Drawn:
@@ -91,7 +91,7 @@ class Cards:
     def _outcome(self, page: Page, card: Card, state: State) -> None:
         """The risk of what is asked; of what is over, how it came out."""
         ink = self._ink
-        if not state.over and any(plan.changes for plan in plans(shown(card))):
+        if _moves(card, state):
             page.add(paragraph(say(ink.line(risk_of(card), 400), bold=True)))
         if len(card.rows) == 1 and not card.asking:
             place = place_of(card, card.rows[0])
@@ -277,6 +277,11 @@ class Cards:
 
 def plans(rows: Iterable[Row]) -> list[Plan]:
     return [row.plan for row in rows if row.plan is not None]
+
+
+def _moves(card: Card, state: State) -> bool:
+    """Is anything still going to change?"""
+    return not state.over and any(plan.changes for plan in plans(shown(card)))
 
 
 def risk_of(card: Card) -> str:

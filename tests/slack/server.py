@@ -35,6 +35,8 @@ class SlackServer(Workspace):
         self._sockets: list[web.WebSocketResponse] = []
         self._tickets: set[str] = set()
         self._acks: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self.after: dict[str, Callable[[], object]] = {}
+        """Called once a method had its effect, before it is answered, in the server's thread."""
         self._thread = threading.Thread(target=self._loop.run_forever, name="slack", daemon=True)
         self._thread.start()
         self.port = self._run(self._start())
@@ -161,6 +163,8 @@ class SlackServer(Workspace):
             await asyncio.sleep(fault.seconds)
         status, answer, headers = self._answer(method, given, token, fault)
         self.calls.append(Call(method, given, answer, status, time.monotonic()))
+        if status == 200 and method in self.after:
+            self.after.pop(method)()
         if fault is not None and fault.lost:
             assert request.transport is not None
             request.transport.abort()
