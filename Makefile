@@ -13,6 +13,9 @@ TESTARGS ?=
 # Most tests wait for real parts most of the time: more workers than cores, where there are few.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 4); echo $$((n > 4 ? n : 4)))
 
+# Tests start hundreds of processes of ours: what each would compile anew, they write down once.
+unexport PYTHONDONTWRITEBYTECODE
+
 # The first Python that is new enough; PYTHON=… names another.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)

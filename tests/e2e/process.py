@@ -15,6 +15,9 @@ from gitops.web.client import Address, Api
 from gitops.web.serve import somebody_listens
 from tests.e2e.rig import Rig
 
+PAUSE = 0.1
+"""Seconds between two questions: each costs the controller a moment it would rather work."""
+
 
 class Process:
     """``gitops run`` as a person would start it."""
@@ -42,7 +45,7 @@ class Process:
         while time.monotonic() < end:
             assert self.child.poll() is None, f"it ended early: {last}"
             if not somebody_listens(self.socket):
-                time.sleep(0.02)
+                time.sleep(0.05)
                 continue
             try:
                 with self.api(token) as api:
@@ -50,7 +53,7 @@ class Process:
                         return found
             except Exception as error:
                 last = error
-            time.sleep(0.05)
+            time.sleep(PAUSE)
         raise AssertionError(f"waited {seconds} s: {last}")
 
     def wait_killed(self) -> None:

@@ -95,14 +95,9 @@ def test_unattended_it_proves_every_step_and_leaves_nothing_behind(place: Path) 
     assert not list(place.glob("gitops-demo-*"))
 
 
-def test_all_the_way_at_a_terminal_it_ends_with_its_times(place: Path) -> None:
-    code, said = at_a_terminal(place, answer=b"y\n" * 4)
-    assert code == 0, said
-    assert "hand edit → noticed and asked" in said.partition("Summary")[2]
-    assert "facts confirmed by the API server itself" in said
-
-
-def test_where_no_terraform_is_found_the_root_is_run_with_opentofu(place: Path, tools: Any) -> None:
+def test_all_the_way_at_a_terminal_without_terraform_it_ends_with_its_times_and_opentofu(
+    place: Path, tools: Any
+) -> None:
     tools.path("tofu")
     folder = place / "bin"
     folder.mkdir()
@@ -110,10 +105,12 @@ def test_where_no_terraform_is_found_the_root_is_run_with_opentofu(place: Path, 
         found = shutil.which(name)
         if found:
             (folder / name).symlink_to(found)
-    done = run(place, "--yes", PATH=str(folder))
-    assert done.returncode == 0, done.stderr
-    assert "tofu: output host is shop.example.com" in done.stdout
-    assert "by tofu on the state" in done.stdout
+    code, said = at_a_terminal(place, answer=b"y\n" * 4, PATH=str(folder))
+    assert code == 0, said
+    assert "hand edit → noticed and asked" in said.partition("Summary")[2]
+    assert "facts confirmed by the API server itself" in said
+    assert "tofu: output host is shop.example.com" in said
+    assert "by tofu on the state" in said
     assert left_running(place) == []
 
 
@@ -204,13 +201,13 @@ class Session:
 
 
 @contextlib.contextmanager
-def terminal(place: Path) -> Iterator[Session]:
+def terminal(place: Path, **more: str) -> Iterator[Session]:
     """However the block is left, the demo is ended and reaped."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         COMMAND,
         cwd=place,
-        env={**environment(place), "TERM": "xterm"},
+        env={**environment(place), "TERM": "xterm", **more},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -226,8 +223,8 @@ def terminal(place: Path) -> Iterator[Session]:
             os.close(ours)
 
 
-def at_a_terminal(place: Path, *, answer: bytes) -> tuple[int, str]:
-    with terminal(place) as session:
+def at_a_terminal(place: Path, *, answer: bytes, **more: str) -> tuple[int, str]:
+    with terminal(place, **more) as session:
         session.until_asked()
         session.answer(answer)
         return session.to_the_end()

@@ -276,12 +276,21 @@ REFUSED: dict[str, Hostile] = {
 
 @pytest.fixture
 def root(tmp_path: Path, terraform: tuple[str, Path]) -> RootRig:
+    return noted(tmp_path, *terraform)
+
+
+@pytest.fixture
+def either(tmp_path: Path, a_terraform: tuple[str, Path]) -> RootRig:
+    """The same with whichever tool is here: for what the tool has no part in."""
+    return noted(tmp_path, *a_terraform)
+
+
+def noted(folder: Path, name: str, path: Path) -> RootRig:
     """The tool behind a script that notes each of its command lines."""
-    name, path = terraform
-    noting = tmp_path / "noting"
-    noting.write_text(f'#!/bin/sh\necho "$PWD $*" >> {tmp_path}/calls\nexec {path} "$@"\n')
+    noting = folder / "noting"
+    noting.write_text(f'#!/bin/sh\necho "$PWD $*" >> {folder}/calls\nexec {path} "$@"\n')
     noting.chmod(0o755)
-    return RootRig(tmp_path, binary=name, path=noting)
+    return RootRig(folder, binary=name, path=noting)
 
 
 def calls(root: RootRig) -> list[str]:
@@ -397,17 +406,20 @@ async def trouble_of(system: System, name: str) -> str:
     return " ".join(found[f"{name}@default"])
 
 
-async def test_a_plan_nobody_could_read_is_refused_and_hinders_nobody(root: RootRig) -> None:
+async def test_a_plan_nobody_could_read_is_refused_and_hinders_nobody(either: RootRig) -> None:
     heap = (
         'locals {\n  a = join("", [for i in range(1000) : "xxxxxxxxxx"])\n'
         '  b = join("", [for i in range(1000) : local.a])\n}\n'
         'output "x" {\n  value = [for i in range(8) : local.b]\n}\n'
     )
-    root.fleet["applications"]["quiet"] = {"path": "quiet", "terraform": {"binary": root.binary}}
-    root.write("infra/main.tf", heap)
-    root.write("quiet/main.tf", 'output "x" {\n  value = 1\n}\n')
-    root.commit("a heap")
-    async with root.controller() as system:
+    either.fleet["applications"]["quiet"] = {
+        "path": "quiet",
+        "terraform": {"binary": either.binary},
+    }
+    either.write("infra/main.tf", heap)
+    either.write("quiet/main.tf", 'output "x" {\n  value = 1\n}\n')
+    either.commit("a heap")
+    async with either.controller() as system:
         await system.nudge()
         assert "larger than 64 MiB" in await trouble_of(system, "network")
         (member,) = (await system.request()).members
@@ -429,9 +441,9 @@ def flowing(root: RootRig, output: str, taker: str, **terraform: object) -> None
     root.commit("one gives, one takes")
 
 
-async def test_no_output_of_a_root_chooses_what_file_another_reads(root: RootRig) -> None:
-    flowing(root, '"/etc/passwd"', 'output "x" {\n  value = file(var.given)\n}\n')
-    async with root.controller() as system:
+async def test_no_output_of_a_root_chooses_what_file_another_reads(either: RootRig) -> None:
+    flowing(either, '"/etc/passwd"', 'output "x" {\n  value = file(var.given)\n}\n')
+    async with either.controller() as system:
         await system.nudge()
         await system.until_async(lambda: blocked(system, "taker"))
         record = await record_of(system, "taker")
@@ -601,69 +613,69 @@ async def test_no_way_to_write_it_hides_a_loss_or_lets_a_policy_approve_it(
         assert root.state_json() == held
 
 
-async def test_a_yes_to_one_commit_is_none_to_the_next(root: RootRig) -> None:
-    root.write("infra/main.tf", output("seen"))
-    root.commit("seen")
-    async with root.controller() as system:
+async def test_a_yes_to_one_commit_is_none_to_the_next(either: RootRig) -> None:
+    either.write("infra/main.tf", output("seen"))
+    either.commit("seen")
+    async with either.controller() as system:
         await system.nudge()
         seen = await system.request()
-        root.write("infra/main.tf", output("pushed behind it"))
-        root.commit("pushed behind it")
+        either.write("infra/main.tf", output("pushed behind it"))
+        either.commit("pushed behind it")
         await system.nudge()
         with pytest.raises(NotAllowed):
             await system.answer("bob", request=seen)
         await system.quiet()
-        assert not root.state_json()
+        assert not either.state_json()
         assert (await system.request()).root != seen.root
         assert (await system.approve("bob")).state is ChangeState.HEALTHY
-    assert root.outputs() == {"x": "pushed behind it"}
+    assert either.outputs() == {"x": "pushed behind it"}
 
 
-async def test_a_commit_that_arrives_after_the_yes_waits_for_its_own(root: RootRig) -> None:
-    root.write("infra/main.tf", output("seen"))
-    root.commit("seen")
-    async with root.controller() as system:
+async def test_a_commit_that_arrives_after_the_yes_waits_for_its_own(either: RootRig) -> None:
+    either.write("infra/main.tf", output("seen"))
+    either.commit("seen")
+    async with either.controller() as system:
         await system.nudge()
-        root.write("infra/main.tf", output("pushed behind it"))
-        root.commit("pushed behind it")
+        either.write("infra/main.tf", output("pushed behind it"))
+        either.commit("pushed behind it")
         await system.answer("bob")
         await system.nudge()
-        assert root.outputs() in ({}, {"x": "seen"})
+        assert either.outputs() in ({}, {"x": "seen"})
         assert "pushed behind it" in str(await system.plan())
 
 
-async def test_equal_roots_of_two_states_are_two_approvals(root: RootRig) -> None:
-    twin = {**root.app, "terraform": {**root.terraform}}
-    twin["terraform"]["backend"] = {"local": {"path": str(root.folder / "twin.tfstate")}}
+async def test_equal_roots_of_two_states_are_two_approvals(either: RootRig) -> None:
+    twin = {**either.app, "terraform": {**either.terraform}}
+    twin["terraform"]["backend"] = {"local": {"path": str(either.folder / "twin.tfstate")}}
     twin["approval"] = {"people": ["cyd"]}
-    root.fleet["applications"]["twin"] = twin
-    root.app["approval"] = {"people": ["bob"]}
-    root.write("infra/main.tf", output("the same"))
-    root.commit("both")
-    async with root.controller() as system:
+    either.fleet["applications"]["twin"] = twin
+    either.app["approval"] = {"people": ["bob"]}
+    either.write("infra/main.tf", output("the same"))
+    either.commit("both")
+    async with either.controller() as system:
         await system.nudge()
         request = await system.request()
         assert len({member.seal for member in request.members}) == 2
         await system.answer("bob")
         await system.quiet()
-        assert root.outputs() == {"x": "the same"}
-        assert not (root.folder / "twin.tfstate").exists(), "bob's yes is none for cyd's root"
+        assert either.outputs() == {"x": "the same"}
+        assert not (either.folder / "twin.tfstate").exists(), "bob's yes is none for cyd's root"
         await system.answer("cyd")
         await system.quiet()
-    assert (root.folder / "twin.tfstate").exists()
+    assert (either.folder / "twin.tfstate").exists()
 
 
-async def test_a_look_for_drift_never_runs_code_that_somebody_denied(root: RootRig) -> None:
-    ran = root.folder / "ran"
-    noting = root.folder / "noting"
+async def test_a_look_for_drift_never_runs_code_that_somebody_denied(either: RootRig) -> None:
+    ran = either.folder / "ran"
+    noting = either.folder / "noting"
     looks = f'case "$*" in *refresh-only*) cat main.tf >> {ran};; esac\nexec '
     noting.write_text(noting.read_text().replace("exec ", looks))
-    root.write("infra/main.tf", output("good"))
-    root.commit("good")
-    async with root.controller() as system:
+    either.write("infra/main.tf", output("good"))
+    either.commit("good")
+    async with either.controller() as system:
         await system.deliver()
-        root.write("infra/main.tf", output("denied"))
-        root.commit("bad")
+        either.write("infra/main.tf", output("denied"))
+        either.commit("bad")
         await system.nudge()
         await system.deny("bob", "no")
         spec = system.controller.roster.spec(ApplicationName("network"))

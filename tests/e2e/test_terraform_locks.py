@@ -139,6 +139,11 @@ async def trouble(system: System) -> str:
     return f"{found.message} ({found.hint})"
 
 
+def in_the_way(system: System) -> str:
+    found = system.controller.lanes.trouble(system.lane)
+    return f"{found.message} {found.hint}" if found else ""
+
+
 def tries(system: System) -> int:
     found = system.controller.lanes.trouble(system.lane)
     return found.attempts if found else 0
@@ -231,6 +236,8 @@ async def test_a_lock_somebody_left_behind_is_forced_only_on_another_persons_wor
         await system.quiet()
         assert http.unlocked == (), "another lock than the one that was approved"
         http.lock = theirs
+        system.controller.lanes.offer(system.lane)
+        await system.until(lambda: lock in in_the_way(system))
         await system.controller.unlock(system.lane.application, "ada", lock)
         await system.quiet()
         await system.answer("bob", confirmation="delete 1")
