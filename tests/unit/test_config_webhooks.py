@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 import textwrap
 from pathlib import Path
 
@@ -11,6 +14,9 @@ from gitops.config import load
 from gitops.errors import ConfigError
 from gitops.model.fleet import Fleet
 from gitops.model.secret import SecretRef
+from gitops.plugins import Role, plugins
+from gitops.ports.inbound import Letter, LookAgain
+from tests.unit.hook_cases import SECRET, At, receiver
 
 ENV = {"HOOK": "a secret", "HOME": "/nowhere"}
 BASE = """\
@@ -104,3 +110,36 @@ def test_without_resolving_secrets_none_has_to_be_there(tmp_path: Path) -> None:
     path = tmp_path / "gitops.yaml"
     path.write_text(BASE + "  github: {secret: {env: NOPE}}\n")
     assert load(path, {}, resolve_secrets=False).webhooks
+
+
+def test_the_webhooks_of_the_readme_load_beside_any_source(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    (block,) = (b for b in re.findall(r"```yaml\n(.*?)```", text, re.S) if "webhooks:" in b)
+    path = tmp_path / "gitops.yaml"
+    path.write_text(f"{block}\nsources: {{shop: {{git: https://git.example.com/acme/shop}}}}\n")
+    found = load(path, {"HOME": str(tmp_path)}, resolve_secrets=False).webhooks
+    assert [(each.name, each.kind) for each in found] == [
+        ("github", "github"),
+        ("ops-gitlab", "gitlab"),
+        ("images", "generic"),
+    ]
+    for kind in plugins(Role.WEBHOOK):
+        assert f"(`{kind}`)" in text
+
+
+def test_the_line_of_the_readme_signs_what_the_generic_webhook_takes(tmp_path: Path) -> None:
+    """The shell of the README, with what it would send printed."""
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    (lines,) = re.findall(r"  body='\{\}'.*?(?=\n  ```)", text, re.S)
+    script = re.sub(r"curl .*", 'echo "$now $mac $body"', lines)
+    done = subprocess.run(
+        ["bash", "-euc", script],
+        env={**os.environ, "IMAGES_SECRET": SECRET},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    time, mac, body = done.stdout.split()
+    found = receiver("generic", tmp_path, At(float(time)), timestamp_header="X-Timestamp")
+    headers = {"x-timestamp": (time,), "x-hub-signature-256": (mac,)}
+    assert found.hear(Letter(headers, body.encode())).words == (LookAgain(),)
