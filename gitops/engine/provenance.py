@@ -34,8 +34,11 @@ DEADLINE = 5.0
 LAG = 10.0
 """Seconds after which "no pull request" is believed: forges list a commit with its pull request a
 moment after the merge, and a webhook may be faster."""
-SOON, LATER, MUCH_LATER = 10.0, 60.0, 300.0
-"""Seconds until a round asks again: for the lag, for a forge that is away, for one that refuses."""
+LONGEST_PAUSE = 60.0
+REFUSED_PAUSE = 300.0
+"""Seconds until a round asks again: at most, while the forge is away (from :data:`FIRST_PAUSE` on,
+twice as long each time); where it refuses us."""
+FIRST_PAUSE = 5.0
 MOST_COMMITS = 200
 """Of one change; more are not asked about, and the grade stays as it is."""
 AT_ONCE = 4
@@ -81,6 +84,7 @@ class Provenance:
         self._ledger = ledger
         self._clock = clock
         self._asking: dict[tuple[SourceName, str], asyncio.Task[Told]] = {}
+        self._failures: dict[SourceName, int] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def of(self, source: SourceName, own: Authorship, again: Again) -> Authorship:
@@ -96,15 +100,22 @@ class Provenance:
         try:
             told = await self._ask(source, commits, known.told)
         except GitopsError as error:
-            again(MUCH_LATER if isinstance(error, Permanent) else LATER)
+            again(self._pause(source, error))
             own = replace(own, unasked=True, note=own.note or _unasked(error))
             told = known.told
         else:
+            self._failures.pop(source, None)
             if any(not each.final for each in told.values()):
-                again(SOON)
+                again(LAG)
                 own = replace(own, unasked=True)
         spec = self._spec(source)
         return joined_with(own, told, known.pushers, spec.ref if spec else "")
+
+    def _pause(self, source: SourceName, error: GitopsError) -> float:
+        if isinstance(error, Permanent):
+            return REFUSED_PAUSE
+        failures = self._failures[source] = self._failures.get(source, 0) + 1
+        return min(FIRST_PAUSE * 2.0 ** min(failures - 1, 10), LONGEST_PAUSE)
 
     async def close(self) -> None:
         """Ends every asking; what was not remembered is asked again."""
