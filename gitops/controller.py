@@ -1,7 +1,7 @@
 """The running system: sources watched, lanes worked, clusters listened to, people answered.
 
-Made by ``app.py`` out of adapters it never names. ``run`` is the whole life of a controller; the
-methods below it are what the API, and through it the command line, may ask for.
+Made by ``app.py`` out of adapters it never names. ``run`` is the whole life of a controller. What
+people may ask of it is in :mod:`gitops.orders`.
 """
 
 from __future__ import annotations
@@ -26,36 +26,28 @@ from gitops.engine.provenance import Provenance
 from gitops.engine.reach import keep_reaching
 from gitops.engine.renders import Renders
 from gitops.engine.roster import Roster
-from gitops.engine.supplies import UNKNOWN, Supplies, together
+from gitops.engine.supplies import UNKNOWN, Supplies
 from gitops.engine.targets import Target
 from gitops.engine.targets.clusters import Clusters
 from gitops.engine.targets.roots import Roots
-from gitops.engine.targets.unlock import Unlock
 from gitops.engine.tasks import Tasks
 from gitops.engine.watches import SourceWatch
-from gitops.errors import Awaiting, ConfigError, NotAllowed, StaleWrite, Transient, Unknown
-from gitops.gate import may_ask
-from gitops.model.approval import Answer, Decision, MemberState, Verdict
+from gitops.errors import Awaiting, ConfigError, StaleWrite, Transient
+from gitops.model.approval import Answer, MemberState
 from gitops.model.delivery import (
-    Begun,
     ChangeRecord,
     ChangeState,
     LaneId,
-    LaneRecord,
-    Pause,
 )
-from gitops.model.events import ChangeClosed, HoldLifted, RollbackLifted
+from gitops.model.events import ChangeClosed
 from gitops.model.fleet import ApplicationSpec, ClusterSpec, Fleet, SourceSpec
 from gitops.model.ids import (
     ApplicationName,
     Digest,
-    PersonName,
-    RequestId,
     SourceName,
     combine,
 )
 from gitops.model.sealed import Sealed
-from gitops.model.source import Authorship, SourceStatus
 from gitops.pipeline import propose, tend
 from gitops.policy import policy_digest
 from gitops.ports import (
@@ -75,7 +67,6 @@ from gitops.ports.forges import Forge
 from gitops.ports.inbound import Listener, Receiver
 from gitops.ports.terraform import RootPlanner, Workspace
 from gitops.steps.kit import Kit, Memory, Reached
-from gitops.steps.rollback import Asked, go_back
 from gitops.steps.values import Checker
 from gitops.steps.watch import stands, watch
 
@@ -273,9 +264,9 @@ class Controller:
         asking = (m for r in requests for m in r.members if m.state is MemberState.ASKING)
         if any(member.expires_at <= now for member in asking):
             for record in await self.ledger.write(self.desk.expire):
-                await self._over(record)
+                await self.over(record)
 
-    async def _over(self, record: ChangeRecord) -> None:
+    async def over(self, record: ChangeRecord) -> None:
         """A change that ended outside its lane: its bytes go, its lane looks at the present."""
         if record.seal is not None:
             await self.parts.vault.discard(record.seal)
@@ -307,7 +298,7 @@ class Controller:
         # Before anything is awaited: what moves from here on is noticed by the wait for health.
         self.memory(lane).newer.clear()
         moves = self.roots.moves(lane)
-        kit = await self._kit(lane)
+        kit = await self.kit(lane)
         if kit is None:
             return
         outcome = await tend(kit)
@@ -342,7 +333,7 @@ class Controller:
         self.roots.forget(lane)
         self._memories.pop(lane, None)
 
-    async def _kit(self, lane: LaneId) -> Kit | None:
+    async def kit(self, lane: LaneId) -> Kit | None:
         """None while there is nothing to work with: the source was never read, or the
         application or its target left the fleet file (its objects stay)."""
         spec = self.roster.spec(lane.application)
@@ -460,7 +451,7 @@ class Controller:
     async def preview(self, lane: LaneId) -> Answer | None:
         """What a lane wants and what the desk says of it; None when it wants nothing. Whoever
         takes outputs in, comes after those it takes them from."""
-        kit = await self._kit(lane)
+        kit = await self.kit(lane)
         record = await watch(kit) if kit else None
         if kit is None or record is None:
             return None
@@ -474,225 +465,7 @@ class Controller:
         await self.provenance.close()
         await self.clusters.close()
 
-    # --- what people ask for ------------------------------------------------------------------
-
-    async def nudge(self, source: SourceName) -> SourceStatus:
-        """Look at a source now. Raises Unknown for a name that is not in the fleet file."""
-        watch = self.watches.get(source)
-        if watch is None:
-            known = ", ".join(sorted(self.watches)) or "none"
-            raise Unknown(f"there is no source {source!r}", hint=f"sources: {known}")
-        return await watch.nudge_and_wait()
-
     def _look_soon(self, source: SourceName) -> None:
-        """The same for a webhook: nobody waits, and a source that left the file is nobody's."""
+        """For a webhook: nobody waits, and a source that left the file is nobody's."""
         if source in self.watches:
             self.watches[source].nudge()
-
-    async def answer(
-        self,
-        request: RequestId,
-        root: Digest,
-        person: PersonName,
-        decision: Decision,
-        *,
-        reason: str = "",
-        via: str,
-        confirmation: str = "",
-    ) -> Verdict:
-        """One person's answer, through the gate. Raises NotAllowed in words for the person."""
-
-        def work(tx: Transaction) -> tuple[Verdict, tuple[ChangeRecord, ...]]:
-            verdict, decided = self.desk.answer(
-                tx,
-                request=request,
-                root=root,
-                person=person,
-                decision=decision,
-                reason=reason,
-                via=via,
-                confirmation=confirmation,
-            )
-            return verdict, decided
-
-        verdict, decided = await self.ledger.write(work)
-        for record in decided:
-            if decision is Decision.DENY:
-                await self._over(record)
-            else:
-                self.lanes.offer(record.change.lane)
-        return verdict
-
-    async def again(self, application: ApplicationName, person: PersonName) -> tuple[LaneId, ...]:
-        """``ask`` and ``retry``: lifts what holds the application's lanes and offers them. A plan
-        people approved before the failure is applied again while its seal holds; any other is
-        asked about. A lane that was rolled back goes by the newest revision again."""
-        spec, lanes = self._of(application)
-        await self._may_ask(spec, lanes, person)
-        self._not_paused(application)
-        await self._look_again(spec, lanes, person, forward=True)
-        return lanes
-
-    async def retry(self, application: ApplicationName, person: PersonName) -> tuple[LaneId, ...]:
-        """The same of what is held or in trouble, and of nothing else; what was rolled back stays
-        so. Raises NotAllowed where there is nothing to retry."""
-        spec, lanes = self._of(application)
-        await self._may_ask(spec, lanes, person)
-        self._not_paused(application)
-
-        def stuck(reading: Reading) -> tuple[LaneId, ...]:
-            return tuple(lane for lane in lanes if self._stuck(reading.lane(lane)))
-
-        found = await self.ledger.read(stuck)
-        if not found:
-            raise NotAllowed(
-                f"there is nothing to retry: nothing of {application} failed or is held",
-                hint=f"`gitops ask {application}` looks at it again all the same",
-            )
-        await self._look_again(spec, found, person, forward=False)
-        return found
-
-    def _stuck(self, lane: LaneRecord) -> bool:
-        held = lane.hold is not None or lane.drift_hold is not None
-        return held or self.lanes.trouble(lane.lane) is not None
-
-    async def _look_again(
-        self, spec: ApplicationSpec, lanes: tuple[LaneId, ...], person: PersonName, *, forward: bool
-    ) -> None:
-        for lane in lanes:
-            # Forward again after a rollback is asked about anew: the yes from before it is history.
-            if not await self.ledger.write(_lift(lane, person, forward=forward)):
-                self.memory(lane).demanded = person
-            if spec.terraform is not None:
-                self.roots.look_again(lane, spec)
-            self.lanes.offer(lane)
-
-    def _of(self, application: ApplicationName) -> tuple[ApplicationSpec, tuple[LaneId, ...]]:
-        """An application and its lanes. Raises Unknown."""
-        spec = self.roster.spec(application)
-        if spec is None:
-            known = ", ".join(sorted(self.roster.specs())) or "none"
-            raise Unknown(f"there is no application {application!r}", hint=f"applications: {known}")
-        return spec, tuple(LaneId(application, target) for target in spec.targets)
-
-    def _not_paused(self, application: ApplicationName) -> None:
-        """Raises NotAllowed while it is."""
-        pause = self.pauses.of(application)
-        if pause is not None:
-            raise NotAllowed(
-                f"{application} is {pause.told}",
-                hint=f"`gitops resume {application}` ends the pause",
-            )
-
-    # --- back, and not at all -----------------------------------------------------------------
-
-    async def rollback(
-        self,
-        application: ApplicationName,
-        person: PersonName,
-        delivery: str = "",
-        reason: str = "",
-        target: str = "",
-    ) -> Begun:
-        """Asks whether the application may go back to what ``delivery`` (an id or prefix) brought,
-        or each of its lanes to what was healthy before; ``target`` chooses one. Raises Unknown,
-        NotAllowed in words when nothing can be done about any lane."""
-        spec, lanes = self._of(application)
-        await self._may_ask(spec, lanes, person)
-        self._not_paused(application)
-        asked = Asked(application, person, delivery, reason.strip(), target)
-        clock = self.parts.clock
-        begun, put_aside = await go_back(asked, lanes, self.ledger, clock, self._kit)
-        for lane in begun.changes:
-            self.roots.moved(lane)
-            self.lanes.offer(lane)
-        for record in put_aside:
-            await self._over(record)
-        return begun
-
-    async def pause(
-        self, application: ApplicationName, person: PersonName, seconds: float, reason: str
-    ) -> Pause:
-        """Nothing of it is asked or claimed for ``seconds``. Raises Unknown, NotAllowed."""
-        _, lanes = self._entitled(application, person)
-        return await self.pauses.pause(lanes, person, seconds, reason)
-
-    async def resume(self, application: ApplicationName, person: PersonName) -> None:
-        """Ends a pause. Raises Unknown, NotAllowed."""
-        self._entitled(application, person)
-        await self.pauses.resume(application, person)
-
-    def _entitled(
-        self, application: ApplicationName, person: PersonName
-    ) -> tuple[ApplicationSpec, tuple[LaneId, ...]]:
-        """Raises NotAllowed for whoever may not say yes to it either."""
-        spec, lanes = self._of(application)
-        ruling = may_ask(person, spec.approval, self.fleet.people)
-        if not ruling.allowed:
-            raise NotAllowed(ruling.reason)
-        return spec, lanes
-
-    async def unlock(
-        self, application: ApplicationName, person: PersonName, lock: str
-    ) -> tuple[LaneId, ...]:
-        """Asks whether a state's lock may be forced. Raises Unknown, NotAllowed."""
-        spec = self.roster.spec(application)
-        if spec is None or spec.terraform is None:
-            roots = [name for name, each in self.roster.specs().items() if each.terraform]
-            known = ", ".join(sorted(roots)) or "none"
-            raise Unknown(
-                f"there is no Terraform application {application!r}", hint=f"has: {known}"
-            )
-        lanes = tuple(LaneId(application, target) for target in spec.targets)
-        await self._may_ask(spec, lanes, person)
-        self._not_paused(application)
-        self._holds_one_up(application, lanes, lock)
-        for lane in lanes:
-            self.memory(lane).unlock = Unlock(lock, person)
-            self.lanes.offer(lane)
-        return lanes
-
-    def _holds_one_up(
-        self, application: ApplicationName, lanes: tuple[LaneId, ...], lock: str
-    ) -> None:
-        """Raises Unknown for a lock nobody met: the answer would come only from who approves it."""
-        troubles = [trouble for lane in lanes if (trouble := self.lanes.trouble(lane))]
-        met = [trouble.lock for trouble in troubles if trouble.lock]
-        if lock not in met:
-            known = f"what it waits for is {', '.join(met)}" if met else "it waits for no lock"
-            raise Unknown(
-                f"no lock {lock!r} keeps {application} waiting: {known}",
-                hint=f"`gitops ask {application}` has it tried again; `gitops why` names the lock",
-            )
-
-    async def _may_ask(
-        self, spec: ApplicationSpec, lanes: tuple[LaneId, ...], person: PersonName
-    ) -> None:
-        def authorship(reading: Reading) -> Authorship:
-            newest = (reading.changes(open_only=False, lane=lane)[:1] for lane in lanes)
-            return together(record.change.authorship for each in newest for record in each)
-
-        theirs = await self.ledger.read(authorship)
-        ruling = may_ask(person, spec.approval, self.fleet.people, theirs)
-        if not ruling.allowed:
-            raise NotAllowed(ruling.reason)
-
-    def status_of(self) -> Mapping[SourceName, SourceStatus]:
-        return {name: watch.status for name, watch in self.watches.items()}
-
-
-def _lift(lane: LaneId, person: PersonName, *, forward: bool) -> Callable[[Transaction], bool]:
-    """Takes away what holds a lane; was it a rollback?"""
-
-    def work(tx: Transaction) -> bool:
-        record = tx.lane(lane)
-        back = forward and record.rollback is not None
-        if back:
-            tx.append(RollbackLifted(lane, person))
-        if record.hold is not None and not record.hold.failed:
-            tx.append(HoldLifted(lane, person))
-        if record.drift_hold is not None:
-            tx.append(HoldLifted(lane, person, drift=True))
-        return back
-
-    return work

@@ -46,6 +46,7 @@ from gitops.model.ids import (
 )
 from gitops.model.plan import Plan
 from gitops.model.source import SourceState, SourceStatus
+from gitops.orders import Orders
 from gitops.ports import Reading
 from gitops.ports.office import Card, Row, Standing
 from gitops.steps.ask import title_of
@@ -59,6 +60,7 @@ class FrontOffice:
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
+        self.orders = Orders(controller)
 
     def people(self) -> People:
         return self._controller.fleet.people
@@ -154,12 +156,12 @@ class FrontOffice:
         via: str,
         confirmation: str = "",
     ) -> Verdict:
-        return await self._controller.answer(
+        return await self.orders.answer(
             request, root, person, decision, reason=reason, via=via, confirmation=confirmation
         )
 
     async def again(self, application: ApplicationName, person: PersonName) -> Sequence[LaneId]:
-        return await self._controller.again(application, person)
+        return await self.orders.again(application, person)
 
     async def rollback(
         self,
@@ -169,15 +171,15 @@ class FrontOffice:
         reason: str = "",
         target: str = "",
     ) -> Begun:
-        return await self._controller.rollback(application, person, delivery, reason, target)
+        return await self.orders.rollback(application, person, delivery, reason, target)
 
     async def pause(
         self, application: ApplicationName, person: PersonName, seconds: float, reason: str
     ) -> Pause:
-        return await self._controller.pause(application, person, seconds, reason)
+        return await self.orders.pause(application, person, seconds, reason)
 
     async def resume(self, application: ApplicationName, person: PersonName) -> None:
-        await self._controller.resume(application, person)
+        await self.orders.resume(application, person)
 
     # --- parts --------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ from gitops.jsonable import to_json
 from gitops.model.approval import Decision
 from gitops.model.events import TokenCreated, TokenRevoked
 from gitops.model.ids import ApplicationName, Digest, PersonName, RequestId, SourceName
+from gitops.orders import Orders
 from gitops.tokens import hash_of, new_token
 from gitops.web import views
 from gitops.web.hook_routes import add_routes
@@ -199,6 +200,7 @@ def _looking(app: FastAPI, controller: Controller, guard: _Guard) -> None:
 
 
 def _acting(app: FastAPI, controller: Controller, guard: _Guard) -> None:
+    orders = Orders(controller)
     asker = Depends(guard.person)
 
     @app.post("/api/v1/requests/{id}/answer")
@@ -206,7 +208,7 @@ def _acting(app: FastAPI, controller: Controller, guard: _Guard) -> None:
         id: str, body: AnswerBody, person: Annotated[PersonName, asker]
     ) -> JSONResponse:
         """Approve or deny as the person the token belongs to."""
-        verdict = await controller.answer(
+        verdict = await orders.answer(
             RequestId(id),
             Digest(body.root),
             person,
@@ -220,12 +222,12 @@ def _acting(app: FastAPI, controller: Controller, guard: _Guard) -> None:
     @app.post("/api/v1/applications/{application}/again")
     async def again(application: str, person: Annotated[PersonName, asker]) -> JSONResponse:
         """Lift what holds an application's lanes and try or ask again."""
-        return _json({"lanes": await controller.again(ApplicationName(application), person)})
+        return _json({"lanes": await orders.again(ApplicationName(application), person)})
 
     @app.post("/api/v1/applications/{application}/retry")
     async def retry(application: str, person: Annotated[PersonName, asker]) -> JSONResponse:
         """Try again what failed or is held, under the same approval while it holds."""
-        return _json({"lanes": await controller.retry(ApplicationName(application), person)})
+        return _json({"lanes": await orders.retry(ApplicationName(application), person)})
 
     @app.post("/api/v1/applications/{application}/rollback")
     async def rollback(
@@ -233,7 +235,7 @@ def _acting(app: FastAPI, controller: Controller, guard: _Guard) -> None:
     ) -> JSONResponse:
         """Ask to go back to what an earlier delivery brought; held there until the source moves."""
         name = ApplicationName(application)
-        begun = await controller.rollback(name, person, body.delivery, body.reason, body.target)
+        begun = await orders.rollback(name, person, body.delivery, body.reason, body.target)
         return _json(
             {
                 "changes": {str(lane): change for lane, change in begun.changes.items()},
@@ -247,12 +249,12 @@ def _acting(app: FastAPI, controller: Controller, guard: _Guard) -> None:
     ) -> JSONResponse:
         """Ask and apply nothing of an application for a time."""
         name = ApplicationName(application)
-        return _json({"pause": await controller.pause(name, person, body.seconds, body.reason)})
+        return _json({"pause": await orders.pause(name, person, body.seconds, body.reason)})
 
     @app.post("/api/v1/applications/{application}/resume")
     async def resume(application: str, person: Annotated[PersonName, asker]) -> JSONResponse:
         """End a pause."""
-        await controller.resume(ApplicationName(application), person)
+        await orders.resume(ApplicationName(application), person)
         return _json({"resumed": application})
 
     @app.post("/api/v1/applications/{application}/unlock")
@@ -261,12 +263,12 @@ def _acting(app: FastAPI, controller: Controller, guard: _Guard) -> None:
     ) -> JSONResponse:
         """Ask whether the lock of a Terraform state may be forced."""
         name = ApplicationName(application)
-        return _json({"lanes": await controller.unlock(name, person, body.lock)})
+        return _json({"lanes": await orders.unlock(name, person, body.lock)})
 
     @app.post("/api/v1/sources/{source}/nudge", dependencies=[Depends(guard.looker)])
     async def nudge(source: str) -> JSONResponse:
         """Look at a source now; answers with what that look said."""
-        return _json({"source": await controller.nudge(SourceName(source))})
+        return _json({"source": await orders.nudge(SourceName(source))})
 
 
 def _tokens(app: FastAPI, controller: Controller, guard: _Guard) -> None:

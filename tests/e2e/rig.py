@@ -25,6 +25,7 @@ from gitops.model.approval import Decision, Member, MemberState, Request, Verdic
 from gitops.model.delivery import ChangeRecord, ChangeState, LaneId
 from gitops.model.ids import ApplicationName, PersonName, SourceName, TargetName
 from gitops.model.plan import Plan
+from gitops.orders import Orders
 from gitops.sandbox.layout import SandboxInfo
 
 ADA = ("Ada", "ada@example.com")
@@ -178,6 +179,10 @@ class System:
     controller: Controller
 
     @property
+    def orders(self) -> Orders:
+        return Orders(self.controller)
+
+    @property
     def lane(self) -> LaneId:
         return LaneId(ApplicationName(self.rig.application), TargetName(self.rig.cluster))
 
@@ -195,7 +200,7 @@ class System:
 
     async def nudge(self) -> None:
         """The source is looked at, and every lane is as far as it gets."""
-        await self.controller.nudge(SourceName("config"))
+        await self.orders.nudge(SourceName("config"))
         await self.quiet()
 
     async def quiet(self) -> None:
@@ -240,7 +245,7 @@ class System:
         request: Request | None = None,
     ) -> Verdict:
         asked = request or await self.request()
-        return await self.controller.answer(
+        return await self.orders.answer(
             asked.id,
             asked.root,
             PersonName(person),

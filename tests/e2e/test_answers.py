@@ -42,7 +42,7 @@ async def test_somebody_may_say_ask_after_a_denial(painted: Rig) -> None:
     async with painted.controller() as system:
         await system.nudge()
         await system.deny()
-        await system.controller.again(system.lane.application, PersonName("ada"))
+        await system.orders.again(system.lane.application, PersonName("ada"))
         await system.quiet()
         record = await system.approve("bob")
     assert record.state is ChangeState.HEALTHY

@@ -265,7 +265,7 @@ async def test_a_failing_rollout_is_reported_and_can_be_retried(rig: Rig) -> Non
         # Whatever was wrong outside git is repaired.
         rig.kubectl("-n", rig.namespace, "delete", "quota", "none")
         rig.kubectl("-n", rig.namespace, "rollout", "status", "deployment/web", "--timeout=60s")
-        await system.controller.again(system.lane.application, PersonName("bob"))
+        await system.orders.again(system.lane.application, PersonName("bob"))
         await system.quiet()
         again = await system.last()
         assert again.state is ChangeState.UNCHANGED
@@ -282,7 +282,7 @@ async def test_a_commit_that_repairs_a_hanging_rollout_does_not_wait_for_it(rig:
         await system.until(lambda: rig.live("deployment", "web") is not None)
         rig.write("app/web.yaml", deployment("web", fail="false"))
         rig.commit("repair")
-        await system.controller.nudge(SourceName("config"))
+        await system.orders.nudge(SourceName("config"))
         record = await system.approve()
     assert record.state is ChangeState.HEALTHY, record.reason
 

@@ -27,6 +27,7 @@ from gitops.errors import NotAllowed
 from gitops.model.approval import Decision, Request
 from gitops.model.cluster import OWNER_LABEL
 from gitops.model.ids import PersonName
+from gitops.orders import Orders
 from gitops.sandbox import lifecycle
 from gitops.sandbox.layout import SandboxInfo
 
@@ -159,7 +160,7 @@ async def _answer(controller: Controller, request: Request) -> None:
 async def _say_yes(controller: Controller, request: Request, person: str) -> str:
     """The refusal in words; empty for an answer that was taken."""
     try:
-        await controller.answer(
+        await Orders(controller).answer(
             request.id, request.root, PersonName(person), Decision.APPROVE, via="test"
         )
     except NotAllowed as refusal:

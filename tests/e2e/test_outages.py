@@ -285,7 +285,7 @@ async def some_are_written(rig: Rig, names: list[str]) -> bool:
 
 async def looked(system: System) -> SourceStatus:
     """What a look at the source says, everything that follows from it done."""
-    status = await system.controller.nudge(SourceName("config"))
+    status = await system.orders.nudge(SourceName("config"))
     await system.quiet()
     return status
 

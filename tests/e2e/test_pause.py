@@ -15,7 +15,7 @@ ADA, HOUR = PersonName("ada"), 3_600.0
 
 
 async def pause(system: System, seconds: float = HOUR) -> None:
-    await system.controller.pause(system.lane.application, ADA, seconds, "the freeze")
+    await system.orders.pause(system.lane.application, ADA, seconds, "the freeze")
 
 
 async def test_what_is_asked_is_taken_back_and_asked_again_after_a_restart(rig: Rig) -> None:
@@ -35,8 +35,8 @@ async def test_what_is_asked_is_taken_back_and_asked_again_after_a_restart(rig: 
         await system.quiet()  # it is planned anew, and nobody is shown
         assert not await system.requests()
         with pytest.raises(NotAllowed, match="is paused by ada"):
-            await system.controller.rollback(system.lane.application, ADA)
-        await system.controller.resume(system.lane.application, PersonName("bob"))
+            await system.orders.rollback(system.lane.application, ADA)
+        await system.orders.resume(system.lane.application, PersonName("bob"))
         again = await system.request()
         assert "ConfigMap" in again.members[0].moved
         await system.approve("bob")

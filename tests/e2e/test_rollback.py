@@ -39,7 +39,7 @@ async def grey(system: System) -> None:
 async def test_a_rollback_is_asked_delivered_and_held_until_its_source_moves(painted: Rig) -> None:
     async with painted.controller() as system:
         await grey(system)
-        begun = await system.controller.rollback(painted.application, ADA, reason="it is cold")
+        begun = await system.orders.rollback(painted.application, ADA, reason="it is cold")
         assert set(begun.changes) == {system.lane}
         await system.quiet()
         request = await system.request()
@@ -56,7 +56,7 @@ async def test_a_rollback_is_asked_delivered_and_held_until_its_source_moves(pai
         await system.nudge()
         assert not await system.requests(), "the newest commit is not asked about again"
         with pytest.raises(NotAllowed, match="never healthy before"):
-            await system.controller.rollback(painted.application, ADA)
+            await system.orders.rollback(painted.application, ADA)
         # The newest commit has no such object, what is delivered has.
         painted.kubectl("-n", painted.namespace, "delete", "configmap", "shapes")
         plan = await system.plan()
@@ -79,7 +79,7 @@ async def test_a_rollback_is_asked_delivered_and_held_until_its_source_moves(pai
             await system.nudge()
             assert (await system.request()).title.endswith(colour)
             if colour == "teal":
-                await system.controller.rollback(painted.application, ADA)
+                await system.orders.rollback(painted.application, ADA)
                 await system.quiet()
                 assert (await system.request()).title.startswith("rollback of")
         ended = [(each.change.cause, each.state) for each in (await system.changes())[1:3]]
@@ -108,15 +108,15 @@ async def test_after_a_failure_the_way_back_is_told_and_the_way_forward_asked_an
         rig.git("checkout", "--quiet", "--orphan", "rewritten")
         rig.commit("breaks")
         await system.nudge()
-        await system.controller.rollback(rig.application, ADA)
+        await system.orders.rollback(rig.application, ADA)
         await system.quiet()
         assert (await system.approve("bob")).state is ChangeState.HEALTHY
         await system.nudge()
         assert not await system.requests()
         assert "Held" not in await told(system), "what failed is behind it"
         with pytest.raises(NotAllowed, match="nothing to retry"):
-            await system.controller.retry(rig.application, ADA)
-        await system.controller.again(rig.application, ADA)
+            await system.orders.retry(rig.application, ADA)
+        await system.orders.again(rig.application, ADA)
         assert (await system.request()).title.endswith("breaks")
 
 
@@ -162,7 +162,7 @@ async def test_a_root_goes_back_by_a_plan_of_its_old_files_against_its_present_s
         await system.deliver()
         files("second")
         await system.deliver()
-        await system.controller.rollback(system.lane.application, ADA)
+        await system.orders.rollback(system.lane.application, ADA)
         await system.quiet()
         with pytest.raises(NotAllowed, match="ada is an author"):
             await system.answer("ada")

@@ -185,7 +185,7 @@ async def test_a_value_that_moves_under_an_open_question_brings_its_author(
 async def looked(system: System) -> None:
     """Both sources, one after the other, and whoever takes from them."""
     for name in ("net", "config"):
-        await system.controller.nudge(SourceName(name))
+        await system.orders.nudge(SourceName(name))
         await system.quiet()
 
 

@@ -55,8 +55,8 @@ async def test_a_lock_before_a_claimed_apply_can_be_forced_on_a_persons_word(
         await system.until(lambda: system.controller.lanes.trouble(system.lane))
         assert (await system.last()).state is ChangeState.APPLYING
         with pytest.raises(Unknown, match=f"what it waits for is {LEFT['ID']}"):
-            await system.controller.unlock(system.lane.application, PersonName("ada"), "no-such")
-        await system.controller.unlock(system.lane.application, PersonName("ada"), LEFT["ID"])
+            await system.orders.unlock(system.lane.application, PersonName("ada"), "no-such")
+        await system.orders.unlock(system.lane.application, PersonName("ada"), LEFT["ID"])
         await system.quiet()
         assert (await system.last()).change.cause is Cause.COMMAND
         put_aside = (await system.changes())[1]

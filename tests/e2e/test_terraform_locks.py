@@ -220,7 +220,7 @@ async def test_a_lock_somebody_left_behind_is_forced_only_on_another_persons_wor
         await system.until(lambda: tries(system) >= 2)
         assert http.unlocked == (), "never forced by itself"
 
-        await system.controller.unlock(system.lane.application, "ada", lock)
+        await system.orders.unlock(system.lane.application, "ada", lock)
         await system.quiet()
         request = await system.request()
         plan = await system.plan()
@@ -238,7 +238,7 @@ async def test_a_lock_somebody_left_behind_is_forced_only_on_another_persons_wor
         http.lock = theirs
         system.controller.lanes.offer(system.lane)
         await system.until(lambda: lock in in_the_way(system))
-        await system.controller.unlock(system.lane.application, "ada", lock)
+        await system.orders.unlock(system.lane.application, "ada", lock)
         await system.quiet()
         await system.answer("bob", confirmation="delete 1")
         await system.until(lambda: http.unlocked == (lock,))

@@ -234,7 +234,7 @@ async def test_a_denied_drift_is_left_alone_until_somebody_asks(root: Greeting) 
         await look(system)
         assert not await system.requests()
         assert root.file.read_text() == "goodbye"
-        await system.controller.again(system.lane.application, PersonName("bob"))
+        await system.orders.again(system.lane.application, PersonName("bob"))
         await system.quiet()
         record = await system.approve("ada")
         assert record.state is ChangeState.HEALTHY, record.reason
