@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from typing import cast
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
@@ -84,7 +85,7 @@ class Hooks:
         peer = request.client.host if request.client else ""
         if wait := self._senders.take(sender(peer)):
             return _come_again(wait)
-        takes = self._takers().get(name)
+        takes = self._taker(name)
         if takes is None:
             return _says(404)
         if request.method != "POST":
@@ -96,16 +97,16 @@ class Hooks:
             return self._refuse(name, body, _SAYS[body].decode().strip())
         return await takes(Letter(_headers(request), body))
 
-    def _takers(self) -> dict[str, Takes]:
-        """Who answers for which name, by the fleet file in force."""
+    def _taker(self, name: str) -> Takes | None:
+        """Who answers for a name, by the fleet file in force."""
         parts = self._controller.parts
-        found: dict[str, Takes] = {}
-        for name, notifier in parts.notifiers().items():
-            if callable(getattr(notifier, "receive", None)):
-                found[name] = self._chat(name, notifier)  # type: ignore[arg-type]
-        for name, receiver in parts.receivers().items():
-            found[name] = self._webhook(name, receiver)
-        return found
+        receiver = parts.receivers().get(name)
+        if receiver is not None:
+            return self._webhook(name, receiver)
+        notifier = parts.notifiers().get(name)
+        if callable(getattr(notifier, "receive", None)):
+            return self._chat(name, cast(Inbound, notifier))
+        return None
 
     def _chat(self, name: str, notifier: Inbound) -> Takes:
         async def take(letter: Letter) -> Reply:
