@@ -5,6 +5,7 @@ reach: logs, records, answers, command lines, and everything on disk but the sta
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import subprocess
@@ -76,21 +77,20 @@ def leaks(text: bytes) -> list[str]:
 
 
 class Watch(threading.Thread):
-    """Every command line there is, looked at as often as can be."""
+    """Every command line there is since it was made, looked at as often as can be."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.stop = threading.Event()
         self.seen: set[bytes] = set()
+        self.before = {entry.name for entry in os.scandir("/proc")}
 
     def run(self) -> None:
         while not self.stop.wait(0.01):
-            for entry in Path("/proc").iterdir():
-                if entry.name.isdigit():
-                    try:
-                        self.seen.add((entry / "cmdline").read_bytes())
-                    except OSError:
-                        continue
+            for entry in os.scandir("/proc"):
+                if entry.name.isdigit() and entry.name not in self.before:
+                    with contextlib.suppress(OSError):
+                        self.seen.add(Path(entry.path, "cmdline").read_bytes())
 
 
 @pytest.fixture

@@ -95,12 +95,13 @@ def ended(api: Api) -> Any:
     return rows[0] if rows and rows[0]["state"] in ("failed", "healthy") else None
 
 
-@pytest.mark.parametrize("step", ["render", "check", "plan", "ask"])
-def test_killed_before_the_question_it_is_asked_once_after_the_restart(
-    either: RootRig, step: str
+def test_killed_at_every_step_before_the_question_it_is_asked_once_after_the_restart(
+    either: RootRig,
 ) -> None:
     steps(either, "a")
-    Process(either, step).wait_killed()
+    for step in ("render", "check", "plan", "ask"):
+        Process(either, step).wait_killed()
+        assert not either.state_json(), step
     process = Process(either)
     secret = token(process, "bob")
     process.until(request)
@@ -111,15 +112,16 @@ def test_killed_before_the_question_it_is_asked_once_after_the_restart(
     assert lines(either, "side") == ["a"]
 
 
-@pytest.mark.parametrize("step", ["claim", "claimed", "executed", "verify"])
-def test_killed_after_the_answer_it_is_applied_once_after_the_restart(
-    either: RootRig, step: str
+def test_killed_at_every_step_after_the_answer_it_is_applied_once_after_the_restart(
+    either: RootRig,
 ) -> None:
     steps(either, "a", "b")
-    process = Process(either, step)
+    process = Process(either, "claim")
     secret = token(process, "bob")
     approve(process, secret)
     process.wait_killed()
+    for step in ("claimed", "executed", "verify"):
+        Process(either, step).wait_killed()
     process = Process(either)
     process.until(delivered)
     process.stop()
