@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from gitops.model.approval import Electorate
+    from gitops.model.source import Authorship
 
 
 def show(
@@ -41,6 +42,7 @@ def show_request_answer(found: Any, console: Console) -> None:
 
     from gitops.cli.output import show_request
     from gitops.model.approval import Electorate, Request
+    from gitops.model.delivery import ChangeRecord
     from gitops.model.ids import ChangeId
     from gitops.model.plan import Plan
     from gitops.model.terraform import Need
@@ -58,6 +60,9 @@ def show_request_answer(found: Any, console: Console) -> None:
     }
     show_request(read(Request, found["request"]), plans, console, needs=needs)
     told: set[str] = set()
+    changes = [read(ChangeRecord, row["change"]) for row in found["members"] if row.get("change")]
+    for authorship in dict.fromkeys(record.change.authorship for record in changes):
+        _show_pulls(authorship, console)
     for row in found["members"]:
         if row["member"]["state"] != "asking" or not row["electorate"]:
             continue
@@ -77,6 +82,18 @@ def _show_electorate(group: Electorate, console: Console) -> None:
     console.print(f"  {group.note}")
     for reason in sorted(group.refusals.values()):
         console.print(Text(f"  {reason}", style="dim"))
+
+
+def _show_pulls(authorship: Authorship, console: Console) -> None:
+    """Whose pull requests brought it, as far as a forge told."""
+    from gitops.foreign import one_line
+
+    for pull in authorship.pull_requests:
+        people = [f"by {pull.author or 'nobody any more'}"]
+        people += [f"merged by {pull.merger}"] if pull.merger else []
+        people += [f"approved by {', '.join(pull.approvers)}"] if pull.approvers else []
+        told = f"pull request {pull.number} ({', '.join(people)}): {pull.title} {pull.url}"
+        console.print(f"  {one_line(told, 1_000)}")
 
 
 def _show_change(found: Any, console: Console) -> None:
@@ -108,6 +125,7 @@ def _show_change(found: Any, console: Console) -> None:
     for commit in record.change.authorship.commits:
         who = f"{commit.author.name} <{commit.author.email}>"
         console.print(f"  {short(commit.id)} {one_line(who, 100)}: {one_line(commit.subject, 200)}")
+    _show_pulls(record.change.authorship, console)
     console.print()
     if found["plan"]:
         show_plan(read(Plan, found["plan"]), console)

@@ -30,6 +30,7 @@ def apply_rules(draft: Draft, fleet: Fleet) -> None:
     nobody_could_approve(draft, fleet)
     auto_matches_no_cluster(draft, fleet)
     transport_fits_credentials(draft, fleet)
+    commits_can_be_marked(draft, fleet)
     if draft.resolve_secrets:
         secrets_are_there(draft, fleet)
 
@@ -218,6 +219,22 @@ def transport_fits_credentials(draft: Draft, fleet: Fleet) -> None:
         if credentials.token and credentials.github_app:
             message = "a token and a GitHub App are two ways to sign in"
             draft.refuse((*loc, "github_app"), message, "keep one of them")
+
+
+def commits_can_be_marked(draft: Draft, fleet: Fleet) -> None:
+    """A commit's status is told to the forge of its source: one that has none is never marked."""
+    for notifier in fleet.notifiers:
+        if notifier.kind != "commit-status" or ("sources",) in draft.damaged:
+            continue
+        loc: Loc = ("notifiers", notifier.name, notifier.kind, "sources")
+        named = notifier.options.get("sources") or ()
+        for index, name in enumerate(named):
+            draft.expect((*loc, index), name, draft.names("sources"), "source")
+        wanted = [s for s in fleet.sources.values() if not named or s.name in named]
+        if wanted and not any(source.forge for source in wanted):
+            message = "no source has a forge whose commits could be marked"
+            hint = "write forge: github (or gitlab, gitea …) at the source"
+            draft.refuse_at(draft.named(("notifiers", notifier.name)), message, hint)
 
 
 def secrets_are_there(draft: Draft, fleet: Fleet) -> None:

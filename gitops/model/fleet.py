@@ -7,6 +7,7 @@ a watched source.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -81,6 +82,17 @@ class ForgeSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class PullRequestsSpec:
+    """What is done about pull requests into a source's branch before they are merged."""
+
+    preview: bool = True
+    forks: str = "lint"
+    """How far a preview goes for commits from another repository: ``lint`` or ``plan``."""
+    comment: bool = True
+    """False: the preview is told as statuses and remarks alone."""
+
+
+@dataclass(frozen=True, slots=True)
 class SourceSpec:
     """One watched repository."""
 
@@ -99,6 +111,8 @@ class SourceSpec:
     """Of git sources only."""
     options: Mapping[str, Any] = field(default_factory=_nothing)
     forge: ForgeSpec | None = None
+    pull_requests: PullRequestsSpec | None = None
+    """None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +248,12 @@ class Person:
     """SSO subjects (``issuer|sub``)."""
 
 
+_HIDDEN = re.compile(
+    r"(?:[0-9]+\+)?(?P<github>[^@+\s]+)@users\.noreply\.github\.com"
+    r"|[0-9]+-(?P<gitlab>[^@\s]+)@users\.noreply\.gitlab\.com"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class People:
     """The directory the gate consults."""
@@ -244,11 +264,16 @@ class People:
     """E-mails and logins that are machines: they author nothing and approve nothing."""
 
     def by_email(self, email: str) -> Person | None:
+        """A forge's own address for somebody who hides theirs names their login."""
         wanted = email.casefold()
         for person in self.persons.values():
             if any(wanted == known.casefold() for known in person.emails):
                 return person
-        return None
+        hidden = _HIDDEN.fullmatch(wanted)
+        if hidden is None:
+            return None
+        at_github = hidden["github"]
+        return self.by_login(f"github:{at_github}" if at_github else f"gitlab:{hidden['gitlab']}")
 
     def by_login(self, login: str) -> Person | None:
         wanted = login.casefold()

@@ -255,6 +255,8 @@ async def _open(
     def work(tx: Transaction) -> ChangeRecord:
         if current is not None:
             why = f"{wish.cause.value} {short(wish.revision.id)} took its place"
+            if (current.change.after, current.change.revision) == (wish.after, wish.revision):
+                why = "more is known of who wrote it"
             unbegun = current.state in CLAIMED
             why = claimed if unbegun else why
             end = ChangeState.SUPERSEDED

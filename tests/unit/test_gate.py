@@ -64,6 +64,76 @@ def test_whoever_had_a_hand_in_a_change_never_approves_it(
     assert {person for person in PEOPLE.persons if approves(person, authorship)} == may
 
 
+@pytest.mark.parametrize(
+    ("email", "may"),
+    [
+        ("12345+ada@users.noreply.github.com", {BOB, CYD}),
+        ("Ada@users.noreply.GitHub.com", {BOB, CYD}),
+        ("12345+mallory@users.noreply.github.com", set()),
+        ("1-ada@users.noreply.gitlab.com", set()),
+        ("ada@users.noreply.github.com.evil.example", set()),
+        ("ada@x@users.noreply.github.com", set()),
+    ],
+)
+def test_an_address_a_forge_made_to_hide_the_real_one_names_its_login(
+    email: str, may: set[PersonName]
+) -> None:
+    group = electorate(ANYBODY, by(email), PEOPLE)
+    assert set(group.eligible) == (may or set(PEOPLE.persons))
+    assert group.needed == (1 if may else 2)
+
+
+MERGED = by("ada@example.com", logins=("github:ada",), mergers=("github:bob",))
+
+
+@pytest.mark.parametrize(
+    ("authorship", "policy", "may"),
+    [
+        (MERGED, ANYBODY, {CYD}),
+        (MERGED, ApprovalPolicy(merger_may_approve=True), {BOB, CYD}),
+        (MERGED, ApprovalPolicy(author_may_approve=True), {ADA, BOB, CYD}),
+        (by("bob@example.com", mergers=("github:bob",)), ANYBODY, {ADA, CYD}),
+        (
+            by("bob@example.com", mergers=("github:bob",)),
+            ApprovalPolicy(merger_may_approve=True),
+            {ADA, CYD},
+        ),
+        (
+            by("bot@forge.example", mergers=("github:bob",)),
+            ApprovalPolicy(merger_may_approve=True),
+            {ADA, CYD},
+        ),
+        (
+            by("bot@forge.example", logins=("github:web-flow",), mergers=("github:bob",)),
+            ANYBODY,
+            {ADA, CYD},
+        ),
+        (by("ada@example.com", mergers=("github:mallory",)), ANYBODY, {BOB, CYD}),
+    ],
+)
+def test_whoever_merged_is_an_author_unless_the_policy_and_another_author_say_otherwise(
+    authorship: Authorship, policy: ApprovalPolicy, may: set[PersonName]
+) -> None:
+    people = replace(
+        PEOPLE,
+        persons={**PEOPLE.persons, BOB: replace(PEOPLE.persons[BOB], logins=("github:bob",))},
+    )
+    group = electorate(policy, authorship, people)
+    assert set(group.eligible) == may
+    assert group.needed == (2 if "github:mallory" in authorship.mergers else 1)
+
+
+def test_a_merger_may_ask_for_another_try() -> None:
+    policy = ApprovalPolicy("prod", groups=(GroupName("sre"),))
+    people = replace(PEOPLE, groups={GroupName("sre"): (CYD,)})
+    assert may_ask(ADA, policy, people, Authorship(mergers=("github:ada",))).allowed
+
+
+def test_a_grade_is_asked_of_what_only_a_merger_is_known_of() -> None:
+    policy = ApprovalPolicy(minimum_grade=Grade.AUTHENTICATED)
+    assert not approves(CYD, Authorship(mergers=("github:ada",)), policy)
+
+
 def test_an_author_may_approve_only_where_the_policy_says_so_outright() -> None:
     policy = ApprovalPolicy(author_may_approve=True)
     assert approves(ADA, by("ada@example.com"), policy)
