@@ -26,7 +26,7 @@ from gitops.config.addresses import (
     check_web,
     is_remote,
 )
-from gitops.config.forges import forge
+from gitops.config.forges import forge, pull_requests
 from gitops.config.kubeconfig import find_context
 from gitops.config.needs import needs
 from gitops.config.options import known, options
@@ -141,7 +141,9 @@ class _Builder:
             options=given,
         )
         told = forge(self.draft, source.forge, spec, (*loc, "forge"))
-        return dataclasses.replace(spec, forge=told)
+        spec = dataclasses.replace(spec, forge=told)
+        pulls = pull_requests(self.draft, source.pull_requests, spec, (*loc, "pull_requests"))
+        return dataclasses.replace(spec, pull_requests=pulls)
 
     def _judged(self, plugin: Plugin, given: Mapping[str, Any], loc: Loc) -> None:
         """What only the plugin knows of its options, such as what a key looks like."""

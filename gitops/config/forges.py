@@ -1,4 +1,5 @@
-"""The ``forge:`` of a source in the fleet file: which API its repository is reached by.
+"""The ``forge:`` and ``pull_requests:`` of a source in the fleet file: which API its repository is
+reached by, and what is shown of pull requests.
 
 ``forge: github`` is enough where the source's own address and token say the rest. Called by
 :mod:`gitops.config.build`.
@@ -11,8 +12,9 @@ from types import MappingProxyType
 from gitops.config.base import Choice
 from gitops.config.options import known, options
 from gitops.config.problems import Draft, Loc
+from gitops.config.shape import PullRequests
 from gitops.errors import ConfigError
-from gitops.model.fleet import ForgeSpec, SourceSpec
+from gitops.model.fleet import ForgeSpec, PullRequestsSpec, SourceSpec
 from gitops.plugins import Role
 
 
@@ -42,6 +44,22 @@ def forge(draft: Draft, given: Choice | None, source: SourceSpec, loc: Loc) -> F
             hint = f"write forge: {{{kind}: {{token: {{env: VARIABLE}}}}}}"
             draft.refuse(at, f"forge {kind} needs a token for its API", hint)
     return spec
+
+
+def pull_requests(
+    draft: Draft, given: PullRequests | None, source: SourceSpec, loc: Loc
+) -> PullRequestsSpec | None:
+    """None where the file says nothing of them."""
+    if given is None:
+        return None
+    damaged = draft.damaged.intersection({(*loc[:-1], "forge"), (*loc[:-1], "kind"), loc[:-1]})
+    if source.forge is None and not damaged:
+        draft.refuse(
+            loc,
+            "pull requests are on a forge, and none is named",
+            "write forge: github, or another",
+        )
+    return PullRequestsSpec(given.preview, given.forks, given.comment)
 
 
 def _as_app(kind: str, source: SourceSpec) -> bool:

@@ -73,6 +73,18 @@ class Credentials(Shape):
     """Sign in as a GitHub App."""
 
 
+class PullRequests(Shape):
+    """What is shown of a pull request before it is merged."""
+
+    preview: bool = True
+    """Render, check and plan what merging it would give; nothing is applied."""
+    forks: Literal["lint", "plan"] = "lint"
+    """How far that goes for a pull request from another repository. lint: rendered and linted
+    without cluster, state or values of others; plan: like one of your own."""
+    comment: bool = True
+    """Keep one comment on it that says what would change; false: statuses and remarks alone."""
+
+
 class Source(Shape):
     """Where configuration is watched. Give it `git`, `web`, `oci` or `directory` (or `kind` and
     `url` for others)."""
@@ -106,6 +118,9 @@ class Source(Shape):
     forge: Choice | None = None
     """The forge a git repository is on, told of deliveries and asked who brought a change: github,
     gitlab, gitea, bitbucket-cloud or bitbucket-dc, with options such as {gitlab: {api: …}}."""
+    pull_requests: PullRequests | None = None
+    """Show on pull requests into `ref` what merging them would do: {} for the defaults. Needs
+    `forge`."""
     options: dict[str, Any] = {}
     """Options of the source's plugin."""
 
