@@ -34,7 +34,7 @@ from gitops.model.events import (
 )
 from gitops.model.fleet import Fleet
 from gitops.model.ids import ChangeId, combine, short
-from gitops.ports import Clock, Notifier, Transaction
+from gitops.ports import Clock, Expecting, Notifier, Transaction
 
 _log = structlog.get_logger(__name__)
 
@@ -147,8 +147,8 @@ def _told(event: Event) -> tuple[str, ChangeId, dict[str, object]] | None:
 
 
 def _context(tx: Transaction, change: ChangeId, kind: str, now: float) -> dict[str, object]:
-    """What every notice says: whose lane, of which revision, why; of a healthy one how long it
-    took from its claim, in seconds."""
+    """What every notice says: whose lane, of which revision, why, in which request; of a healthy
+    one how long it took from its claim, in seconds."""
     record = tx.change(change)
     if record is None:
         return {"lane": ""}
@@ -158,7 +158,10 @@ def _context(tx: Transaction, change: ChangeId, kind: str, now: float) -> dict[s
         "source": about.revision.source,
         "revision": about.revision.id,
         "cause": about.cause.value,
+        "occasion": about.occasion,
     }
+    if record.request:
+        told["request"] = record.request
     delivery = tx.delivery(record.delivery) if record.delivery else None
     if delivery is not None and kind == ChangeState.HEALTHY.value:
         told["seconds"] = round(now - delivery.started_at, 1)
@@ -252,7 +255,10 @@ class Sender:
 
     async def _send_all(self, name: str, notices: list[Notice]) -> None:
         notifier = self._notifiers().get(name)
+        gathers: object = notifier
         with contextlib.suppress(Transient, StaleWrite):
+            if isinstance(gathers, Expecting):
+                gathers.expect(notices)
             for notice in notices:
                 failure = None if notifier is None else await self._try(notifier, notice)
                 if await self._record(notice, failure):

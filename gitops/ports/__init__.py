@@ -440,6 +440,14 @@ class Notifier(Protocol):
         """Deliver once per notice id as far as the other side allows. Transient or Permanent."""
 
 
+@runtime_checkable
+class Expecting(Protocol):
+    """A notifier that can tell several notices as one."""
+
+    def expect(self, notices: Sequence[Notice]) -> None:
+        """What is sent next, before the first of it is; all of it has happened already."""
+
+
 # --- planning and executing -------------------------------------------------------------------
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gitops.model.events import Notice
 from gitops.plugins import Services
 from gitops.ports.inbound import Letter, Reply
@@ -27,6 +29,10 @@ class Slack:
         """Brings the message about what the notice speaks of up to date. Raises Transient while
         Slack is away or the operator has something to mend."""
         await self.post.tell(notice)
+
+    def expect(self, notices: Sequence[Notice]) -> None:
+        """Those of one request are told as one."""
+        self.post.expect(notices)
 
     async def receive(self, letter: Letter) -> Reply:
         """Presses, forms, commands and events over HTTP. What it answers for is committed when it

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,6 +42,7 @@ EVENT = "gitops_request"
 """``event_type`` of our messages' metadata."""
 DETAILS = 100
 """Plans of one card that are told in full."""
+GROUPS = 1_000
 TOLD = 1_000
 """Keys of a thread that are remembered."""
 _UNSEEN = (State.SUPERSEDED, State.UNCHANGED)
@@ -73,6 +75,10 @@ class Post:
         self._search = Search(account.web, EVENT)
         self._pace = pace
         self._last: dict[str, float] = {}
+        self._expected: dict[str, str] = {}
+        """By request or occasion, the newest notice that is known to wait."""
+        self._covered: dict[str, str] = {}
+        """The newest one that what was last read of it covers."""
         self._pruned = 0.0
 
     async def place_of(self, request: RequestId) -> tuple[str, str] | None:
@@ -80,10 +86,24 @@ class Post:
         message = await self._recall(request)
         return (message.channel, message.ts) if message and message.ts else None
 
+    def expect(self, notices: Sequence[Notice]) -> None:
+        """A request's notices that wait together are told as one: what is read for the first of
+        them is true of all. Their ids are in the order things happened."""
+        for notice in notices:
+            self._expected[_group(notice)] = notice.id
+
     async def tell(self, notice: Notice) -> None:
         """Brings the message about what a notice speaks of up to date. Raises Transient while Slack
         or the operator has something to mend; what has been done by then is remembered."""
+        group = _group(notice)
+        if notice.id <= self._covered.get(group, ""):
+            return
+        newest = max(notice.id, self._expected.pop(group, ""))
         await self._prune()
+        await self._bring_up_to_date(notice)
+        self._covered = dict([*self._covered.items(), (group, newest)][-GROUPS:])
+
+    async def _bring_up_to_date(self, notice: Notice) -> None:
         key, card = await self._about(notice)
         if card is None:
             return
@@ -304,6 +324,12 @@ class Post:
 
 
 _QUIET = {"unfurl_links": False, "unfurl_media": False}
+
+
+def _group(notice: Notice) -> str:
+    """Notices of one group are told by one card."""
+    payload = notice.payload
+    return str(payload.get("request") or f"occasion {payload.get('occasion') or notice.subject}")
 
 
 def _content(drawn: Drawn) -> dict[str, Any]:

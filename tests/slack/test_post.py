@@ -76,6 +76,7 @@ class Desk:
     options: Options
     ledger: Ledger
     pace: float = 0.0
+    told: int = 0
 
     def __post_init__(self) -> None:
         self.restart()
@@ -88,7 +89,8 @@ class Desk:
         if card is not None:
             self.office.now = card
         payload: dict[str, object] = {"request": REQUEST} if self.office.now else {}
-        await self.post.tell(Notice("n", "team", kind, "change", payload))
+        self.told += 1
+        await self.post.tell(Notice(f"{self.told:012}-n", "team", kind, "change", payload))
 
     def messages(self) -> list[dict[str, Any]]:
         return self.slack.posted()
@@ -222,6 +224,20 @@ async def test_a_message_that_somebody_deleted_comes_back_while_it_is_open(desk:
     desk.slack.channels[desk.channel].messages.clear()
     await desk.tell(CASES["healthy"]())
     assert desk.messages() == []
+
+
+async def test_what_waits_together_for_one_request_is_told_as_one(desk: Desk) -> None:
+    desk.office.now = card_of(row_of())
+    payload: dict[str, object] = {"request": REQUEST, "occasion": "o"}
+    waiting = [Notice(f"{n:012}-x", "team", "asked", f"c{n}", payload) for n in range(50)]
+    desk.post.expect(waiting)
+    for notice in waiting:
+        await desk.post.tell(notice)
+    assert desk.office.read <= 3, "not once for each"
+    later = replace(waiting[0], id=f"{99:012}-x")
+    desk.office.now = CASES["applying"]()
+    await desk.post.tell(later)
+    assert "applying" in desk.text()
 
 
 # --- crashes and lost answers -----------------------------------------------------------------
@@ -397,7 +413,9 @@ async def test_an_outage_ends_with_the_latest_state_of_each_message(desk: Desk) 
 
     states = [ChangeState.ASKING, ChangeState.APPLYING, ChangeState.VERIFYING] * 20
     for number, state in enumerate([*states, ChangeState.HEALTHY]):
-        notice = Notice(f"{number:04}", "team", state, "change", {"request": REQUEST}, number)
+        about: dict[str, object] = {"request": REQUEST}
+        at = desk.services.clock.now()
+        notice = Notice(f"{number:012}-o", "team", state, "change", about, at)
         await desk.ledger.write(lambda tx, notice=notice: tx.enqueue(notice))
     desk.office.now = CASES["healthy"]()
 
