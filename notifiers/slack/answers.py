@@ -8,16 +8,17 @@ first one did.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gitops.errors import NotAllowed, Outdated, Transient, Unknown
+from gitops.errors import NotAllowed, Transient, Unknown
 from gitops.model.approval import Decision, MemberState, Request, RequestState, Verdict
 from gitops.model.delivery import ChangeState
 from gitops.model.ids import Digest, PersonName, RequestId, short
 from gitops.ports.office import Card, Row
-from notifiers.slack import modals
+from notifiers.slack import modals, orders
 from notifiers.slack.account import Account
 from notifiers.slack.blocks import Ink, Span, say
 from notifiers.slack.modals import Scope, View
@@ -245,6 +246,10 @@ def in_words(error: NotAllowed | Transient) -> tuple[str, str]:
         )
     if isinstance(error, Transient):
         return f"Nothing was done: {error.message}", error.hint or "Try again."
-    if isinstance(error, Outdated):
-        return error.message, ""
-    return error.message, error.hint.replace("--reason", "reason")
+    hint = error.hint.replace("--reason", "reason")
+    return error.message, _ELSEWHERE.sub(lambda found: f"/gitops {_HERE[found[1]]}", hint)
+
+
+_HERE = {verb: verb for verb in orders.USAGE} | {"show": "diff"}
+_ELSEWHERE = re.compile(rf"(?<![/\w-])gitops ({'|'.join(_HERE)})\b")
+"""Orders of the command line that can be given here too."""

@@ -16,7 +16,7 @@ from gitops.model.approval import Decision
 from gitops.model.delivery import DeliveryRecord
 from gitops.model.ids import ApplicationName, Digest, PersonName, short
 from gitops.ports.office import Card, Standing
-from gitops.summary import risk
+from gitops.summary import counted, risk
 from notifiers.slack import diffs, modals, orders
 from notifiers.slack.account import Account
 from notifiers.slack.answers import Answers, certain
@@ -112,8 +112,8 @@ class Commands:
         waiting = await self._account.office.pending()
         rows = [await self._waits(card, person) for card in waiting[:_ROWS]]
         rows += [[say(card.request.id)] for card in waiting[_ROWS:]]
-        head = f"{len(waiting)} wait for an answer" if waiting else "nothing waits for an answer"
-        return self._list(head, rows)
+        head = f"{counted(len(waiting), 'request')} without an answer"
+        return self._list(head if waiting else "nothing waits for an answer", rows)
 
     async def _waits(self, card: Card, person: PersonName) -> list[Span]:
         scope = modals.scope_of(card, person, Decision.APPROVE)

@@ -43,7 +43,7 @@ CONFIRM, REASON = "confirm", "reason"
 PAGE = "gitops.page"
 """Action id of the buttons that turn a diff's pages; the value is the page's number."""
 LONGEST_REASON = 2_000
-_ROWS = 20
+_ROWS, _LOST = 20, 10
 _ROOM = 9_000
 """Characters of all texts of a form."""
 _TITLE = 24
@@ -170,6 +170,13 @@ def _about(card: Card, scope: Scope, ink: Ink, trouble: str) -> list[Block]:
     for plan in scope.plans:
         for reason in plan.over_budget:
             page.add(paragraph(say(f"Deletes beyond the budget: {ink.line(reason, 300)}")))
+    lost = [
+        [say(ink.line(f"{plan.target}: {change.address}", 200))]
+        for plan in scope.plans
+        for change in plan.changes
+        if change.action.destroys
+    ]
+    page.rows("What is lost", lost, _LOST, "see the card")
     others = [[say(ink.line(f"{row.lane}: {why}", 300))] for row, why in scope.refused]
     page.rows("Not covered by your answer", others, 5, "see the card")
     if more := _still_needed(scope):
