@@ -66,6 +66,7 @@ WEB = ResourceChange(
     ),
     notes=("adopts an existing object",),
     origin=Origin("apps/shop/web.yaml", 1),
+    restarts=2,
 )
 CONFIG = ResourceChange(
     Action.UPDATE,
@@ -106,6 +107,7 @@ PLAN = Plan(
     ),
     over_budget=("1 PersistentVolumeClaim would be deleted",),
     versions=(("chart web", "1.2.3"), ("image web", "web:2")),
+    checks=("cidr-overlap", "kube-schema", "yaml-lint"),
 )
 EMPTY = Plan(ChangeId("c" * 64), SHOP, PROD, (), Digest("d" * 64), unchanged=14)
 
