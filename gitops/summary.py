@@ -14,9 +14,19 @@ from dataclasses import dataclass
 from gitops.model.finding import Finding, Severity
 from gitops.model.ids import Digest, combine
 from gitops.model.plan import ABSENT, Action, FieldChange, Plan, ResourceChange
+from gitops.model.source import PullFacts
 
 PLACES_NAMED = 3
 """Targets a risk line names; more are counted."""
+
+
+def brought(pull: PullFacts) -> str:
+    """``pull request 7 (by github:ada, merged by github:bob, approved by github:cyd): Raise it``"""
+    people = [f"by {pull.author or 'nobody any more'}"]
+    people += [f"merged by {pull.merger}"] if pull.merger else []
+    people += [f"approved by {', '.join(pull.approvers)}"] if pull.approvers else []
+    return f"pull request {pull.number} ({', '.join(people)}): {pull.title}"
+
 
 # --- risk -------------------------------------------------------------------------------------
 

@@ -86,14 +86,13 @@ def _show_electorate(group: Electorate, console: Console) -> None:
 
 def _show_pulls(authorship: Authorship, console: Console) -> None:
     """Whose pull requests brought it, as far as a forge told."""
+    from rich.text import Text
+
     from gitops.foreign import one_line
+    from gitops.summary import brought
 
     for pull in authorship.pull_requests:
-        people = [f"by {pull.author or 'nobody any more'}"]
-        people += [f"merged by {pull.merger}"] if pull.merger else []
-        people += [f"approved by {', '.join(pull.approvers)}"] if pull.approvers else []
-        told = f"pull request {pull.number} ({', '.join(people)}): {pull.title} {pull.url}"
-        console.print(f"  {one_line(told, 1_000)}")
+        console.print(Text(f"  {one_line(f'{brought(pull)} {pull.url}', 1_000)}"))
 
 
 def _show_change(found: Any, console: Console) -> None:

@@ -125,6 +125,8 @@ class Cards:
         more = len(commits) - COMMITS
         if more > 0:
             spans.append(say(f"and {summary.counted(more, 'commit')} more\n"))
+        brought = map(summary.brought, change.authorship.pull_requests[:COMMITS])
+        spans += [say(f"{self._ink.line(told, LINE)}\n") for told in brought]
         spans[-1] = say(spans[-1]["text"].rstrip("\n"))
         page.add(blocks.quote(*spans))
 
