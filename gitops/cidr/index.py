@@ -42,6 +42,10 @@ class _Family:
         if not self.lengths[prefix[1]]:
             del self.lengths[prefix[1]]
 
+    def copy(self) -> _Family:
+        claims = {prefix: dict(here) for prefix, here in self.claims.items()}
+        return _Family(claims, list(self.ordered), Counter(self.lengths))
+
     def meeting(self, prefix: Prefix, bits: int) -> Iterator[Claim]:
         start, length = prefix
         for shorter in self.lengths:
@@ -65,6 +69,14 @@ class Index:
         self._count = 0
         self.version = 0
         """Rises with every change: what was found under the same one is still true."""
+
+    def copy(self) -> Index:
+        """An index of its own, equal at this moment."""
+        other = Index()
+        other._families = {version: family.copy() for version, family in self._families.items()}
+        other._owned = {owner: dict(claims) for owner, claims in self._owned.items()}
+        other._count, other.version = self._count, self.version
+        return other
 
     def of(self, owner: LaneId) -> tuple[Claim, ...]:
         return tuple(self._owned.get(owner, ()))

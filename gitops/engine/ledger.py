@@ -34,6 +34,10 @@ class Ledger:
         self.written = asyncio.Event()
         """Set by every write; for whoever carries the outbox."""
 
+    def looking(self) -> Ledger:
+        """The same store to read only: without a lease every write is refused."""
+        return Ledger(self._store)
+
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """One durable transaction. Raises StaleWrite without a lease or when a precondition of
         an event fails, StoreUnavailable when the database is away."""

@@ -120,8 +120,12 @@ class Workspace(Protocol):
     async def test(self, root: Root, files: Sequence[str]) -> Sequence[Finding]:
         """Runs these test files, which the caller has found to apply nothing."""
 
-    async def plan(self, root: Root, *, refresh_only: bool = False) -> PlanRun:
-        """``init`` with the backend, ``plan`` with the plan's credentials, ``show -json``."""
+    async def plan(
+        self, root: Root, *, refresh_only: bool = False, locking: bool = True
+    ) -> PlanRun:
+        """``init`` with the backend, ``plan`` with the plan's credentials, ``show -json``. Without
+        ``locking`` nobody is kept waiting, no workspace is made, and what is read may be in the
+        middle of a change: to be shown and never applied."""
 
     async def show(self, root: Root, plan_file: bytes) -> Mapping[str, Any]:
         """``show -json`` of a kept plan file."""

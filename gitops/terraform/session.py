@@ -88,14 +88,15 @@ class Session:
         async with _alone(self.setting.cache / ".gitops-init"):
             return await self.run("init", options, seconds=self._deadline("init"))
 
-    async def ready(self) -> None:
-        """Connects to the backend and selects the workspace. Raises what the tool complains of."""
+    async def ready(self, *, make: bool = True) -> None:
+        """Connects to the backend and selects the workspace, which is made where there is none yet
+        (``make``). Raises what the tool complains of."""
         self.check(await self.init(backend=True), "init")
         name = self.setting.spec.workspace
         if name != "default":
             found = await self.run(
                 "workspace select",
-                {"or_create": True},
+                {"or_create": True} if make else {},
                 (name,),
                 seconds=self._deadline("init"),
                 bare=True,
@@ -166,7 +167,7 @@ class Session:
             found.append(str(self._variables))
         return tuple(found)
 
-    async def plan(self, *, refresh_only: bool) -> float:
+    async def plan(self, *, refresh_only: bool, locking: bool = True) -> float:
         """Writes :attr:`plan_file`. Seconds it took."""
         options: dict[str, Any] = {
             "json": True,
@@ -176,6 +177,9 @@ class Session:
         }
         if refresh_only:
             options["refresh_only"] = True
+        if not locking:
+            del options["lock_timeout"]
+            options["lock"] = False
         done = await self.run("plan", options, seconds=self._deadline("plan"))
         self.check(done, "plan")
         return done.seconds

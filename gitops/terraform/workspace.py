@@ -186,11 +186,14 @@ class Workspaces:
             done = await session.run("test", options, seconds=seconds, bare=True)
             return tested(session, done)
 
-    async def plan(self, root: Root, *, refresh_only: bool = False) -> PlanRun:
+    async def plan(
+        self, root: Root, *, refresh_only: bool = False, locking: bool = True
+    ) -> PlanRun:
         credentials = _spec(root).environment.plan
-        async with self._session(root, "plan", credentials=credentials) as session:
-            await session.ready()
-            seconds = await session.plan(refresh_only=refresh_only)
+        doing = "plan" if locking else "preview"
+        async with self._session(root, doing, credentials=credentials, alone=locking) as session:
+            await session.ready(make=locking)
+            seconds = await session.plan(refresh_only=refresh_only, locking=locking)
             plan_file = await asyncio.to_thread(session.read_plan)
             shown = await session.document("show", str(session.plan_file))
             lock = _lock_file(root)
@@ -296,11 +299,12 @@ class Workspaces:
         credentials: Mapping[str, str | SecretRef],
         state: str | None = None,
         wanted: Callable[[str], bool] = lambda path: True,
+        alone: bool = True,
     ) -> AsyncIterator[Session]:
         """A folder with the root in it, for as long as it is used. ``state`` empty: without the
-        backend."""
+        backend. ``alone``: nobody else of ours works on that state meanwhile."""
         identity = self.identity(root) if state is None else state
-        async with self._turn(root, doing, identity):
+        async with self._turn(root, doing, identity if alone else ""):
             setting = await self._setting(root, credentials, wanted)
             backend = self._backend(root) if identity else None
             async with self._folder(setting, backend) as session:

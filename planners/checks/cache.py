@@ -48,6 +48,13 @@ class FindingCache:
         self.seen: dict[LaneId, dict[str, FilesSeen]] = {}
         """By lane and check: of the next files only those that changed are looked up."""
 
+    def aside(self) -> FindingCache:
+        """Shares what was found, which is known by content; what each lane had last is its own."""
+        other = FindingCache(self._folder)
+        other._known, other._read = self._known, self._read
+        other.seen = {lane: dict(by_check) for lane, by_check in self.seen.items()}
+        return other
+
     def get(self, key: Hashable) -> Findings | None:
         return self._known.get(key)
 

@@ -13,7 +13,9 @@ import asyncio
 import ipaddress
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from gitops.cidr import (
     Claim,
@@ -92,6 +94,11 @@ class _Register:
             self.freed.update(each.owner for each in self.index.meeting(claim.range))
         self.freed.discard(lane)
 
+    def aside(self) -> _Register:
+        """Everything known, to go on with elsewhere."""
+        seen = {lane: replace(s, by_manifest=dict(s.by_manifest)) for lane, s in self.seen.items()}
+        return _Register(self.index.copy(), seen, dict(self.needs), set(self.delivered))
+
     def forget(self, lane: LaneId) -> None:
         self.put(lane, ())
         self.seen.pop(lane, None)
@@ -110,6 +117,14 @@ class CidrOverlap:
         self._severity = Severity(options.severity)
         self._ignore = tuple(map(_network, options.ignore))
         self._register = register
+
+    def aside(self, memo: dict[int, Any]) -> CidrOverlap:
+        """The same claims, to try something out on: nothing of that is seen here. ``memo`` keeps
+        together the checks that share a register."""
+        key = id(self._register)
+        other = copy(self)
+        other._register = memo[key] = memo.get(key) or self._register.aside()
+        return other
 
     async def run(self, job: CheckJob) -> Sequence[Finding]:
         if job.delivered:

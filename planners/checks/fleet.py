@@ -7,6 +7,8 @@ gives something up, whoever was blocked by it must be looked at again.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 from gitops.cidr import Found
@@ -14,7 +16,7 @@ from gitops.model.delivery import LaneId
 from gitops.model.finding import Finding
 from gitops.model.fleet import ApplicationSpec
 from gitops.model.manifest import Desired
-from gitops.ports import CheckJob, KindCatalogue
+from gitops.ports import CheckJob, KindCatalogue, Scope
 from planners.checks.cidr_overlap import CidrOverlap
 from planners.checks.run import Checkup
 
@@ -36,6 +38,20 @@ class FleetChecker:
     ) -> tuple[Finding, ...]:
         job = CheckJob(lane, spec, desired, desired.files, catalogue, delivered=delivered)
         return await self._checkup.run(job)
+
+    def aside(self) -> FleetChecker:
+        """An equal one for previews: what it is shown changes nothing here."""
+        return FleetChecker(self._checkup.aside())
+
+    def lint_only(self, spec: ApplicationSpec) -> ApplicationSpec:
+        """The same application, without checks that would fetch something for it or tell of other
+        applications: for what a stranger wrote."""
+        off = {
+            each.check.name: {"enabled": False}
+            for each in self._checkup.of(spec)
+            if each.check.scope is Scope.FLEET or getattr(each.check, "fetches", False)
+        }
+        return replace(spec, checks=MappingProxyType({**spec.checks, **off}))
 
     def names(self, spec: ApplicationSpec) -> tuple[str, ...]:
         return self._checkup.names(spec)

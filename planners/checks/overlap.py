@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from gitops.delta import gone_and_come
 from gitops.model.delivery import LaneId
@@ -63,6 +64,17 @@ class Overlap:
         """Keys with more than one manifest, by lane: those that findings are made of."""
         self._freed: set[LaneId] = set()
         self._delivered: set[LaneId] = set()
+        self._lent: set[LaneId] = set()
+        """Whose ``_seen`` belongs to another instance: copied before it is touched."""
+
+    def aside(self, _memo: dict[int, Any]) -> Overlap:
+        """The same index, to try something out on: nothing of that is seen here. Costs a copy of
+        the outer dictionaries, not of what is in them."""
+        other = Overlap()
+        other._claims, other._seen = dict(self._claims), dict(self._seen)
+        other._double = {lane: set(keys) for lane, keys in self._double.items()}
+        other._delivered, other._lent = set(self._delivered), set(self._seen)
+        return other
 
     def concerns(self, application: ApplicationSpec) -> bool:
         return application.terraform is None
@@ -94,7 +106,7 @@ class Overlap:
         lane, default = job.lane, job.application.namespace
         if lane in self._seen and self._seen[lane].namespace != default:
             self.forget(lane)
-        seen = self._seen.setdefault(lane, _Seen(default))
+        seen = self._own(lane, default)
         gone, come = gone_and_come(seen.manifests, job.desired.manifests)
         for manifest in gone:
             seen.unplaced.pop(id(manifest), None)
@@ -109,6 +121,14 @@ class Overlap:
                 self._drop(lane, *claimed)
         seen.manifests = job.desired.manifests
 
+    def _own(self, lane: LaneId, default: str) -> _Seen:
+        seen = self._seen.setdefault(lane, _Seen(default))
+        if lane in self._lent:
+            self._lent.discard(lane)
+            seen = replace(seen, keys=dict(seen.keys), unplaced=dict(seen.unplaced))
+            self._seen[lane] = seen
+        return seen
+
     async def _place(self, job: CheckJob, seen: _Seen) -> None:
         """Claims what can be claimed by now."""
         fresh = list(seen.unplaced.values())
@@ -122,19 +142,23 @@ class Overlap:
                 self._claim(job.lane, manifest, key)
 
     def _claim(self, lane: LaneId, manifest: Manifest, key: Key) -> None:
-        claims = self._claims.setdefault(key, {})
-        claims.setdefault(lane, []).append(manifest)
+        claims = dict(self._claims.get(key, {}))  # the one that is there may be lent to others
+        claims[lane] = [*claims.get(lane, ()), manifest]
+        self._claims[key] = claims
         self._mark(key, claims)
 
     def _drop(self, lane: LaneId, manifest: Manifest, key: Key) -> None:
-        claims = self._claims.get(key, {})
-        mine = claims.get(lane, [])
-        mine[:] = [each for each in mine if each is not manifest]
+        claims = dict(self._claims.get(key, {}))
+        mine = [each for each in claims.get(lane, ()) if each is not manifest]
         self._double.get(lane, set()).discard(key)
-        if not mine:
+        if mine:
+            claims[lane] = mine
+        else:
             claims.pop(lane, None)
             self._freed.update(claims)
-        if not claims:
+        if claims:
+            self._claims[key] = claims
+        else:
             self._claims.pop(key, None)
         self._mark(key, claims)
 

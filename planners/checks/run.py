@@ -94,10 +94,56 @@ class Checkup:
             if isinstance(check, _Remembers):
                 check.forget(lane)
 
+    def aside(self) -> Checkup:
+        """The same checks, to look at what may never come to be: whatever they are shown, nobody
+        who asks here hears of it."""
+        return _Aside(self._plugins, self._services, self, self._cache.aside())
+
     def fleet_checks(self) -> tuple[Check, ...]:
         """Those that look across applications, as far as they were needed so far."""
         built = (configured.check for configured in self._built.values())
         return tuple(check for check in built if check.scope is Scope.FLEET)
+
+
+class _Aside(Checkup):
+    """See :meth:`Checkup.aside`. A check across applications that cannot be set aside is left
+    out."""
+
+    def __init__(
+        self,
+        plugins: Mapping[str, Plugin],
+        services: Services,
+        real: Checkup,
+        cache: FindingCache,
+    ) -> None:
+        super().__init__(plugins, services)
+        self._real = real
+        self._cache = cache
+        self._memo: dict[int, Any] = {}
+
+    def of(self, application: ApplicationSpec) -> tuple[Configured, ...]:
+        found = super().of(application)
+        return tuple(
+            each
+            for each in found
+            if each.check.scope is not Scope.FLEET or isinstance(each.check, _SetAside)
+        )
+
+    def _configured(self, plugin: Plugin, options: Mapping[str, Any]) -> Configured:
+        known = self._real._configured(plugin, options)
+        if known.key not in self._built:
+            check: Any = known.check
+            if known.check.scope is Scope.FLEET and isinstance(check, _SetAside):
+                check = check.aside(self._memo)
+            self._built[known.key] = dataclasses.replace(known, check=check)
+        return self._built[known.key]
+
+
+@runtime_checkable
+class _SetAside(Protocol):
+    """A check across applications that can give an equal one which goes on by itself."""
+
+    def aside(self, memo: dict[int, Any]) -> Check: ...
 
 
 @runtime_checkable

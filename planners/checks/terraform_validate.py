@@ -42,6 +42,8 @@ class Validate:
     name: str = NAME
     version: str = VERSION
     scope: Scope = Scope.APPLICATION
+    fetches: bool = True
+    """``init`` fetches and runs providers: not for what a stranger proposes."""
 
     def concerns(self, application: ApplicationSpec) -> bool:
         return application.terraform is not None

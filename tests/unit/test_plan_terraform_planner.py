@@ -75,7 +75,9 @@ class Scripted:
             raise self.shows
         return self.shows
 
-    async def plan(self, root: Root, *, refresh_only: bool = False) -> PlanRun:
+    async def plan(
+        self, root: Root, *, refresh_only: bool = False, locking: bool = True
+    ) -> PlanRun:
         return PlanRun(b"plan", SHOWN, self.now, "terraform 1.11.4")
 
     async def apply(self, root: Root, plan_file: bytes, run: str) -> ApplyRun:
