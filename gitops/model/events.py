@@ -257,6 +257,10 @@ class Notice:
     payload: dict[str, object] = field(default_factory=dict)
     created_at: float = 0.0
     attempts: int = 0
+    channel: str = ""
+    """Where the notifier is to tell it, as a route says; empty: where it usually does."""
+    not_before: float = 0.0
+    """Held back until then: it is told after somebody's quiet hours."""
 
 
 __all__ = ["Decision", "Epoch", "Event", "Notice", "StoredEvent"]

@@ -340,8 +340,14 @@ class Reading(Protocol):
         """(token id, person, expires at) of a token that is not revoked."""
 
     def tokens(self) -> Sequence[Mapping[str, Any]]: ...
-    def outbox(self, limit: int = 100, *, without: Collection[str] = ()) -> Sequence[Notice]:
-        """Not yet delivered, oldest first; ``without`` those of these notifiers."""
+    def outbox(
+        self, limit: int = 100, *, without: Collection[str] = (), due: float | None = None
+    ) -> Sequence[Notice]:
+        """Not yet delivered, oldest first; ``without`` those of these notifiers, with ``due`` only
+        those that may be told by then."""
+
+    def held_until(self, now: float) -> float | None:
+        """When the first notice is due that is held back at ``now``; None when none is."""
 
     def memo(self, owner: str, key: str) -> str | None:
         """What ``memorise`` kept."""

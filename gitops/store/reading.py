@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, select
+from sqlalchemy import Connection, Row, Select, and_, bindparam, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from gitops.errors import Permanent
@@ -240,13 +240,23 @@ class SqlReading:
         rows = self._all(query.order_by(c.at.desc(), c.key).limit(limit))
         return tuple(Memo(row.key, row.value, row.at) for row in rows)
 
-    def outbox(self, limit: int = 100, *, without: Collection[str] = ()) -> Sequence[Notice]:
-        """Notices not yet delivered, oldest first."""
+    def outbox(
+        self, limit: int = 100, *, without: Collection[str] = (), due: float | None = None
+    ) -> Sequence[Notice]:
+        """Notices not yet delivered, oldest first; with ``due`` only those told by then."""
         c = t.outbox.c
         query = select(t.outbox).where(c.sent_at.is_(None)).order_by(c.created_at, c.id)
         if without:
             query = query.where(c.notifier.not_in(sorted(without)))
+        if due is not None:
+            query = query.where(c.not_before <= due)
         return [_notice(row) for row in self._all(query.limit(_most(limit)))]
+
+    def held_until(self, now: float) -> float | None:
+        """When the first of the notices that are held back is due; None while none is."""
+        c = t.outbox.c
+        query = select(func.min(c.not_before)).where(c.sent_at.is_(None), c.not_before > now)
+        return self._connection.execute(query).scalar()
 
     def _all(self, query: Select[Any], **values: Any) -> Sequence[Row[Any]]:
         return self._connection.execute(query, values).all()
@@ -407,4 +417,6 @@ def _notice(row: Row[Any]) -> Notice:
         loads(dict[str, object], row.payload),
         row.created_at,
         row.attempts,
+        row.channel,
+        row.not_before,
     )

@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration; a test holds it to the folder of migrations."""
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -258,6 +258,8 @@ outbox = Table(
     Column("attempts", Integer, nullable=False),
     Column("error", Words, nullable=False),
     Column("sent_at", Double),
+    Column("channel", Words, nullable=False, server_default=""),
+    Column("not_before", Double, nullable=False, server_default="0"),
     Index(
         "ix_outbox_waiting",
         "created_at",

@@ -80,6 +80,8 @@ class SqlTransaction(SqlReading):
             "created_at": notice.created_at or self._at,
             "attempts": notice.attempts,
             "error": "",
+            "channel": notice.channel,
+            "not_before": notice.not_before,
         }
         self._connection.execute(insert_new(self._connection, t.outbox), values)
 
