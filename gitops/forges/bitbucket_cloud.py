@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from gitops.errors import Unknown
+from gitops.errors import Transient, Unknown
 from gitops.forges import comments
 from gitops.forges.comments import Board, Note
 from gitops.forges.line import MOST_PAGES, Denied, Errand, Line, Missing, too_many
@@ -274,6 +274,8 @@ async def _all(errand: Errand, kind: type[T], path: str) -> list[T]:
     found: list[T] = []
     answer = await errand.ask("GET", path)
     for _ in range(MOST_PAGES):
+        if answer.status == 202:  # documented for the pull requests of a commit, while it indexes
+            raise Transient("the forge is still looking that up (202)", retry_after=5.0)
         page = read(_Page[kind], answer.body)  # type: ignore[valid-type]
         found += page.values
         if not page.next:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from gitops.errors import Permanent, Transient, Unknown
 from gitops.forges import bitbucket_cloud, bitbucket_dc, gitea, github, gitlab
-from gitops.forges.line import MOST_PAGES
-from gitops.forges.settings import Options
+from gitops.forges.line import MOST_PAGES, Line
+from gitops.forges.settings import Options, Target
 from gitops.forges.shapes import read
 from gitops.model.fleet import GitCredentials
 from gitops.model.secret import SecretRef
@@ -63,6 +63,12 @@ CASES = [
         ("INPROGRESS", "INPROGRESS", "SUCCESSFUL", "FAILED", "CANCELLED"),
     ),
 ]
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How often it is tried again is what counts here, not how long it waits in between."""
+    monkeypatch.setattr("gitops.forges.line.FIRST_PAUSE", 0.01)
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.module.NAME)
@@ -459,6 +465,36 @@ async def test_no_page_is_fetched_from_elsewhere(after: str, tmp_path: Path) -> 
             assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("api", "public", "why"),
+    [
+        ("https://169.254.169.254", False, "link-local"),
+        ("https://[fe80::1]", False, "link-local"),
+        ("https://10.0.0.1", True, "private network"),
+        ("https://127.0.0.1:1", True, "does not answer"),
+    ],
+)
+async def test_no_forge_is_where_no_forge_can_be(api: str, public: bool, why: str) -> None:
+    async def unsigned() -> dict[str, str]:
+        return {}
+
+    line = Line(Target(api, "acme/config", public), unsigned)
+    with pytest.raises((Permanent, Transient), match=why) as refused:
+        await github.GitHub(line, "acme/config").open_pulls()
+    assert "allow_local" not in str(refused.value)
+
+
+async def test_a_proxy_of_the_environment_hears_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with GitHubServer() as server:
+        server.commits.add(COMMIT)
+        await client(CASES[0], server, tmp_path).tell(status())
+        assert server.latest()
+
+
 async def test_github_vouches_only_for_a_merge_it_signed_itself(tmp_path: Path) -> None:
     with GitHubServer() as server:
         server.merged(4, commits=[COMMIT, MERGE], merged_as=MERGE, merger="bob")
@@ -528,6 +564,13 @@ async def test_a_repositorys_own_token_learns_who_it_is_from_its_first_comment(
         await forge.comment(4, MARKER, f"{MARKER} one")
         await forge.comment(4, MARKER, f"{MARKER} two")
         assert [each.body for each in server.comments[4]] == [f"{MARKER} two"]
+
+
+async def test_bitbucket_is_asked_again_while_it_still_indexes(tmp_path: Path) -> None:
+    with BitbucketCloudServer() as server:
+        server.faults.append(Fault(202, b'{"type": "error"}', path="pullrequests"))
+        with pytest.raises(Transient, match="still looking"):
+            await client(CASES[3], server, tmp_path).pulls_of(COMMIT)
 
 
 async def test_gitlab_without_approvals_has_merge_requests_all_the_same(tmp_path: Path) -> None:
