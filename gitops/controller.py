@@ -21,6 +21,7 @@ from gitops.engine.inbox import Inbox
 from gitops.engine.keeper import LeaseKeeper
 from gitops.engine.lanes import Lanes
 from gitops.engine.ledger import Ledger, open_change
+from gitops.engine.measures import Measures
 from gitops.engine.pauses import Pauses
 from gitops.engine.provenance import Provenance
 from gitops.engine.reach import keep_reaching
@@ -160,6 +161,10 @@ class Controller:
     def ledger(self) -> Ledger:
         return self.parts.ledger
 
+    @property
+    def measures(self) -> Measures:
+        return self.parts.ledger.measures
+
     # --- life ---------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -174,6 +179,7 @@ class Controller:
             self._tasks.start("reach", lambda: keep_reaching(self.clusters.connected, self.lanes))
             self._tasks.start("roots", self.roots.keep_looking)
             self._tasks.start("outbox", self._sender.run)
+            self._tasks.start("pulse", self.measures.pulse.run)
             await self._adjust()
             self._tasks.start("inbox", self.inbox.run)
             self.ready.set()
@@ -301,7 +307,8 @@ class Controller:
         kit = await self.kit(lane)
         if kit is None:
             return
-        outcome = await tend(kit)
+        with self.measures.round(lane):
+            outcome = await tend(kit)
         if kit.application.terraform is not None:
             self.roots.settled(lane, moves)
         if outcome is None and kit.departed:
@@ -374,8 +381,12 @@ class Controller:
             decode=parts.decode,
             clock=parts.clock,
             memory=self.memory(lane),
-            reached=parts.reached,
+            reached=self._reached,
         )
+
+    def _reached(self, step: str, record: ChangeRecord) -> None:
+        self.measures.reached(step, record)
+        self.parts.reached(step, record)
 
     async def _supplies(self, lane: LaneId, spec: ApplicationSpec) -> Supplies:
         """What goes on whatever the source does (a claimed change, a command) does not wait for

@@ -6,10 +6,12 @@ A thin pairing of a store and the present lease epoch, so that no caller can for
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from gitops.errors import StaleWrite
+from gitops.engine.measures import Ended, Hearing, Measures
+from gitops.errors import StaleWrite, StoreUnavailable
 from gitops.model.delivery import ChangeRecord, LaneRecord
 from gitops.model.events import Epoch, Event
 from gitops.ports import Reading, Store, Transaction
@@ -30,6 +32,8 @@ class Ledger:
         hears of them there."""
         self._store = store
         self._listening = listening
+        self.measures = Measures()
+        """What is seen of the writes, and of everything else this process does."""
         self.epoch = epoch
         self.written = asyncio.Event()
         """Set by every write; for whoever carries the outbox."""
@@ -43,7 +47,19 @@ class Ledger:
         an event fails, StoreUnavailable when the database is away."""
         if self.epoch is None:
             raise StaleWrite("this controller holds no lease, so it may not write")
-        done = await self._store.write(lambda tx: work(self._listening(tx)), self.epoch)
+        ended: list[Ended] = []
+
+        def heard(tx: Transaction) -> T:
+            ended.clear()  # PostgreSQL may have the work done again
+            return work(Hearing.of(self._listening(tx), ended))
+
+        began = time.monotonic()
+        try:
+            done = await self._store.write(heard, self.epoch)
+        except StoreUnavailable:
+            self.measures.unwritten()
+            raise
+        self.measures.wrote(time.monotonic() - began, ended)
         self.written.set()
         return done
 
