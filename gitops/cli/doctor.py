@@ -219,9 +219,35 @@ def _examine_fleet(chosen: Settings, toolbox: Toolbox) -> Iterator[Examined]:
         yield _refused("fleet file", problem)
         return
     yield Examined("fleet file", State.OK, str(chosen.config))
+    yield examine_doors(fleet)
     yield from examine_roots(fleet, toolbox)
     for spec in fleet.clusters.values():
         yield asyncio.run(examine_cluster(spec))
+
+
+def examine_doors(fleet: Fleet) -> Examined:
+    """What is open, to whom, and whether the certificate can be used."""
+    from gitops.config.addresses import listens_locally
+    from gitops.errors import GitopsError
+    from gitops.web.tls import Certificate
+
+    api = fleet.api
+    if not api.listen:
+        return Examined("api", State.OK, "on its socket alone, for the controller's own account")
+    whom = "this machine" if listens_locally(api.listen) else "everybody who reaches this machine"
+    how = "plain HTTP"
+    if api.tls is not None:
+        how = "TLS"
+        try:
+            Certificate(api.tls)
+        except GitopsError as problem:
+            return _refused("api", problem)
+    elif api.behind_proxy:
+        how = "plain HTTP behind a proxy: nobody else may reach it"
+    hooks = ", ".join(f"/hooks/{spec.name}" for spec in fleet.webhooks)
+    free = f"; open without a token: /healthz, /readyz{', ' + hooks if hooks else ''}"
+    public = f", called {api.url}" if api.url else ""
+    return Examined("api", State.OK, f"{api.listen} ({how}) for {whom}{public}{free}")
 
 
 def examine_roots(fleet: Fleet, toolbox: Toolbox) -> Iterator[Examined]:

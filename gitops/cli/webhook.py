@@ -149,7 +149,7 @@ class Trial:
         return ok
 
     def _send(self, sample: dict[str, Any]) -> bool:
-        where = f"{_checked(self._url or 'http://' + sample['listen'])}{sample['path']}"
+        where = f"{_checked(self._url or sample['url'])}{sample['path']}"
         about = f"a push to {sample['ref']} of {sample['address']}"
         status = _post(where, sample["headers"], sample["body"].encode())
         if status is None:

@@ -7,6 +7,7 @@ to this machine, no credentials in an address.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
 
@@ -167,13 +168,54 @@ def check_store(url: str) -> None:
 
 
 def check_listen(text: str) -> None:
-    """``HOST:PORT`` on loopback: the API speaks plain HTTP and must not leave the machine."""
-    hint = "write 127.0.0.1:PORT"
+    """``ADDRESS:PORT``: an address of this machine, no name that could come to mean another."""
+    hint = "write 127.0.0.1:PORT, or 0.0.0.0:PORT for every address of this machine"
     parts = _split(f"//{text}")
     if parts.port is None or parts.username is not None or parts.path or parts.query:
-        raise Refused("is not HOST:PORT", hint)
-    if not is_loopback(parts.hostname or ""):
-        raise Refused("does not listen on loopback", hint)
+        raise Refused("is not ADDRESS:PORT", hint)
+    host = parts.hostname or ""
+    if host != "localhost" and not _is_address(host):
+        raise Refused("is not an address with a port", hint)
+
+
+def listens_locally(text: str) -> bool:
+    """Is this listener reached from this machine alone?"""
+    return is_loopback(_split(f"//{text}").hostname or "")
+
+
+def check_public(url: str) -> None:
+    """The address people and forges call: https, or http where it is this machine's own."""
+    hint = "write https://HOST, such as https://gitops.example.com"
+    if any(c.isspace() or not c.isprintable() or c == "\\" for c in url):
+        raise Refused("is not an address", hint)
+    parts = _split(url)
+    host = parts.hostname or ""
+    if parts.scheme not in ("https", "http"):
+        raise Refused("is not a web address", hint)
+    _check_user(parts)
+    _check_host(host)
+    if parts.scheme == "http" and not is_loopback(host):
+        raise Refused("is plain http, which anybody on the way can read and change", hint)
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise Refused("has a path", "the pages and /hooks/ are at its root: " + hint)
+
+
+def check_network(text: str) -> None:
+    """An IP address or network, such as 10.0.0.0/8."""
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        raise Refused("is not an address or network", "write 10.1.2.3 or 10.1.0.0/16") from None
+    if network.prefixlen == 0:
+        raise Refused("is the whole world", "name the proxies' own network")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def check_folder(path: str) -> str:

@@ -19,7 +19,6 @@ from gitops.config.addresses import (
     check_api,
     check_folder,
     check_git,
-    check_listen,
     check_oci,
     check_ref,
     check_store,
@@ -33,12 +32,13 @@ from gitops.config.options import known, options
 from gitops.config.persons import approval, directory
 from gitops.config.problems import Draft, Loc, home
 from gitops.config.roots import RENDERER, host, root
+from gitops.config.routes import routes
+from gitops.config.serving import api
 from gitops.config.values import existing, judge, secret
 from gitops.config.webhooks import webhooks
 from gitops.config.words import owner
 from gitops.errors import ConfigError
 from gitops.model.fleet import (
-    ApiSpec,
     ApplicationSpec,
     ApprovalPolicy,
     ClusterSpec,
@@ -62,6 +62,7 @@ from gitops.plugins import Plugin, Role
 def build(draft: Draft, file: shape.FleetFile, path: Path) -> Fleet:
     """The fleet; meaningful only while the draft has no problems."""
     builder = _Builder(draft, file)
+    notifiers = builder.notifiers()
     return Fleet(
         path=path,
         state_dir=builder.state_dir(path),
@@ -70,11 +71,12 @@ def build(draft: Draft, file: shape.FleetFile, path: Path) -> Fleet:
         applications=MappingProxyType(builder.applications()),
         discoveries=builder.discoveries(),
         people=builder.people,
-        notifiers=builder.notifiers(),
+        notifiers=notifiers,
+        routes=routes(draft, file, notifiers),
         webhooks=webhooks(draft, file),
         store=builder.store(),
         vault=builder.vault(),
-        api=builder.api(),
+        api=api(draft, file.api),
         chart_hosts=tuple(dict.fromkeys(file.chart_hosts)),
         terraform=host(draft, file.terraform),
     )
@@ -447,13 +449,6 @@ class _Builder:
             folder=None if folder is None else self.draft.path(("vault", "folder"), folder),
             key=secret(self.draft, self.file.vault.key, ("vault", "key")),
         )
-
-    def api(self) -> ApiSpec:
-        given = self.file.api
-        if given.listen:
-            judge(self.draft, check_listen, given.listen, ("api", "listen"))
-        socket = None if given.socket is None else self.draft.path(("api", "socket"), given.socket)
-        return ApiSpec(socket, given.listen)
 
     def state_dir(self, path: Path) -> Path:
         if self.file.state_dir is not None:

@@ -27,6 +27,8 @@ from gitops.config.scalars import (
     Texts,
     Word,
 )
+from gitops.config.shape_routes import Route
+from gitops.config.shape_serving import Api
 from gitops.config.shape_terraform import NeedOf, Terraform, TerraformHost
 
 
@@ -317,15 +319,6 @@ class Vault(Shape):
     """32 bytes as base64 or hex; default: a key file made in state_dir."""
 
 
-class Api(Shape):
-    """Where the controller's own API listens."""
-
-    socket: str | None = None
-    """Unix socket; default: api.sock in state_dir."""
-    listen: str = ""
-    """127.0.0.1:PORT to listen on loopback as well."""
-
-
 class FleetFile(Shape):
     """The fleet: what is watched, where it goes, and who may say yes."""
 
@@ -351,6 +344,8 @@ class FleetFile(Shape):
     """E-mails and logins (github:name) of machines: they author nothing and approve nothing."""
     notifiers: dict[Word, Choice] = {}
     """Who is told of what happens, by name."""
+    routes: list[Route] = []
+    """Who of them is told of what, where, and when not; default: everybody of everything."""
     webhooks: dict[Label, dict[str, Any]] = {}
     """Endpoints /hooks/NAME that forges tell of pushes and pull requests. The name is the kind
     (github: {secret: …}), or stands before it (ops: {gitlab: {secret: …}})."""

@@ -25,7 +25,9 @@ from gitops.model.ids import (
     TargetName,
     combine,
 )
+from gitops.model.routes import Route
 from gitops.model.secret import SecretRef
+from gitops.model.serving import ApiSpec
 from gitops.model.source import Grade
 from gitops.model.terraform import Need, TerraformHost, TerraformSpec
 
@@ -340,16 +342,6 @@ class WebhookSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class ApiSpec:
-    """Where the controller's own API listens."""
-
-    socket: Path | None = None
-    """Unix socket, 0600; default ``api.sock`` in the state folder."""
-    listen: str = ""
-    """``127.0.0.1:PORT`` to listen on loopback as well."""
-
-
-@dataclass(frozen=True, slots=True)
 class Fleet:
     """Everything the operator decided."""
 
@@ -361,6 +353,8 @@ class Fleet:
     discoveries: tuple[Discovery, ...] = ()
     people: People = field(default_factory=People)
     notifiers: tuple[NotifierSpec, ...] = ()
+    routes: tuple[Route, ...] = ()
+    """Gone through from the top. None: everybody is told everything."""
     webhooks: tuple[WebhookSpec, ...] = ()
     store: StoreSpec = StoreSpec()
     vault: VaultSpec = VaultSpec()

@@ -21,6 +21,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
+from gitops.config.addresses import listens_locally
 from gitops.egress.addresses import is_loopback
 from gitops.errors import (
     ConfigError,
@@ -33,6 +34,7 @@ from gitops.errors import (
 )
 from gitops.foreign import one_line
 from gitops.model.fleet import Fleet
+from gitops.model.serving import ApiSpec
 
 SECONDS = 60.0
 """For one answer; a nudge waits for a look at a repository."""
@@ -67,8 +69,15 @@ def address_of(fleet: Fleet, env: Mapping[str, str] | None = None) -> Address:
         return Address(url=_checked(named), token=token)
     socket = fleet.api.socket or fleet.state_dir / "api.sock"
     if not socket.exists() and fleet.api.listen:
-        return Address(url=_checked(f"http://{fleet.api.listen}"), token=token)
+        return Address(url=_checked(reached_at(fleet.api)), token=token)
     return Address(socket, token=token)
+
+
+def reached_at(api: ApiSpec) -> str:
+    """The address to call: on this machine directly, else the public one."""
+    if api.tls is None and listens_locally(api.listen):
+        return f"http://{api.listen}"
+    return api.url or f"https://{api.listen}"
 
 
 def _token(env: Mapping[str, str]) -> str:

@@ -20,6 +20,7 @@ from gitops.foreign import one_line
 from gitops.model.fleet import SourceSpec, WebhookSpec
 from gitops.model.ids import SourceName
 from gitops.ports.inbound import Absent
+from gitops.web.client import reached_at
 from gitops.web.hooks import PREFIX
 
 LARGEST_PAGE = 500
@@ -80,6 +81,7 @@ def _sample(controller: Controller, name: str, source: str) -> dict[str, Any]:
     return {
         "path": f"{PREFIX}{name}",
         "listen": controller.fleet.api.listen,
+        "url": reached_at(controller.fleet.api),
         "at": controller.parts.clock.now(),
         "source": chosen.name,
         "address": chosen.url,

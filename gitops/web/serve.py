@@ -13,6 +13,7 @@ import gc
 import os
 import signal
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -23,9 +24,11 @@ from starlette.types import ASGIApp
 from gitops.config.reload import changes, reload
 from gitops.controller import Controller
 from gitops.errors import ConfigError
+from gitops.model.serving import ApiSpec
 from gitops.web.api import build
-from gitops.web.connections import PatientProtocol
+from gitops.web.connections import PATIENCE, PatientProtocol
 from gitops.web.hooks import Hooks
+from gitops.web.tls import Certificate
 
 _log = structlog.get_logger(__name__)
 
@@ -41,29 +44,34 @@ def socket_path(controller: Controller) -> Path:
 async def serve(controller: Controller) -> None:
     """Until a signal or a lost lease. Raises what ended the controller, if anything did."""
     _spare_the_collector()
-    path = socket_path(controller)
-    listener = _unix(path)
-    servers = [_server(controller, trusted=True)]
-    work: list[Awaitable[None]] = [servers[0].serve(sockets=[listener])]
-    if controller.fleet.api.listen:
-        servers.append(_server(controller, trusted=False))
-        work.append(servers[1].serve(sockets=[_loopback(controller.fleet.api.listen)]))
+    api, path = controller.fleet.api, socket_path(controller)
+    certificate = Certificate(api.tls) if api.tls else None
+    doors = [(_server(controller, trusted=True), _unix(path))]
+    if api.listen:
+        doors.append((_server(controller, trusted=False, certificate=certificate), _bound(api)))
     running = asyncio.ensure_future(controller.run())
-    tasks = [running, *(asyncio.ensure_future(each) for each in work)]
+    tasks = [running, *(asyncio.ensure_future(one.serve(sockets=[at])) for one, at in doors)]
+    keeping = [asyncio.ensure_future(certificate.keep())] if certificate else []
     _signals(controller, running)
-    _log.info("controller.started", socket=str(path), listen=controller.fleet.api.listen)
+    _log.info("controller.started", socket=str(path), **_told(api))
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for server in servers:
+        for server, _ in doors:
             server.should_exit = True
-        running.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for task in (running, *keeping):
+            task.cancel()
+        await asyncio.gather(*tasks, *keeping, return_exceptions=True)
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
     _log.info("controller.stopped")
     if not running.cancelled():
         running.result()
+
+
+def _told(api: ApiSpec) -> dict[str, str | bool]:
+    """What is open to whom, for the log."""
+    return {"listen": api.listen, "url": api.url, "tls": api.tls is not None}
 
 
 def _spare_the_collector() -> None:
@@ -80,11 +88,40 @@ class _Server(uvicorn.Server):
     def capture_signals(self):  # type: ignore[no-untyped-def]
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's own for sockets that are given, except that whoever opens a connection and
+        does not say hello in TLS is not waited for a minute."""
+        if self.config.ssl is None:
+            await super().startup(sockets)
+            return
+        await self.lifespan.startup()
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(
+                self._protocol, sock=at, ssl=self.config.ssl, ssl_handshake_timeout=PATIENCE
+            )
+            for at in sockets or ()
+        ]
+        self.started = True
 
-def _server(controller: Controller, *, trusted: bool) -> uvicorn.Server:
+    def _protocol(self) -> PatientProtocol:
+        return PatientProtocol(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
+
+def _server(
+    controller: Controller, *, trusted: bool, certificate: Certificate | None = None
+) -> uvicorn.Server:
+    def context(_config: object, _default: object) -> ssl.SSLContext:
+        assert certificate is not None
+        return certificate.context
+
     return _Server(
         uvicorn.Config(
             _application(controller, trusted),
+            ssl_context_factory=context if certificate else None,
+            forwarded_allow_ips=["127.0.0.1", "::1", *controller.fleet.api.proxies],
             http=PatientProtocol,
             log_config=None,
             access_log=False,
@@ -136,8 +173,8 @@ def somebody_listens(path: Path) -> bool:
         return True
 
 
-def _loopback(listen: str) -> socket.socket:
-    host, _, port = listen.rpartition(":")
+def _bound(api: ApiSpec) -> socket.socket:
+    host, _, port = api.listen.rpartition(":")
     host = host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -146,7 +183,8 @@ def _loopback(listen: str) -> socket.socket:
         listener.bind((host, int(port)))
     except OSError as error:
         raise ConfigError(
-            f"cannot listen on {listen}: {error.strerror}", hint="choose another `api: {listen:}`"
+            f"cannot listen on {api.listen}: {error.strerror}",
+            hint="choose another `api: {listen:}`",
         ) from error
     listener.listen(128)
     return listener

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from gitops.cli.doctor import Examined, State, examine_machine, examine_roots
-from gitops.model.fleet import ApplicationSpec, Fleet
+from gitops.cli.doctor import Examined, State, examine_doors, examine_machine, examine_roots
+from gitops.model.fleet import ApplicationSpec, Fleet, WebhookSpec
 from gitops.model.ids import ApplicationName, SourceName
+from gitops.model.serving import ApiSpec, TlsSpec
 from gitops.model.terraform import TerraformHost, TerraformSpec
 from gitops.sandbox.tools import Toolbox
 
@@ -156,3 +157,21 @@ def test_a_binary_that_says_no_version_is_not_taken_for_one(
     (row,) = rows(fleet(), tmp_path)
     assert row.state is State.MISSING
     assert "of no known version" in row.detail
+
+
+def test_it_says_what_is_open_and_to_whom(tmp_path: Path) -> None:
+    def said(api: ApiSpec) -> Examined:
+        hook = WebhookSpec("github", "github")
+        return examine_doors(Fleet(tmp_path / "f", tmp_path, api=api, webhooks=(hook,)))
+
+    assert "socket alone" in said(ApiSpec()).detail
+    local = said(ApiSpec(listen="127.0.0.1:8080")).detail
+    assert "(plain HTTP) for this machine" in local
+    assert "open without a token: /healthz, /readyz, /hooks/github" in local
+    url = "https://gitops.example.com"
+    proxied = said(ApiSpec(listen="0.0.0.0:8080", url=url, behind_proxy=True)).detail
+    assert "behind a proxy" in proxied
+    assert "everybody who reaches this machine" in proxied
+    gone = said(ApiSpec(listen="0.0.0.0:8080", url=url, tls=TlsSpec(tmp_path / "x", tmp_path)))
+    assert gone.state is State.MISSING
+    assert "cannot be read" in gone.detail

@@ -22,7 +22,8 @@ from gitops.errors import (
     Transient,
     Unknown,
 )
-from gitops.model.fleet import ApiSpec, Fleet
+from gitops.model.fleet import Fleet
+from gitops.model.serving import ApiSpec
 from gitops.web.client import Address, Api, address_of
 
 TOKEN = "gitops_0123456789"
@@ -148,3 +149,18 @@ def test_what_cannot_be_a_token_is_refused_without_showing_it(text: str, fleet: 
     with pytest.raises(ConfigError) as refused:
         address_of(fleet, {"GITOPS_TOKEN": text})
     assert text not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("api", "url"),
+    [
+        (ApiSpec(listen="127.0.0.1:8080"), "http://127.0.0.1:8080"),
+        (ApiSpec(listen="[::1]:8080", url="https://gitops.example"), "http://[::1]:8080"),
+        (ApiSpec(listen="0.0.0.0:8443", url="https://gitops.example"), "https://gitops.example"),
+    ],
+)
+def test_a_controller_elsewhere_is_called_by_its_public_address(
+    tmp_path: Path, api: ApiSpec, url: str
+) -> None:
+    fleet = Fleet(tmp_path / "gitops.yaml", tmp_path, api=api)
+    assert address_of(fleet, {}) == Address(url=url)
