@@ -42,6 +42,7 @@ FIRST_PAUSE = 5.0
 MOST_COMMITS = 200
 """Of one change; more are not asked about, and the grade stays as it is."""
 AT_ONCE = 4
+"""Questions to the forge of one source; a slow one takes no other's turn."""
 _SHOWN = 20
 WEB_FLOW = "noreply@github.com"
 """Committer of what is merged or edited in GitHub's pages: nobody, whoever merged stands in."""
@@ -85,7 +86,7 @@ class Provenance:
         self._clock = clock
         self._asking: dict[tuple[SourceName, str], asyncio.Task[Told]] = {}
         self._failures: dict[SourceName, int] = {}
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns: dict[SourceName, asyncio.Semaphore] = {}
 
     async def of(self, source: SourceName, own: Authorship, again: Again) -> Authorship:
         """The authorship git tells, with what the forge knows. Takes :data:`DEADLINE` at most, and
@@ -161,7 +162,7 @@ class Provenance:
     async def _once(
         self, forge: Forge, source: SourceName, commit: str, before: Told | None
     ) -> Told:
-        async with self._turns:
+        async with self._turns.setdefault(source, asyncio.Semaphore(AT_ONCE)):
             found = await forge.pulls_of(commit)
         now = self._clock.now()
         first = before.first if before else now

@@ -340,6 +340,25 @@ async def test_a_slow_forge_is_waited_for_a_moment_and_heard_when_it_speaks(
     await story.provenance.close()
 
 
+async def test_a_slow_forge_takes_no_other_sources_turn(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gitops.engine.provenance.DEADLINE", 0.05)
+    slow = FakeForge(holds=asyncio.Event())
+    story.forge.pulls["c" * 40] = [pull()]
+    both = Provenance(
+        lambda name: slow if name == "slow" else story.forge,  # type: ignore[arg-type,return-value]
+        lambda _name: None,
+        story.ledger,
+        story.clock,
+    )
+    many = claimed(*(commit(digit) for digit in "0123456789"))
+    assert (await both.of(SourceName("slow"), many, story.again.append)).unasked
+    found = await both.of(SOURCE, claimed(commit("c")), story.again.append)
+    assert found.grade is Grade.AUTHENTICATED
+    await both.close()
+
+
 async def test_closing_leaves_no_question_behind(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
