@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -41,6 +42,10 @@ class SourceWatch:
         self.source = source
         self.status = SourceStatus(spec.name, SourceState.NEW)
         self.snapshot: Snapshot | None = None
+        self.polls: Counter[str] = Counter()
+        """Looks of this process by what they said: a state of a source."""
+        self.answered_at: float | None = None
+        """Wall clock of the last look that got an answer it could use."""
         self._ledger = ledger
         self._clock = clock
         self._moved = moved
@@ -151,6 +156,9 @@ class SourceWatch:
 
     async def _now(self, state: SourceState, revision: Revision | None, message: str) -> None:
         before, now = self.status, self._clock.now()
+        self.polls[state.value] += 1
+        if state in (SourceState.READY, SourceState.REWRITTEN):
+            self.answered_at = now
         moved = (before.revision.id if before.revision else "") != (revision.id if revision else "")
         self.status = SourceStatus(
             self.spec.name,

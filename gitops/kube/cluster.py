@@ -105,6 +105,9 @@ class KubeCluster:
     def status(self) -> ClusterStatus:
         return self._standing.status
 
+    def requests(self) -> Mapping[tuple[str, str], int]:
+        return self._standing.requests
+
     async def close(self) -> None:
         await self._live.close()
         await self._transport.close()

@@ -6,6 +6,8 @@ Written by the transport (every answer and every failure) and by identity checks
 
 from __future__ import annotations
 
+from collections import Counter
+
 from gitops.errors import ClusterRefused, ClusterUnavailable
 from gitops.model.cluster import ClusterState, ClusterStatus
 from gitops.ports import Clock
@@ -17,6 +19,8 @@ class Standing:
         self._name = name
         self._uid = ""
         self._status = ClusterStatus(ClusterState.CONNECTING, since=clock.now())
+        self.requests: Counter[tuple[str, str]] = Counter()
+        """(verb, HTTP status code or ``lost``) → how many attempts came out like that."""
 
     @property
     def status(self) -> ClusterStatus:

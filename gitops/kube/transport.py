@@ -78,6 +78,16 @@ class Call:
     kind: str = ""
 
     @property
+    def verb(self) -> str:
+        """What it is counted as: ``get``, ``apply``, ``dry-run``, ``delete``, ``watch`` …"""
+        asked = dict(self.query)
+        if self.method == "GET":
+            return "watch" if "watch" in asked else "get"
+        if "dryRun" in asked:
+            return "dry-run"
+        return {"PATCH": "apply"}.get(self.method, self.method.lower())
+
+    @property
     def context(self) -> Context:
         place = str(self.about) if self.about else self.place or self.path
         return Context(place, self.about.kind if self.about else self.kind, self.writes)
@@ -185,6 +195,7 @@ class Transport:
             return answer.status, await _bounded(answer), answer.headers
 
     def _judge(self, call: Call, code: int, body: bytes, headers: Any) -> Reply:
+        self._standing.requests[call.verb, str(code)] += 1
         if code == 429:
             pause = retry_after(headers.get("Retry-After"), self._clock.now())
             self._pace.throttled(pause)
@@ -220,6 +231,8 @@ class Transport:
             ) as answer:
                 if answer.status != 200:
                     self._judge(call, answer.status, await _bounded(answer), answer.headers)
+                else:
+                    self._standing.requests[call.verb, "200"] += 1
                 self._standing.accepted()
                 try:
                     yield _lines(answer)
@@ -241,6 +254,7 @@ class Transport:
         return headers
 
     def _lost(self, call: Call, lost: BaseException) -> NoReturn:
+        self._standing.requests[call.verb, "lost"] += 1
         message = f"the API server at {self._access.url} {_reason(lost)}"
         if isinstance(lost, aiohttp.ClientConnectorCertificateError):
             self._standing.refused(message)

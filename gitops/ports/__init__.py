@@ -37,6 +37,7 @@ from gitops.model.fleet import ApplicationSpec
 from gitops.model.health import ObjectHealth
 from gitops.model.ids import ApplicationName, ChangeId, Digest, PersonName, RequestId
 from gitops.model.manifest import Desired, ObjectId, RenderedFile
+from gitops.model.passage import Passage
 from gitops.model.plan import Plan
 from gitops.model.sealed import Sealed, SealedSet
 from gitops.model.source import Authorship, Entry, Read, Revision, SourceStatus
@@ -263,6 +264,15 @@ class Reader(Protocol):
     def status(self) -> ClusterStatus: ...
 
 
+@runtime_checkable
+class Counting(Protocol):
+    """An adapter that counts its requests to the other side."""
+
+    def requests(self) -> Mapping[tuple[str, str], int]:
+        """(verb, HTTP status code or ``lost``) → how many there were since it was made. Both are
+        from short lists of our own and of HTTP."""
+
+
 class Inventory(Protocol):
     """What each application owns in one cluster, kept in that cluster."""
 
@@ -333,6 +343,11 @@ class Reading(Protocol):
         """Newest first; ``before`` is the id of the last one seen."""
 
     def delivery(self, id_or_prefix: str) -> DeliveryRecord | None: ...
+    def passages(
+        self, since: float, *, application: ApplicationName | None = None, limit: int = 10_000
+    ) -> Sequence[Passage]:
+        """Changes that ended at ``since`` or later, the newest of them, oldest first."""
+
     def events(self, subject: str) -> Sequence[StoredEvent]: ...
     def applied(self, lane: LaneId) -> Mapping[ObjectId, AppliedObject]: ...
     def sources(self) -> Sequence[SourceStatus]: ...

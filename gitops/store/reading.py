@@ -37,16 +37,17 @@ from gitops.model.delivery import (
     Pause,
     Rollback,
 )
-from gitops.model.events import ChangePlanned, Notice, StoredEvent
+from gitops.model.events import ApplyFinished, ChangePlanned, MemberAsked, Notice, StoredEvent
 from gitops.model.ids import ApplicationName, ChangeId, DeliveryId, Digest, PersonName, RequestId
 from gitops.model.manifest import ObjectId
+from gitops.model.passage import Passage
 from gitops.model.plan import Plan
 from gitops.model.source import SourceStatus
 from gitops.ports import Memo
 from gitops.records import loads
 from gitops.store import tables as t
 from gitops.store.chain import Link
-from gitops.store.codec import decode
+from gitops.store.codec import KINDS, decode
 
 MOST = 10_000
 """No answer lists more rows than this at once, whatever it was asked for."""
@@ -188,6 +189,16 @@ class SqlReading:
             )
         return _delivery(rows[0]) if rows else None
 
+    def passages(
+        self, since: float, *, application: ApplicationName | None = None, limit: int = MOST
+    ) -> Sequence[Passage]:
+        """Changes that ended at ``since`` or later, the newest of them, oldest first."""
+        query = _PASSAGES.where(t.change.c.updated_at >= since)
+        if application:
+            query = query.where(t.change.c.application == application)
+        rows = self._all(query.order_by(t.change.c.updated_at.desc()).limit(_most(limit)))
+        return [_passage(row) for row in reversed(rows)]
+
     # --- events ---
 
     def events(self, subject: str) -> Sequence[StoredEvent]:
@@ -315,6 +326,42 @@ _DELIVERIES = select(
 Versions = tuple[tuple[str, str], ...]
 
 
+def _first(kind: type[Any]) -> Any:
+    """When a change's first event of a kind was written; a walk along its own few events."""
+    names = [name for name, known in KINDS.items() if known is kind]
+    mine = and_(t.event.c.subject == t.change.c.id, t.event.c.kind.in_(names))
+    return select(func.min(t.event.c.at)).where(mine).scalar_subquery()
+
+
+_PASSAGES = (
+    select(
+        t.change.c.id,
+        t.change.c.application,
+        t.change.c.target,
+        t.change.c.generation,
+        t.change.c.cause,
+        t.change.c.state,
+        t.change.c.payload,
+        t.change.c.opened_at,
+        t.change.c.updated_at,
+        t.delivery.c.started_at,
+        _first(ChangePlanned).label("planned_at"),
+        _first(MemberAsked).label("asked_at"),
+        _first(ApplyFinished).label("applied_at"),
+        select(func.max(t.verdict.c.at))
+        .where(
+            t.verdict.c.request == t.change.c.request,
+            t.verdict.c.decision == Decision.APPROVE.value,
+            t.verdict.c.at <= func.coalesce(t.delivery.c.started_at, t.change.c.updated_at),
+        )
+        .scalar_subquery()
+        .label("answered_at"),
+    )
+    .join_from(t.change, t.delivery, t.delivery.c.change == t.change.c.id, isouter=True)
+    .where(t.change.c.state.in_(sorted(state.value for state in TERMINAL)))
+)
+
+
 def _in(table: Any, lane: LaneId) -> ColumnElement[bool]:
     columns = table.c
     return and_(columns.application == lane.application, columns.target == lane.target)
@@ -369,6 +416,25 @@ def _delivery(row: Row[Any]) -> DeliveryRecord:
         row.delivery_reason,
         loads(Names, row.approved_by),
         loads(Versions, row.versions),
+    )
+
+
+def _passage(row: Row[Any]) -> Passage:
+    change = loads(Change, row.payload)
+    return Passage(
+        change.id,
+        change.lane,
+        change.cause,
+        ChangeState(row.state),
+        row.generation,
+        tuple(commit.time for commit in change.authorship.commits),
+        row.opened_at,
+        row.updated_at,
+        row.planned_at,
+        row.asked_at,
+        row.answered_at,
+        row.started_at,
+        row.applied_at,
     )
 
 

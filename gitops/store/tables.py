@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration; a test holds it to the folder of migrations."""
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -136,6 +136,7 @@ change = Table(
     _to_lane(),
     Index(None, "application", "target", "number"),
     Index(None, "state"),
+    Index(None, "updated_at"),
 )
 
 plan = Table(
