@@ -55,6 +55,7 @@ TABLE: dict[str, Row] = {
         ("nudge", _RUN, "Have the controller look at a source now."),
         ("token", _RUN, "Create, list and revoke people's API tokens."),
         ("webhook", _RUN, "See and try the webhooks of forges."),
+        ("slack", _RUN, "Say what of a Slack set-up is missing."),
         ("sandbox", _RUN, "Start and stop a real local control plane."),
     )
 }

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gitops.model.events import Notice
+from gitops.model.fleet import People
 from gitops.plugins import Services
 from gitops.ports.inbound import Letter, Reply
 from notifiers.slack import NAME, Options
 from notifiers.slack.account import Account
+from notifiers.slack.check import Found, check
 from notifiers.slack.hearing import Hearing
 from notifiers.slack.inbound import receive
 from notifiers.slack.post import Post
@@ -42,3 +44,7 @@ class Slack:
     async def listen(self) -> None:
         """The same over Socket Mode, for ever."""
         await listen(self.account, self.hearing)
+
+    async def check(self, people: People) -> list[Found]:
+        """What of the set-up is missing, for ``gitops slack check``."""
+        return await check(self.account, people)

@@ -47,7 +47,7 @@ class Search:
     async def message(self, channel: str, key: str, since: float) -> Found | Nowhere | None:
         """Our message of that key, posted after ``since`` (seconds); None when nobody can look."""
         try:
-            id = await self._id(channel)
+            id = await self.channel_id(channel)
             oldest = f"{max(0.0, since - SLACK):.6f}"
             for message in await self._pages(
                 "conversations_history", channel=id, oldest=oldest, include_all_metadata=True
@@ -95,8 +95,9 @@ class Search:
                 break
         return found
 
-    async def _id(self, channel: str) -> str:
-        """Slack posts to ``#name`` and reads by id only."""
+    async def channel_id(self, channel: str) -> str:
+        """Slack posts to ``#name`` and reads by id only. Raises Unfit for a channel the app is not
+        in."""
         if not channel.startswith("#"):
             return channel
         if channel not in self._channels:
