@@ -19,7 +19,7 @@ from gitops.foreign import one_line
 from gitops.model.fleet import People, Person
 from gitops.model.secret import SecretRef
 from notifiers.slack.account import Account
-from notifiers.slack.client import Refusal
+from notifiers.slack.client import Refusal, Unfit
 from notifiers.slack.identity import user_of
 from notifiers.slack.search import Search
 
@@ -247,7 +247,11 @@ class Checkup:
             try:
                 said = await self._account.web.ask(method, **given)
             except GitopsError as error:
-                why = one_line(error.message, 120)
+                gone = isinstance(error, Unfit) and error.code in (
+                    "users_not_found",
+                    "user_not_found",
+                )
+                why = "no such account" if gone else one_line(error.message, 120)
                 continue
             user = user_of(said.get("user"))
             by_mail = method == "users_lookupByEmail"
