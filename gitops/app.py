@@ -221,7 +221,9 @@ def assemble(fleet: Fleet, clock: Clock | None = None) -> Running:
     password = read_secret(fleet.store.password) if fleet.store.password else None
     store = open_store(fleet.store, fleet.state_dir, clock, password)
     roster = Roster(fleet, discover)
-    ledger = Ledger(store, listening=Announcer(lambda: roster.fleet, clock, thorough).listening)
+    ledger = Ledger(
+        store, listening=Announcer(lambda: roster.fleet, clock, thorough, roster.spec).listening
+    )
     seat: list[Controller] = []
     services = replace(
         services_of(fleet, keyring, clock),

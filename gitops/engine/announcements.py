@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
 import structlog
 
+from gitops.engine.folding import batches, folded
 from gitops.engine.ledger import Ledger
+from gitops.engine.routes import held_until, route, severity_of
 from gitops.errors import Apart, GitopsError, StaleWrite, Transient
 from gitops.model.approval import Decision, Verdict
 from gitops.model.delivery import ChangeState
@@ -28,13 +31,16 @@ from gitops.model.events import (
     ChangeOpened,
     Claimed,
     Event,
+    HealthMoved,
     MemberAsked,
     MemberDecided,
     Notice,
+    Reminded,
 )
-from gitops.model.fleet import Fleet
-from gitops.model.ids import ChangeId, combine, short
-from gitops.ports import Clock, Expecting, Notifier, Transaction
+from gitops.model.fleet import ApplicationSpec, Fleet
+from gitops.model.ids import ApplicationName, ChangeId, combine, short
+from gitops.model.routes import Told
+from gitops.ports import Clock, Expecting, Gathering, Notifier, Reading, Transaction
 
 _log = structlog.get_logger(__name__)
 
@@ -43,12 +49,14 @@ TRIES = 10
 ``status`` and ``show``."""
 KEPT = 7 * 86_400.0
 """Seconds: while the other side is merely away, a notice is kept so long."""
-AT_ONCE = 100
-"""Notices read at once."""
+AT_ONCE = 1_000
+"""Notices read at once: what makes others obsolete has to be among them."""
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
 LONGEST_WAIT = 3_600.0
 """Seconds another side may ask us to wait."""
+LONGEST_SLEEP = 60.0
+"""Seconds between two looks at what quiet hours hold back: a clock may be set."""
 
 
 class Announcer:
@@ -59,11 +67,18 @@ class Announcer:
         fleet: Callable[[], Fleet],
         clock: Clock,
         thorough: Callable[[str], bool] = lambda _kind: False,
+        spec: Callable[[ApplicationName], ApplicationSpec | None] | None = None,
     ) -> None:
-        """``thorough``: does a kind of notifier want what concerns nobody but itself too?"""
+        """``thorough``: does a kind of notifier want what concerns nobody but itself too? Those
+        are told everything, whatever the routes say: they mark things and wake nobody. ``spec``
+        finds an application that is not in the fleet file itself."""
         self._fleet = fleet
         self._clock = clock
         self._thorough = thorough
+        self._spec = spec or self._in_the_file
+
+    def _in_the_file(self, name: ApplicationName) -> ApplicationSpec | None:
+        return self._fleet().applications.get(name)
 
     def listening(self, tx: Transaction) -> Transaction:
         """The same transaction; each event appended to it is also announced."""
@@ -80,27 +95,42 @@ class Announcer:
         if told is None:
             return
         kind, change, payload = told
-        listeners = [
-            notifier
-            for notifier in self._fleet().notifiers
-            if kind not in _FOR_THE_THOROUGH or self._thorough(notifier.kind)
-        ]
-        if not listeners:
+        thorough = [each.name for each in self._fleet().notifiers if self._thorough(each.kind)]
+        if kind in _FOR_THE_THOROUGH and not thorough:
             return
         now = self._clock.now()
         payload = {**_context(tx, change, kind, now), **payload}
-        for notifier in listeners:
-            identity = short(combine(notifier.name, kind, change, place), 12)
+        facts = {**payload, **self._facts(tx, change), "severity": severity_of(kind).value}
+        notice = Notice("", "", kind, change, facts, now)
+        ears = () if kind in _FOR_THE_THOROUGH else route(notice, self._fleet())
+        for ear in (*(e for e in ears if e.notifier not in thorough), *map(Told, thorough)):
+            identity = short(combine(ear.notifier, kind, change, place), 12)
+            until = held_until(ear, notice, now)
             tx.enqueue(
-                Notice(
-                    f"{place:012d}-{identity}",
-                    notifier.name,
-                    kind,
-                    change,
-                    payload,
-                    now,
+                replace(
+                    notice,
+                    id=f"{place:012d}-{identity}",
+                    notifier=ear.notifier,
+                    channel=ear.channel,
+                    not_before=until if until > now else 0.0,
                 )
             )
+
+    def _facts(self, tx: Transaction, change: ChangeId) -> dict[str, object]:
+        """What a route may choose by."""
+        record = tx.change(change)
+        if record is None:
+            return {}
+        lane = record.change.lane
+        spec, cluster = self._spec(lane.application), self._fleet().clusters.get(lane.target)
+        labels = dict(spec.labels) if spec else {}
+        return {
+            "application": lane.application,
+            "target": lane.target,
+            "project": spec.project if spec else "default",
+            "labels": labels,
+            "environment": dict(cluster.labels) if cluster else labels,
+        }
 
 
 class _Listening:
@@ -122,12 +152,13 @@ class _Listening:
 def _told(event: Event) -> tuple[str, ChangeId, dict[str, object]] | None:
     """(kind, change, payload) of an event people want to hear of."""
     told: tuple[str, ChangeId, dict[str, object]] | None = None
+    facts: dict[str, object]
     match event:
         case ChangeOpened():
             told = ("opened", event.change.id, {})
         case MemberAsked():
             facts = {"request": event.request, "seal": event.seal, "moved": event.moved}
-            told = ("asked", event.change, {**facts})
+            told = ("asked", event.change, {**facts, "expires_at": event.expires_at})
         case MemberDecided():
             facts = {"request": event.request, "by": ", ".join(event.by), "reason": event.reason}
             told = (event.state.value, event.change, {**facts})
@@ -137,6 +168,13 @@ def _told(event: Event) -> tuple[str, ChangeId, dict[str, object]] | None:
             told = ("answered", verdict.covers[0][0], {**facts})
         case ApplyFinished():
             told = ("verifying", event.change, {"reason": event.summary})
+        case Reminded():
+            facts = {"request": event.request, "expires_at": event.expires_at}
+            kind = "stuck" if event.stuck else "reminder"
+            told = (kind, event.change, {**facts, "reason": event.stuck})
+        case HealthMoved():
+            kind = "recovered" if event.well else "degraded"
+            told = (kind, event.change, {"reason": event.reason})
         case ChangeBlocked():
             told = ("blocked", event.change, {"reason": event.reason})
         case Claimed():
@@ -203,6 +241,8 @@ class Sender:
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._apart: dict[str, float] = {}
         """Single notices that wait, by id → not before."""
+        self._held: float | None = None
+        """When the first of those is due that quiet hours hold back, on the wall clock."""
 
     async def run(self) -> None:
         """For ever: sends after every write, and again when a resting notifier may be tried. A
@@ -220,9 +260,12 @@ class Sender:
             await asyncio.gather(*self._busy.values(), return_exceptions=True)
 
     def _until_next(self) -> float | None:
-        """Seconds; None while nobody rests."""
+        """Seconds; None while nobody rests and nothing is held back."""
+        now = self._clock.monotonic()
         times = [*(at for at, _ in self._resting.values()), *self._apart.values()]
-        return max(0.05, min(times) - self._clock.monotonic()) if times else None
+        if self._held is not None:
+            times.append(now + min(self._held - self._clock.now(), LONGEST_SLEEP))
+        return max(0.05, min(times) - now) if times else None
 
     async def send(self) -> None:
         """Everything that may be sent now, once."""
@@ -246,12 +289,41 @@ class Sender:
         now = self._clock.monotonic()
         resting = {name for name, (at, _) in self._resting.items() if at > now}
         without = frozenset(self._busy) | resting
-        limit = AT_ONCE + len(self._apart)
         by_notifier: dict[str, list[Notice]] = {}
-        for notice in await self._ledger.read(lambda r: r.outbox(limit, without=without)):
+        for notice in await self._worth_telling(without):
             if self._apart.get(notice.id, 0.0) <= now:
                 by_notifier.setdefault(notice.notifier, []).append(notice)
         return by_notifier
+
+    async def _worth_telling(self, without: frozenset[str]) -> list[Notice]:
+        """What is due of these; what newer ones made obsolete while it was held up is done with."""
+        limit, now = AT_ONCE + len(self._apart), self._clock.now()
+
+        def query(reading: Reading) -> tuple[Sequence[Notice], float | None]:
+            return reading.outbox(limit, without=without, due=now), reading.held_until(now)
+
+        while True:
+            found, self._held = await self._ledger.read(query)
+            kept, obsolete = folded(found, now, unseen=self._stays)
+            if obsolete:
+                await self._done_with(obsolete)
+            if len(found) < limit or not obsolete:
+                return kept
+
+    def _stays(self, notice: Notice) -> bool:
+        """Does its notifier send messages that stay as they are?"""
+        return isinstance(self._notifiers().get(notice.notifier), Gathering)
+
+    async def _done_with(self, obsolete: Sequence[Notice]) -> None:
+        _log.info("notices.folded", count=len(obsolete))
+
+        def work(tx: Transaction) -> None:
+            for notice in obsolete:
+                tx.sent(notice.id, notice.attempts)
+
+        await self._ledger.write(work)
+        for notice in obsolete:
+            self._apart.pop(notice.id, None)
 
     async def _send_all(self, name: str, notices: list[Notice]) -> None:
         notifier = self._notifiers().get(name)
@@ -259,26 +331,41 @@ class Sender:
         with contextlib.suppress(Transient, StaleWrite):
             if isinstance(gathers, Expecting):
                 gathers.expect(notices)
-            for notice in notices:
-                failure = None if notifier is None else await self._try(notifier, notice)
-                if await self._record(notice, failure):
-                    self._apart.pop(notice.id, None)
+            together = isinstance(gathers, Gathering)
+            queue = deque(batches(notices, self._clock.now(), together))
+            while queue:
+                batch = queue.popleft()
+                failure = None if notifier is None else await self._try(notifier, batch)
+                if failure and not failure.passing and len(batch) > 1:
+                    queue.extendleft([notice] for notice in reversed(batch))  # one may be to blame
+                elif await self._record(batch, failure):
+                    for notice in batch:
+                        self._apart.pop(notice.id, None)
                 elif failure and failure.apart:
                     wait = max(FIRST_PAUSE, min(failure.wait, LONGEST_WAIT))
-                    self._apart[notice.id] = self._clock.monotonic() + wait
+                    for notice in batch:
+                        self._apart[notice.id] = self._clock.monotonic() + wait
                 else:
                     self._rest(name, failure)
                     return
             self._resting.pop(name, None)
 
-    async def _record(self, notice: Notice, failure: _Failure | None) -> bool:
-        """Is it done with, sent or given up?"""
-        attempts, error = notice.attempts + 1, failure.message if failure else ""
-        if failure and self._hopeless(notice, failure, attempts):
-            _log.error("notice.given-up", notifier=notice.notifier, notice=notice.id, problem=error)
-            error = ""
-        await self._ledger.write(lambda tx: tx.sent(notice.id, attempts, error))
-        return not error
+    async def _record(self, batch: list[Notice], failure: _Failure | None) -> bool:
+        """Are they all done with, sent or given up?"""
+        errors: dict[str, str] = {}
+        for notice in batch:
+            errors[notice.id] = failure.message if failure else ""
+            if failure and self._hopeless(notice, failure, notice.attempts + 1):
+                problem, errors[notice.id] = failure.message, ""
+                about = {"notifier": notice.notifier, "notice": notice.id}
+                _log.error("notice.given-up", **about, problem=problem)
+
+        def work(tx: Transaction) -> None:
+            for notice in batch:
+                tx.sent(notice.id, notice.attempts + 1, errors[notice.id])
+
+        await self._ledger.write(work)
+        return not any(errors.values())
 
     def _hopeless(self, notice: Notice, failure: _Failure, attempts: int) -> bool:
         if failure.passing:
@@ -290,9 +377,13 @@ class Sender:
         wait = max(pause, min(failure.wait, LONGEST_WAIT) if failure else 0.0)
         self._resting[name] = (self._clock.monotonic() + wait, pause)
 
-    async def _try(self, notifier: Notifier, notice: Notice) -> _Failure | None:
+    async def _try(self, notifier: Notifier, batch: list[Notice]) -> _Failure | None:
+        gathers: object = notifier
         try:
-            await notifier.send(notice)
+            if len(batch) > 1 and isinstance(gathers, Gathering):
+                await gathers.send_together(batch)
+            else:
+                await notifier.send(batch[0])
         except Transient as error:
             apart = isinstance(error, Apart)
             return _Failure(error.message, True, apart, error.retry_after or 0.0)

@@ -132,6 +132,28 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
+class Reminded:
+    """A question that is still open was brought to mind. Precondition: the change is known."""
+
+    change: ChangeId
+    request: RequestId
+    expires_at: float
+    stuck: str = ""
+    """Why nobody can approve it; empty when somebody can."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthMoved:
+    """What a lane's last delivery brought fell ill, or is well again. ``change`` is that
+    delivery's. Precondition: the change is known."""
+
+    change: ChangeId
+    well: bool
+    reason: str
+    """Which objects, and why; masked."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeClosed:
     """A terminal state. The lane's generation rises and it has no current change any more;
     ``delivered`` becomes the lane's where given, ``hold`` its drift hold for a change of cause
@@ -221,6 +243,8 @@ Event = (
     | Claimed
     | ApplyFinished
     | Noted
+    | Reminded
+    | HealthMoved
     | ChangeClosed
     | HoldLifted
     | RollbackLifted

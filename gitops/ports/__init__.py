@@ -469,6 +469,16 @@ class Expecting(Protocol):
         """What is sent next, before the first of it is; all of it has happened already."""
 
 
+@runtime_checkable
+class Gathering(Protocol):
+    """A notifier whose messages stay as they were sent: what waited for an outage or quiet hours to
+    end is told in one, and what came to nothing meanwhile not at all."""
+
+    async def send_together(self, notices: Sequence[Notice]) -> None:
+        """Like ``Notifier.send`` for all of these, in the order they happened; all are of one
+        channel."""
+
+
 # --- planning and executing -------------------------------------------------------------------
 
 

@@ -24,6 +24,8 @@ KINDS: dict[str, type[Event]] = {
     "claimed.1": e.Claimed,
     "apply-finished.1": e.ApplyFinished,
     "noted.1": e.Noted,
+    "reminded.1": e.Reminded,
+    "health-moved.1": e.HealthMoved,
     "change-closed.1": e.ChangeClosed,
     "hold-lifted.1": e.HoldLifted,
     "rollback-lifted.1": e.RollbackLifted,

@@ -19,7 +19,7 @@ from gitops.errors import StaleWrite
 from gitops.model import events as e
 from gitops.model.approval import Decision, Member, MemberState, RequestState, Verdict, root_of
 from gitops.model.delivery import Cause, Change, ChangeState, Delivered, Hold, LaneId, Rollback
-from gitops.model.ids import Digest, PersonName
+from gitops.model.ids import ChangeId, Digest, PersonName
 from gitops.model.source import SourceStatus
 from gitops.records import dumps, loads
 from gitops.store import tables as t
@@ -266,7 +266,21 @@ def _apply_finished(step: Step, event: e.ApplyFinished) -> None:
 
 @_on(e.Noted)
 def _noted(step: Step, event: e.Noted) -> None:
-    if not step.one(_CHANGE, of=event.change):
+    _known_change(step, event.change)
+
+
+@_on(e.Reminded)
+def _reminded(step: Step, event: e.Reminded) -> None:
+    _known_change(step, event.change)
+
+
+@_on(e.HealthMoved)
+def _health_moved(step: Step, event: e.HealthMoved) -> None:
+    _known_change(step, event.change)
+
+
+def _known_change(step: Step, change: ChangeId) -> None:
+    if not step.one(_CHANGE, of=change):
         _stale("there is no such change")
 
 

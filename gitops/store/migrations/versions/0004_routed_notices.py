@@ -14,5 +14,6 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("outbox", sa.Column("channel", sa.Text(), nullable=False, server_default=""))
-    held = sa.Column("not_before", sa.Double(), nullable=False, server_default="0")
-    op.add_column("outbox", held)
+    op.add_column(
+        "outbox", sa.Column("not_before", sa.Double(), nullable=False, server_default="0")
+    )
