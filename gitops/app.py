@@ -21,6 +21,7 @@ from gitops.engine.announcements import Announcer
 from gitops.engine.desk import Desk, RefusingDesk
 from gitops.engine.keeper import LeaseKeeper
 from gitops.engine.ledger import Ledger
+from gitops.engine.looking import Unlocked
 from gitops.engine.renders import Renders
 from gitops.engine.roster import Roster
 from gitops.jsonable import to_json
@@ -41,6 +42,7 @@ from gitops.ports import Clock, Cluster, Notifier, Renderer, Snapshot, Source
 from gitops.ports.forges import Forge
 from gitops.ports.inbound import Receiver
 from gitops.ports.terraform import Root, Workspace
+from gitops.previewing import Bench
 from gitops.sealing import decode, encode
 from gitops.secrets import read_secret
 from gitops.vault import FolderVault, Keyring
@@ -282,8 +284,22 @@ def _parts(
         services = replace(services, forge=forges_of(roster, services))
     checker = checker_of(services)
 
-    def planned(root: Root, shown: Mapping[str, Any]) -> tuple[Finding, ...]:
-        return checker.planned(root.lane, root.application, claims_in_plan(shown))
+    def root_planner(checker: FleetChecker, workspace: Workspace) -> TerraformPlanner:
+        def planned(root: Root, shown: Mapping[str, Any]) -> tuple[Finding, ...]:
+            return checker.planned(root.lane, root.application, claims_in_plan(shown))
+
+        return TerraformPlanner(workspace, keyring, masker, also=planned)
+
+    choice = RendererChoice(services)  # what renderers remember of folders is apart from deliveries
+
+    def bench() -> Bench:
+        aside = checker.aside()
+        return Bench(
+            Renders(choice, keyring.of),
+            aside,
+            ManifestPlanner(keyring, masker, clock, fence),
+            root_planner(aside, Unlocked(workspace)),
+        )
 
     return Parts(
         ledger=ledger,
@@ -304,7 +320,8 @@ def _parts(
         clock=clock,
         mask=masker.text,
         taint=masker.taint,
-        root_planner=TerraformPlanner(workspace, keyring, masker, also=planned),
+        root_planner=root_planner(checker, workspace),
+        bench=bench,
         workspace=workspace,
         reached=kill_switch(os.environ.get("GITOPS_KILL_AT", "")),
         receivers=receivers_of(roster, services),

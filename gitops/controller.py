@@ -21,8 +21,10 @@ from gitops.engine.inbox import Inbox
 from gitops.engine.keeper import LeaseKeeper
 from gitops.engine.lanes import Lanes
 from gitops.engine.ledger import Ledger, open_change
+from gitops.engine.looking import Unlocked
 from gitops.engine.measures import Measures
 from gitops.engine.pauses import Pauses
+from gitops.engine.previews import Previews
 from gitops.engine.provenance import Provenance
 from gitops.engine.reach import keep_reaching
 from gitops.engine.renders import Renders
@@ -67,6 +69,7 @@ from gitops.ports import (
 from gitops.ports.forges import Forge
 from gitops.ports.inbound import Listener, Receiver
 from gitops.ports.terraform import RootPlanner, Workspace
+from gitops.previewing import Bench, Previewing, Surroundings
 from gitops.steps.kit import Kit, Memory, Reached
 from gitops.steps.values import Checker
 from gitops.steps.watch import stands, watch
@@ -105,6 +108,8 @@ class Parts:
     taint: Callable[[str], None]
     """Has a value taken out of every text from now on."""
     reached: Reached
+    bench: Callable[[], Bench]
+    """What one preview of a pull request is drawn with: nothing of it is known elsewhere."""
     receivers: Callable[[], Mapping[str, Receiver]] = dict
     """Who hears the webhooks of the fleet file in force, by their name in it."""
 
@@ -152,6 +157,35 @@ class Controller:
             self._look_soon,
             parts.reached,
         )
+        self.previews = Previews(
+            lambda: self.fleet,
+            parts.forge,
+            Previewing(self.surroundings()).draw,
+            parts.ledger,
+            parts.digester,
+            parts.clock,
+            parts.mask,
+            lambda _source, _number: self.fleet.api.url,
+        )
+        self.inbox.on_pull = self.previews.heard
+
+    def surroundings(self, *, alone: bool = False) -> Surroundings:
+        """What a preview looks at. ``alone``: nothing but previews goes on here."""
+        return Surroundings(
+            roster=self.roster,
+            watched=self.watches.get,
+            renders=self.parts.renders,
+            cluster=self.clusters.reach,
+            supplies=self.roots.supplies,
+            ledger=self.ledger,
+            watchman=self.parts.watchman,
+            workspace=Unlocked(self.parts.workspace),
+            digester=self.parts.digester,
+            clock=self.parts.clock,
+            bench=self.parts.bench,
+            quiet=self.lanes.quiet,
+            follows=alone,
+        )
 
     @property
     def fleet(self) -> Fleet:
@@ -182,6 +216,7 @@ class Controller:
             self._tasks.start("pulse", self.measures.pulse.run)
             await self._adjust()
             self._tasks.start("inbox", self.inbox.run)
+            self._tasks.start("previews", self.previews.run)
             self.ready.set()
             await self.parts.keeper.keep()
         finally:

@@ -102,6 +102,10 @@ class Renders:
         memos = [memo for key, memo in self._memos.items() if key[0] == application]
         return not memos or any(moved(memo.rendered.closure, snapshot) for memo in memos)
 
+    def known(self, application: ApplicationName) -> bool:
+        """Was it rendered at all since the start?"""
+        return any(name == application for name, _ in self._memos)
+
     def forget(self, application: ApplicationName) -> None:
         for memos in (self._memos, self._older):
             for key in [key for key in memos if key[0] == application]:

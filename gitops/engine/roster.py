@@ -35,6 +35,10 @@ class Roster:
         """Folders that cannot become applications, of every source's newest revision."""
         return tuple(problem for each in self._problems.values() for problem in each)
 
+    def beside(self) -> Roster:
+        """A roster of its own for the same fleet file: for what may never come to be."""
+        return Roster(self.fleet, self._discover)
+
     def reload(self, fleet: Fleet) -> None:
         self.fleet = fleet
         self._found.clear()

@@ -61,7 +61,7 @@ class Clusters:
         return ClusterTarget(
             lane=lane,
             application=application,
-            cluster=await self._cluster(spec),
+            cluster=await self.reach(spec),
             labels=spec.labels,
             planner=self._planner,
             watchman=self._watchman,
@@ -86,7 +86,8 @@ class Clusters:
         for cluster in self._connected.values():
             await cluster.close()
 
-    async def _cluster(self, spec: ClusterSpec) -> Cluster:
+    async def reach(self, spec: ClusterSpec) -> Cluster:
+        """The one connection there is to it. Raises what connecting raises."""
         async with self._connecting.setdefault(spec.name, asyncio.Lock()):
             if spec.name not in self._connected:
                 cluster = await self._connect(spec)
