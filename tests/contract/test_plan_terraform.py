@@ -137,6 +137,12 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
     return Bench.at(Host(tmp_path / "state", request.param, binary))
 
 
+@pytest.fixture
+def either(tmp_path: Path, a_terraform: tuple[str, Path]) -> Bench:
+    """With whichever tool is here: for what it has no part in."""
+    return Bench.at(Host(tmp_path / "state", *a_terraform))
+
+
 def rows(plan: Plan) -> Mapping[str, Action]:
     return {change.address: change.action for change in plan.changes}
 
@@ -188,12 +194,12 @@ async def test_a_changed_value_shows_and_a_secret_does_not(bench: Bench) -> None
     assert "Canary" not in bench.masker.text("it was s3cr3t-Canary-4711")
 
 
-async def test_a_kept_plan_is_used_again_after_a_restart(bench: Bench) -> None:
-    root = bench.root()
-    first = await bench.draw(root)
+async def test_a_kept_plan_is_used_again_after_a_restart(either: Bench) -> None:
+    root = either.root()
+    first = await either.draw(root)
     kept = sealing.decode(sealing.encode(sealed_of(first)))
     assert isinstance(kept, SealedRun)
-    restarted = bench.another()
+    restarted = either.another()
     second = await restarted.draw(root, kept)
     assert (second.sealed, second.artifact) == (first.sealed, first.artifact)
     assert second.plan == first.plan
@@ -219,30 +225,30 @@ Alter = Callable[[Root], Root]
     ],
     ids=["files", "variables", "outputs of others"],
 )
-async def test_a_kept_plan_is_not_used_for_anything_else(bench: Bench, alter: Alter) -> None:
-    root = bench.root()
-    kept = sealed_of(await bench.draw(root))
-    other = await bench.draw(alter(root), kept)
+async def test_a_kept_plan_is_not_used_for_anything_else(either: Bench, alter: Alter) -> None:
+    root = either.root()
+    kept = sealed_of(await either.draw(root))
+    other = await either.draw(alter(root), kept)
     assert sealed_of(other).sha256 != kept.sha256
-    assert bench.workspace.calls.count("plan") == 2
+    assert either.workspace.calls.count("plan") == 2
 
 
-async def test_a_kept_plan_is_not_used_once_the_state_moved(bench: Bench) -> None:
-    root = bench.root()
-    kept = sealed_of(await bench.draw(root))
-    await bench.apply(root)
-    again = await bench.draw(root, kept)
+async def test_a_kept_plan_is_not_used_once_the_state_moved(either: Bench) -> None:
+    root = either.root()
+    kept = sealed_of(await either.draw(root))
+    await either.apply(root)
+    again = await either.draw(root, kept)
     assert again.plan.empty
 
 
-async def test_nothing_is_applied_on_a_state_that_moved(bench: Bench) -> None:
-    root = bench.root()
-    stale = sealed_of(await bench.draw(settings(root, variables={"size": 9})))
-    await bench.apply(root)
-    done = await bench.planner.execute(settings(root, variables={"size": 9}), stale, "second")
+async def test_nothing_is_applied_on_a_state_that_moved(either: Bench) -> None:
+    root = either.root()
+    stale = sealed_of(await either.draw(settings(root, variables={"size": 9})))
+    await either.apply(root)
+    done = await either.planner.execute(settings(root, variables={"size": 9}), stale, "second")
     assert "the state moved" in done.void
     assert not done.outcomes
-    assert (await bench.draw(root)).plan.empty
+    assert (await either.draw(root)).plan.empty
 
 
 TAMPERED: Mapping[str, Callable[[SealedRun], SealedRun]] = {
@@ -257,33 +263,33 @@ TAMPERED: Mapping[str, Callable[[SealedRun], SealedRun]] = {
 
 
 async def test_a_seal_that_does_not_fit_applies_nothing_and_says_what_differs(
-    bench: Bench,
+    either: Bench,
 ) -> None:
-    root = bench.root()
-    sealed = sealed_of(await bench.draw(root))
+    root = either.root()
+    sealed = sealed_of(await either.draw(root))
     for word, tamper in TAMPERED.items():
-        done = await bench.planner.execute(root, tamper(sealed), "first")
+        done = await either.planner.execute(root, tamper(sealed), "first")
         assert word in done.void
         assert not done.outcomes
-    assert "apply" not in bench.workspace.calls
+    assert "apply" not in either.workspace.calls
 
 
-async def test_a_swapped_plan_of_another_root_applies_nothing(bench: Bench) -> None:
-    root = bench.root()
-    mine = sealed_of(await bench.draw(root))
-    other = sealed_of(await bench.draw(bench.root(TEXT.replace("web", "evil"))))
-    done = await bench.planner.execute(root, replace(mine, plan_file=other.plan_file), "first")
+async def test_a_swapped_plan_of_another_root_applies_nothing(either: Bench) -> None:
+    root = either.root()
+    mine = sealed_of(await either.draw(root))
+    other = sealed_of(await either.draw(either.root(TEXT.replace("web", "evil"))))
+    done = await either.planner.execute(root, replace(mine, plan_file=other.plan_file), "first")
     assert done.void
-    assert len((await bench.draw(root)).plan.changes) == 4
+    assert len((await either.draw(root)).plan.changes) == 4
 
 
-async def test_an_apply_that_was_begun_is_told_of_and_not_begun_again(bench: Bench) -> None:
-    root = bench.root()
-    sealed = sealed_of(await bench.draw(root))
-    first = await bench.planner.execute(root, sealed, "one")
-    told = await bench.another().planner.execute(root, sealed, "one")
+async def test_an_apply_that_was_begun_is_told_of_and_not_begun_again(either: Bench) -> None:
+    root = either.root()
+    sealed = sealed_of(await either.draw(root))
+    first = await either.planner.execute(root, sealed, "one")
+    told = await either.another().planner.execute(root, sealed, "one")
     assert told == first
-    assert "the state moved" in (await bench.planner.execute(root, sealed, "two")).void
+    assert "the state moved" in (await either.planner.execute(root, sealed, "two")).void
 
 
 async def test_what_fails_in_the_middle_is_told_by_address_without_secrets(bench: Bench) -> None:
@@ -349,26 +355,26 @@ async def test_a_root_as_its_state_says_has_not_drifted(bench: Bench) -> None:
     assert await bench.planner.drift(bench.root(TEXT, variables={"size": 8})) is None
 
 
-async def test_two_roots_are_drawn_at_the_same_time(bench: Bench) -> None:
-    roots = [bench.root(name=name) for name in ("one", "two")]
-    first, second = await asyncio.gather(*(bench.draw(root) for root in roots))
+async def test_two_roots_are_drawn_at_the_same_time(either: Bench) -> None:
+    roots = [either.root(name=name) for name in ("one", "two")]
+    first, second = await asyncio.gather(*(either.draw(root) for root in roots))
     assert first.plan.application == "one"
     assert second.plan.application == "two"
     assert first.plan.digest == second.plan.digest
     assert sealed_of(first).path == FOLDER
 
 
-async def test_checks_of_planned_values_see_each_plan_once(bench: Bench) -> None:
+async def test_checks_of_planned_values_see_each_plan_once(either: Bench) -> None:
     seen: list[Any] = []
 
     def also(root: Root, shown: Mapping[str, Any]) -> Sequence[Finding]:
         seen.append(shown["planned_values"])
         return (Finding("cidr-overlap", Severity.ERROR, "10.0.0.0/8 overlaps"),)
 
-    port = _port(bench.workspace)
-    bench.planner = TerraformPlanner(port, Keyed(), bench.masker, also)
-    first = await bench.draw(bench.root())
-    second = await bench.draw(bench.root(), sealed_of(first))
+    port = _port(either.workspace)
+    either.planner = TerraformPlanner(port, Keyed(), either.masker, also)
+    first = await either.draw(either.root())
+    second = await either.draw(either.root(), sealed_of(first))
     assert len(seen) == 1
     assert first.plan == second.plan
     assert [f.check for f in first.plan.blocked_by] == ["cidr-overlap"]

@@ -117,16 +117,6 @@ def test_killing_the_supervisor_kills_everything_and_up_starts_afresh(
     assert Api(again).ask("GET", "/readyz")[0] == 200
 
 
-def test_stopping_ends_all_and_leaves_no_file_and_twice_is_fine(
-    info: SandboxInfo, root: Path
-) -> None:
-    assert lifecycle.stop("x", root)
-    assert not alive(info.pids)
-    assert not info.folder.exists()
-    assert lifecycle.status("x", root).state == "absent"
-    assert not lifecycle.stop("x", root)
-
-
 def test_a_second_start_finds_the_first(lasting: SandboxInfo) -> None:
     assert lifecycle.start("x", lasting.folder.parent) == lasting
 
@@ -173,7 +163,9 @@ def test_a_paused_api_server_hangs_and_goes_on_when_resumed(lasting: SandboxInfo
     assert apiserver(lasting) == before, "it went on; it was not replaced"
 
 
-def test_it_outlives_the_command_that_started_it(root: Path) -> None:
+def test_it_outlives_the_command_that_started_it_and_stopping_ends_all_and_leaves_no_file(
+    root: Path,
+) -> None:
     with starter(root) as command:
         assert command.stdout is not None
         assert "up\n" in iter(command.stdout.readline, "")
@@ -181,6 +173,12 @@ def test_it_outlives_the_command_that_started_it(root: Path) -> None:
     found = lifecycle.read("x", root)
     assert found is not None
     assert Api(found).ask("GET", "/readyz")[0] == 200
+
+    assert lifecycle.stop("x", root)
+    assert not alive(found.pids)
+    assert not found.folder.exists()
+    assert lifecycle.status("x", root).state == "absent"
+    assert not lifecycle.stop("x", root), "twice is fine"
 
 
 def test_it_ends_with_its_owner_even_if_that_is_killed(root: Path) -> None:

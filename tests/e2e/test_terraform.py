@@ -36,6 +36,22 @@ def bare(tmp_path: Path, terraform: tuple[str, Path]) -> RootRig:
 @pytest.fixture
 def root(bare: RootRig) -> RootRig:
     """One resource and its output."""
+    return first(bare)
+
+
+@pytest.fixture
+def bare_either(tmp_path: Path, a_terraform: tuple[str, Path]) -> RootRig:
+    """With whichever tool is here: for what it has no part in."""
+    name, path = a_terraform
+    return RootRig(tmp_path, binary=name, path=path)
+
+
+@pytest.fixture
+def either(bare_either: RootRig) -> RootRig:
+    return first(bare_either)
+
+
+def first(bare: RootRig) -> RootRig:
     bare.write("infra/main.tf", ONE)
     bare.commit("the first")
     return bare
@@ -74,11 +90,11 @@ async def test_a_root_is_planned_asked_about_applied_and_kept(root: RootRig) -> 
         assert root.state_json()["serial"] > serial
 
 
-async def test_a_plan_without_changes_asks_nobody(root: RootRig) -> None:
-    async with root.controller() as system:
+async def test_a_plan_without_changes_asks_nobody(either: RootRig) -> None:
+    async with either.controller() as system:
         await system.deliver()
-        root.write("infra/main.tf", textwrap.dedent(ONE) + "\n# a remark\n")
-        root.commit("a remark")
+        either.write("infra/main.tf", textwrap.dedent(ONE) + "\n# a remark\n")
+        either.commit("a remark")
         await system.nudge()
         assert not await system.requests()
         assert (await system.last()).state is ChangeState.UNCHANGED
@@ -108,45 +124,47 @@ async def test_a_replacement_names_what_forces_it_and_a_destroy_is_shown(bare: R
         assert set(bare.resources()) == {"terraform_data.one"}
 
 
-async def test_the_author_may_not_approve_and_a_denial_holds(root: RootRig) -> None:
-    async with root.controller() as system:
+async def test_the_author_may_not_approve_and_a_denial_holds(either: RootRig) -> None:
+    async with either.controller() as system:
         await system.nudge()
         with pytest.raises(NotAllowed):
             await system.answer("ada")
         await system.deny("bob", "not before the freeze")
         await system.nudge()
         assert not await system.requests()
-        assert not root.state_json()
+        assert not either.state_json()
 
 
 async def test_a_state_that_moved_after_the_question_is_planned_and_asked_about_again(
-    root: RootRig,
+    either: RootRig,
 ) -> None:
-    async with root.controller() as system:
+    async with either.controller() as system:
         await system.deliver()
-        root.write("infra/main.tf", ONE.replace("first", "second"))
-        root.commit("the second")
+        either.write("infra/main.tf", ONE.replace("first", "second"))
+        either.commit("the second")
         await system.nudge()
         asked = await system.request()
-        _apply_by_hand(root, ONE.replace("first", "by hand"))
+        _apply_by_hand(either, ONE.replace("first", "by hand"))
         await system.answer("bob", request=asked)
         await system.quiet()
-        assert root.outputs() == {"one": "by hand"}, "what was approved did not fit any more"
+        assert either.outputs() == {"one": "by hand"}, "what was approved did not fit any more"
         plan = await system.plan()
         shown = [f for c in plan.changes for f in c.fields if c.address == "terraform_data.one"]
         assert any(field.before == "by hand" for field in shown), shown
         assert (await system.approve("bob")).state is ChangeState.HEALTHY
-        assert root.outputs() == {"one": "second"}
+        assert either.outputs() == {"one": "second"}
 
 
-async def test_a_restart_asks_nobody_twice_and_applies_the_very_file(bare: RootRig) -> None:
-    bare.write("infra/main.tf", ONE + '\n    output "when" {\n      value = timestamp()\n    }\n')
-    bare.commit("a plan that no second run would repeat")
-    async with bare.controller() as system:
+async def test_a_restart_asks_nobody_twice_and_applies_the_very_file(bare_either: RootRig) -> None:
+    bare_either.write(
+        "infra/main.tf", ONE + '\n    output "when" {\n      value = timestamp()\n    }\n'
+    )
+    bare_either.commit("a plan that no second run would repeat")
+    async with bare_either.controller() as system:
         await system.nudge()
         asked = await system.request()
         (member,) = asked.members
-    async with bare.controller() as system:
+    async with bare_either.controller() as system:
         await system.nudge()
         again = await system.request()
         assert (again.id, again.root) == (asked.id, asked.root)
@@ -154,44 +172,44 @@ async def test_a_restart_asks_nobody_twice_and_applies_the_very_file(bare: RootR
         assert (await system.approve("bob")).state is ChangeState.HEALTHY
 
 
-async def test_a_lost_plan_file_is_planned_and_asked_about_anew(root: RootRig) -> None:
-    async with root.controller() as system:
+async def test_a_lost_plan_file_is_planned_and_asked_about_anew(either: RootRig) -> None:
+    async with either.controller() as system:
         await system.nudge()
         await system.request()
-    shutil.rmtree(root.folder / "state" / "vault")
-    async with root.controller() as system:
+    shutil.rmtree(either.folder / "state" / "vault")
+    async with either.controller() as system:
         await system.nudge()
         assert (await system.approve("bob")).state is ChangeState.HEALTHY
-    assert root.outputs() == {"one": "first"}
+    assert either.outputs() == {"one": "first"}
 
 
-async def test_a_tampered_plan_file_is_never_applied(root: RootRig) -> None:
-    async with root.controller() as system:
+async def test_a_tampered_plan_file_is_never_applied(either: RootRig) -> None:
+    async with either.controller() as system:
         await system.nudge()
         asked = await system.request()
-    (kept,) = [p for p in (root.folder / "state" / "vault").rglob("*") if p.is_file()]
+    (kept,) = [p for p in (either.folder / "state" / "vault").rglob("*") if p.is_file()]
     content = bytearray(kept.read_bytes())
     content[len(content) // 2] ^= 1
     kept.write_bytes(content)
-    async with root.controller() as system:
+    async with either.controller() as system:
         await system.nudge()
         fresh = await system.request()
         assert [m.seal for m in fresh.members] != [m.seal for m in asked.members]
-        assert not root.state_json()
+        assert not either.state_json()
 
 
-async def test_two_roots_are_planned_side_by_side(bare: RootRig) -> None:
-    other = dict(bare.app)
+async def test_two_roots_are_planned_side_by_side(bare_either: RootRig) -> None:
+    other = dict(bare_either.app)
     other["path"] = "other"
     other["terraform"] = {
-        **bare.terraform,
-        "backend": {"local": {"path": str(bare.folder / "other.tfstate")}},
+        **bare_either.terraform,
+        "backend": {"local": {"path": str(bare_either.folder / "other.tfstate")}},
     }
-    bare.fleet["applications"]["other"] = other
-    bare.write("infra/main.tf", ONE)
-    bare.write("other/main.tf", ONE.replace("first", "other"))
-    bare.commit("two roots")
-    async with bare.controller() as system:
+    bare_either.fleet["applications"]["other"] = other
+    bare_either.write("infra/main.tf", ONE)
+    bare_either.write("other/main.tf", ONE.replace("first", "other"))
+    bare_either.commit("two roots")
+    async with bare_either.controller() as system:
         await system.nudge()
         await system.until_asking(2)
         request = (await system.requests())[0]
@@ -200,14 +218,16 @@ async def test_two_roots_are_planned_side_by_side(bare: RootRig) -> None:
         await system.quiet()
         states = [r.state for r in await system.changes()]
         assert states == [ChangeState.HEALTHY]
-    assert bare.outputs() == {"one": "first"}
-    assert '"other"' in (bare.folder / "other.tfstate").read_text()
+    assert bare_either.outputs() == {"one": "first"}
+    assert '"other"' in (bare_either.folder / "other.tfstate").read_text()
 
 
-async def test_what_unapproved_code_may_not_do_blocks_before_any_init(bare: RootRig) -> None:
-    bare.write("infra/main.tf", 'data "external" "x" {\n  program = ["touch", "/tmp/never"]\n}\n')
-    bare.commit("runs a program")
-    async with bare.controller() as system:
+async def test_what_unapproved_code_may_not_do_blocks_before_any_init(bare_either: RootRig) -> None:
+    bare_either.write(
+        "infra/main.tf", 'data "external" "x" {\n  program = ["touch", "/tmp/never"]\n}\n'
+    )
+    bare_either.commit("runs a program")
+    async with bare_either.controller() as system:
         await system.nudge()
         record = await system.last()
         assert record.state is ChangeState.BLOCKED
