@@ -28,6 +28,7 @@ from gitops.config.addresses import (
 from gitops.config.forges import forge, pull_requests
 from gitops.config.kubeconfig import find_context
 from gitops.config.needs import needs
+from gitops.config.observing import log, metrics, tracing
 from gitops.config.options import known, options
 from gitops.config.persons import approval, directory
 from gitops.config.problems import Draft, Loc, home
@@ -79,6 +80,9 @@ def build(draft: Draft, file: shape.FleetFile, path: Path) -> Fleet:
         api=api(draft, file.api),
         chart_hosts=tuple(dict.fromkeys(file.chart_hosts)),
         terraform=host(draft, file.terraform),
+        metrics=metrics(draft, file.metrics),
+        tracing=tracing(draft, file.tracing),
+        log=log(file.log),
     )
 
 

@@ -102,6 +102,6 @@ def _effect(before: Any, after: Any) -> str:
 
 def _restart(old: Fleet, new: Fleet) -> Iterator[str]:
     """These are opened once, at start."""
-    for section in ("store", "vault", "api", "state_dir", "terraform"):
+    for section in ("store", "vault", "api", "state_dir", "terraform", "metrics", "tracing", "log"):
         if getattr(old, section) != getattr(new, section):
             yield f"{section} was changed: this takes effect at the next start"

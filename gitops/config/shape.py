@@ -27,6 +27,7 @@ from gitops.config.scalars import (
     Texts,
     Word,
 )
+from gitops.config.shape_observing import Log, Metrics, Tracing
 from gitops.config.shape_routes import Route
 from gitops.config.shape_serving import Api
 from gitops.config.shape_terraform import NeedOf, Terraform, TerraformHost
@@ -361,3 +362,9 @@ class FleetFile(Shape):
     """Hosts that Helm charts may be fetched from."""
     terraform: TerraformHost = TerraformHost()
     """What all Terraform roots share."""
+    metrics: Metrics = Metrics()
+    """Where metrics are read."""
+    tracing: Tracing = Tracing()
+    """Where traces are sent."""
+    log: Log = Log()
+    """How the log is written."""

@@ -25,6 +25,7 @@ from gitops.model.ids import (
     TargetName,
     combine,
 )
+from gitops.model.observing import LogSpec, MetricsSpec, TracingSpec
 from gitops.model.routes import Route
 from gitops.model.secret import SecretRef
 from gitops.model.serving import ApiSpec
@@ -362,6 +363,9 @@ class Fleet:
     chart_hosts: tuple[str, ...] = ()
     """Hosts a chart may be fetched from."""
     terraform: TerraformHost = TerraformHost()
+    metrics: MetricsSpec = MetricsSpec()
+    tracing: TracingSpec = TracingSpec()
+    log: LogSpec = LogSpec()
 
 
 @dataclass(frozen=True, slots=True)
