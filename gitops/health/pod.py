@@ -23,7 +23,7 @@ from gitops.model.health import ObjectHealth
 
 KINDS = (("", "Pod"),)
 
-_STUCK = frozenset(
+STUCK = frozenset(
     {
         "CrashLoopBackOff",
         "ImagePullBackOff",
@@ -67,7 +67,7 @@ def _pending(body: Mapping[str, Any]) -> ObjectHealth:
 def _stuck(body: Mapping[str, Any]) -> Iterator[str]:
     for container in _containers(body):
         waiting = obj(obj(container, "state"), "waiting")
-        if waiting.get("reason") in _STUCK:
+        if waiting.get("reason") in STUCK:
             yield f"container {container.get('name')}: {says(waiting)}{_last(container)}"
 
 

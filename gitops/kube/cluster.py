@@ -17,6 +17,7 @@ import orjson
 from gitops.errors import ClusterRefused, ClusterUnavailable, NotFound
 from gitops.kube.access import IN_POD, PodSettings, reach
 from gitops.kube.answers import Missing, warnings
+from gitops.kube.dependents import Dependents, never
 from gitops.kube.discovery import Discovery
 from gitops.kube.follower import Follower
 from gitops.kube.held import HeldObject, hold
@@ -37,6 +38,7 @@ from gitops.model.cluster import (
 from gitops.model.fleet import ClusterSpec
 from gitops.model.manifest import ObjectId
 from gitops.ports import Clock, Cluster
+from gitops.ports.pods import Attending
 
 _APPLY = "application/apply-patch+yaml"
 _FIRST_MEETING = 10.0
@@ -92,11 +94,29 @@ class KubeCluster:
                 watch_seconds,
             )
         )
+        self._pods = Dependents(
+            clock,
+            lambda resource, yard, scope: Follower(
+                resource,
+                yard,
+                transport,
+                self._identity,
+                never,
+                self._discovery.now,
+                clock,
+                watch_seconds,
+                scope,
+            ),
+        )
         self._inventory = Inventories(spec.namespace, self._fetch, self._keep)
 
     @property
     def live(self) -> Live:
         return self._live
+
+    @property
+    def pods(self) -> Dependents:
+        return self._pods
 
     @property
     def inventory(self) -> Inventories:
@@ -110,6 +130,7 @@ class KubeCluster:
 
     async def close(self) -> None:
         await self._live.close()
+        await self._pods.close()
         await self._transport.close()
 
     async def meet(self) -> None:
@@ -250,4 +271,7 @@ def _dry(dry_run: bool) -> tuple[tuple[str, str], ...]:
 if TYPE_CHECKING:
 
     def _plays(cluster: KubeCluster) -> Cluster:
+        return cluster
+
+    def _attends(cluster: KubeCluster) -> Attending:
         return cluster

@@ -12,14 +12,14 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import orjson
 
 from gitops.errors import ClusterRefused, ClusterUnavailable, GitopsError, NotFound
-from gitops.kube.held import HeldObject, hold, revision
+from gitops.kube.held import hold, revision
 from gitops.kube.identity import Identity
-from gitops.kube.memory import Memory
 from gitops.kube.pace import backoff
 from gitops.kube.paths import collection
 from gitops.kube.transport import Call, Transport
@@ -34,6 +34,32 @@ _GOOD_WHILE = 60.0
 """Seconds a watch has to last for the next failure to count as a first one."""
 
 
+class Kept(Protocol):
+    """Where a follower puts what it is told: :class:`gitops.kube.memory.Memory`, or the like."""
+
+    def put(self, told: Any, *, rewound: bool = False) -> None: ...
+    def of_kind(self, resource: Resource) -> tuple[ObjectId, ...]: ...
+    def gone(self, id: ObjectId, at: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which objects of a kind, and what is made of each."""
+
+    namespace: str = ""
+    """Empty: of the whole cluster."""
+    selector: str = OWNER_LABEL
+    """Of labels; empty: all."""
+    take: Callable[[Resource, dict[str, Any]], Any] = hold
+    """Gives something with an ``id`` and a ``resource_version``."""
+    accept: str = ""
+    """Another representation than the whole objects; ``{}`` holds ``List`` where one is asked."""
+
+    @property
+    def query(self) -> list[tuple[str, str]]:
+        return [("labelSelector", self.selector)] if self.selector else []
+
+
 class _Expired(Exception):
     """410: the server no longer has the history we ask to continue from."""
 
@@ -42,14 +68,16 @@ class Follower:
     def __init__(
         self,
         resource: Resource,
-        memory: Memory,
+        memory: Kept,
         transport: Transport,
         identity: Identity,
-        get: Callable[[Resource, ObjectId], Awaitable[HeldObject | None]],
+        get: Callable[[Resource, ObjectId], Awaitable[Any]],
         now: Callable[[Resource], Awaitable[Resource | None]],
         clock: Clock,
         watch_seconds: int = _WATCH_SECONDS,
+        scope: Scope = Scope(),
     ) -> None:
+        self._scope = scope
         self._resource = resource
         self._memory = memory
         self._transport = transport
@@ -71,6 +99,11 @@ class Follower:
     @property
     def has_listed(self) -> bool:
         return self._has_listed
+
+    @property
+    def trouble(self) -> GitopsError | None:
+        """What keeps the next list from being."""
+        return self._trouble
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name=f"follow {self._resource.plural}")
@@ -160,12 +193,12 @@ class Follower:
                 await self._settle(id, revision(at))
         self._reached(at, rewound=rewound)
 
-    async def _pages(self) -> tuple[list[HeldObject], str]:
-        found: list[HeldObject] = []
+    async def _pages(self) -> tuple[list[Any], str]:
+        found: list[Any] = []
         token = ""
         while True:
             page = await self._page(token)
-            found += [hold(self._resource, item) for item in page.get("items") or []]
+            found += [self._scope.take(self._resource, item) for item in page.get("items") or []]
             metadata = page["metadata"]
             token = str(metadata.get("continue", ""))
             if not token:
@@ -173,11 +206,11 @@ class Follower:
 
     async def _page(self, token: str, limit: int = PAGE) -> dict[str, Any]:
         """Without a resourceVersion: a quorum read, never what some cache remembers."""
-        query = [("labelSelector", OWNER_LABEL), ("limit", str(limit))]
+        query = [*self._scope.query, ("limit", str(limit))]
         if token:
             query.append(("continue", token))
         try:
-            page = (await self._transport.send(self._call(query))).json()
+            page = (await self._transport.send(self._call(query, "List"))).json()
         except NotFound as missing:
             return await self._vanished(missing)
         except ClusterRefused as refused:
@@ -226,7 +259,7 @@ class Follower:
     async def _watch(self) -> None:
         seconds = int(self._watch_seconds * (0.9 + random.random() / 5))  # noqa: S311
         query = [
-            ("labelSelector", OWNER_LABEL),
+            *self._scope.query,
             ("watch", "1"),
             ("allowWatchBookmarks", "true"),
             ("resourceVersion", self._at),
@@ -255,7 +288,7 @@ class Follower:
         if what == "BOOKMARK":
             self._reached(str(told["metadata"]["resourceVersion"]))
             return
-        found = hold(self._resource, told)
+        found = self._scope.take(self._resource, told)
         if what == "DELETED":
             await self._settle(found.id, revision(found.resource_version))
         else:
@@ -284,11 +317,12 @@ class Follower:
         else:
             self._memory.put(found)
 
-    def _call(self, query: list[tuple[str, str]]) -> Call:
+    def _call(self, query: list[tuple[str, str]], shape: str = "") -> Call:
         return Call(
             "GET",
-            collection(self._resource),
+            collection(self._resource, self._scope.namespace),
             tuple(query),
+            accept=self._scope.accept.replace("{}", shape) or "application/json",
             kind=self._resource.kind,
             place=f"{self._resource.plural}.{self._resource.group}".rstrip("."),
             seconds=60.0,

@@ -1,0 +1,125 @@
+"""What is wrong with a pod, from the little that is remembered of it. Pure.
+
+``reduced`` is used by the cluster's adapter on every pod the server tells of, ``ailment`` by the
+vigil, ``cause`` by whoever explains why a workload is not well. Texts of containers are foreign and
+may hold secrets: whoever shows them masks and escapes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from gitops.health.pod import STUCK
+from gitops.health.status import condition, is_false, items, number, obj, says, status
+from gitops.model.manifest import ObjectId
+from gitops.model.pods import Container, Ending, Pod
+
+LONGEST = 400
+"""Characters kept of a message."""
+RISING = 2
+"""Restarts within :data:`LATELY` that are no accident any more."""
+LATELY = 600.0
+"""Seconds."""
+_REMEMBERED = 3
+_WORST = ("OOMKilled",)
+
+
+def reduced(body: Mapping[str, Any]) -> Pod:
+    """A pod as the server tells of it, cut to what is needed. Raises KeyError for what is none."""
+    metadata = body["metadata"]
+    controllers = [owner for owner in items(metadata, "ownerReferences") if owner.get("controller")]
+    phase = status(body).get("phase")
+    scheduled = condition(body, "PodScheduled")
+    return Pod(
+        ObjectId("", "Pod", str(metadata.get("namespace", "")), str(metadata["name"])),
+        str(metadata.get("uid", "")),
+        str(metadata.get("resourceVersion", "")),
+        str(controllers[0].get("uid", "")) if controllers else "",
+        over="deletionTimestamp" in metadata or phase in {"Succeeded", "Failed"},
+        unscheduled=says(scheduled)[:LONGEST] if is_false(scheduled) else "",
+        containers=tuple(_containers(body)),
+    )
+
+
+def _containers(body: Mapping[str, Any]) -> Iterator[Container]:
+    now = status(body)
+    for each in (*items(now, "initContainerStatuses"), *items(now, "containerStatuses")):
+        waiting = obj(obj(each, "state"), "waiting")
+        ended = obj(obj(each, "state"), "terminated") or obj(obj(each, "lastState"), "terminated")
+        restarts = number(each, "restartCount")
+        if not (restarts or waiting or number(ended, "exitCode")):
+            continue
+        yield Container(
+            str(each.get("name", "")),
+            restarts,
+            str(waiting.get("reason") or "")[:80],
+            str(waiting.get("message") or "")[:LONGEST],
+            _ending(ended) if ended else None,
+        )
+
+
+def _ending(ended: Mapping[str, Any]) -> Ending:
+    message = str(ended.get("message") or "").strip()
+    code = number(ended, "exitCode")
+    return Ending(str(ended.get("reason") or "")[:80], code, message[-LONGEST:])
+
+
+def seen(now: Pod, before: Pod | None, at: float) -> tuple[float, ...]:
+    """When its containers were seen to be restarted, given how it was when last looked at. What
+    happened before it was first looked at happened long ago."""
+    if before is None or before.uid != now.uid:
+        return ()
+    again = (at,) if now.restarts > before.restarts else ()
+    return (*before.restarted, *again)[-_REMEMBERED:]
+
+
+def ailment(pod: Pod, at: float) -> str:
+    """Why its containers do not keep running, with how they ended last; empty when they do.
+    ``at`` is the monotonic time of now."""
+    if pod.over:
+        return ""
+    lately = sum(at - when <= LATELY for when in pod.restarted)
+    for each in pod.containers:
+        if each.waiting in STUCK:
+            return f"container {each.name}: {_said(each.waiting, each.message)}{_last(each)}"
+        killed = each.ended is not None and each.ended.reason in _WORST
+        if lately >= RISING or (killed and lately):
+            return f"container {each.name}: restarted {_times(each.restarts)}{_last(each)}"
+    return ""
+
+
+def gets_better_at(pod: Pod) -> float | None:
+    """When an ailment that is only known by restarts is over unless there are more; monotonic."""
+    return max(pod.restarted) + LATELY if pod.restarted and not pod.over else None
+
+
+def cause(pods: Sequence[Pod], at: float) -> str:
+    """The worst that is to be said of some pods of one owner, and of how many; empty for nothing.
+    Those that no node takes count only here: they may just be waiting for one."""
+    found = [(pod, said) for pod in pods if (said := ailment(pod, at) or _unscheduled(pod))]
+    if not found:
+        return ""
+    pod, said = max(found, key=lambda each: (bool(ailment(each[0], at)), each[0].restarts))
+    others = f" (and {len(found) - 1} more of its pods)" if len(found) > 1 else ""
+    return f"pod {pod.id.name}: {said}{others}"
+
+
+def _unscheduled(pod: Pod) -> str:
+    return f"no node takes it: {pod.unscheduled}" if pod.unscheduled and not pod.over else ""
+
+
+def _said(reason: str, message: str) -> str:
+    return f"{reason}: {message}" if message else reason
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _last(container: Container) -> str:
+    ended = container.ended
+    if ended is None:
+        return ""
+    words = f"; it ended with {ended.reason or 'no reason'} (exit code {ended.exit_code})"
+    return f"{words}: {ended.message}" if ended.message else words
