@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import structlog
-from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,9 +32,15 @@ from gitops.jsonable import to_json
 from gitops.model.approval import Decision
 from gitops.model.events import TokenCreated, TokenRevoked
 from gitops.model.ids import ApplicationName, Digest, PersonName, RequestId, SourceName
+from gitops.model.serving import Role
+from gitops.office import FrontOffice
 from gitops.orders import Orders
-from gitops.tokens import hash_of, new_token
+from gitops.tokens import new_token
 from gitops.web import views
+from gitops.web.auth.answers import require_answer
+from gitops.web.auth.guard import Guard
+from gitops.web.auth.shield import Shield
+from gitops.web.auth.viewer import Viewer, account, admin, operator, viewer
 from gitops.web.hook_routes import add_routes
 
 _log = structlog.get_logger(__name__)
@@ -42,6 +48,9 @@ _log = structlog.get_logger(__name__)
 LARGEST_PAGE = 500
 LARGEST_BODY = 64 << 10
 """Bytes of a request body: the longest legitimate one is an answer with a reason."""
+
+
+Viewing = Annotated[Viewer, Depends(viewer)]
 
 
 class AnswerBody(BaseModel):
@@ -89,40 +98,6 @@ class TokenBody(BaseModel):
     note: str = Field("", max_length=200)
 
 
-class _Guard:
-    """Who is asking?"""
-
-    def __init__(self, controller: Controller, trusted: bool) -> None:
-        self._controller = controller
-        self._trusted = trusted
-
-    async def person(self, authorization: Annotated[str, Header()] = "") -> PersonName:
-        """401 unless a token that is known, unexpired and of a present person comes along."""
-        person = await self._person(authorization)
-        if person is None:
-            raise HTTPException(401, "a valid token is needed (gitops token create PERSON)")
-        return person
-
-    async def looker(self, authorization: Annotated[str, Header()] = "") -> PersonName | None:
-        if self._trusted and not authorization:
-            return None
-        return await self.person(authorization)
-
-    async def operator(self) -> None:
-        """Making tokens means being anybody: only through the operator's own socket."""
-        if not self._trusted:
-            raise HTTPException(403, "tokens are managed through the controller's Unix socket")
-
-    async def _person(self, authorization: str) -> PersonName | None:
-        scheme, _, text = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not text:
-            return None
-        found = await self._controller.ledger.read(lambda r: r.token(hash_of(text.strip())))
-        if found is None or found[2] <= self._controller.parts.clock.now():
-            return None
-        return found[1] if found[1] in self._controller.fleet.people.persons else None
-
-
 def build(controller: Controller, *, trusted: bool) -> FastAPI:
     """The application. ``trusted``: reached through the operator's own socket."""
     app = FastAPI(
@@ -132,14 +107,16 @@ def build(controller: Controller, *, trusted: bool) -> FastAPI:
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
     )
+    app.state.guard = Guard(controller, trusted=trusted)
     _map_errors(app)
     _bound_bodies(app)
-    guard = _Guard(controller, trusted)
     _health(app, controller)
-    _looking(app, controller, guard)
-    _acting(app, controller, guard)
-    _tokens(app, controller, guard)
-    add_routes(app, controller, guard.looker, guard.operator, _json)
+    _looking(app, controller)
+    _acting(app, controller)
+    _tokens(app, controller)
+    add_routes(app, controller, viewer, operator, account, _json)
+    if not trusted:
+        app.add_middleware(Shield, controller=controller)
     return app
 
 
@@ -158,8 +135,8 @@ def _health(app: FastAPI, controller: Controller) -> None:
         )
 
 
-def _looking(app: FastAPI, controller: Controller, guard: _Guard) -> None:
-    look = [Depends(guard.looker)]
+def _looking(app: FastAPI, controller: Controller) -> None:
+    look = [Depends(viewer)]
 
     @app.get("/api/v1/status", dependencies=look)
     async def status() -> JSONResponse:
@@ -199,15 +176,18 @@ def _looking(app: FastAPI, controller: Controller, guard: _Guard) -> None:
         return _json(await views.why(controller, ApplicationName(application)))
 
 
-def _acting(app: FastAPI, controller: Controller, guard: _Guard) -> None:
+def _acting(app: FastAPI, controller: Controller) -> None:
     orders = Orders(controller)
-    asker = Depends(guard.person)
+
+    def operates(viewer: Viewer, application: str) -> tuple[ApplicationName, PersonName]:
+        name = ApplicationName(application)
+        return name, viewer.require(Role.OPERATOR, controller.roster.spec(name))
 
     @app.post("/api/v1/requests/{id}/answer")
-    async def answer(
-        id: str, body: AnswerBody, person: Annotated[PersonName, asker]
-    ) -> JSONResponse:
+    async def answer(id: str, body: AnswerBody, viewer: Viewing) -> JSONResponse:
         """Approve or deny as the person the token belongs to."""
+        card = await FrontOffice(controller).card(id)
+        person = require_answer(viewer, card, body.decision, controller.fleet.people)
         verdict = await orders.answer(
             RequestId(id),
             Digest(body.root),
@@ -220,21 +200,19 @@ def _acting(app: FastAPI, controller: Controller, guard: _Guard) -> None:
         return _json({"verdict": verdict})
 
     @app.post("/api/v1/applications/{application}/again")
-    async def again(application: str, person: Annotated[PersonName, asker]) -> JSONResponse:
+    async def again(application: str, viewer: Viewing) -> JSONResponse:
         """Lift what holds an application's lanes and try or ask again."""
-        return _json({"lanes": await orders.again(ApplicationName(application), person)})
+        return _json({"lanes": await orders.again(*operates(viewer, application))})
 
     @app.post("/api/v1/applications/{application}/retry")
-    async def retry(application: str, person: Annotated[PersonName, asker]) -> JSONResponse:
+    async def retry(application: str, viewer: Viewing) -> JSONResponse:
         """Try again what failed or is held, under the same approval while it holds."""
-        return _json({"lanes": await orders.retry(ApplicationName(application), person)})
+        return _json({"lanes": await orders.retry(*operates(viewer, application))})
 
     @app.post("/api/v1/applications/{application}/rollback")
-    async def rollback(
-        application: str, body: RollbackBody, person: Annotated[PersonName, asker]
-    ) -> JSONResponse:
+    async def rollback(application: str, body: RollbackBody, viewer: Viewing) -> JSONResponse:
         """Ask to go back to what an earlier delivery brought; held there until the source moves."""
-        name = ApplicationName(application)
+        name, person = operates(viewer, application)
         begun = await orders.rollback(name, person, body.delivery, body.reason, body.target)
         return _json(
             {
@@ -244,41 +222,36 @@ def _acting(app: FastAPI, controller: Controller, guard: _Guard) -> None:
         )
 
     @app.post("/api/v1/applications/{application}/pause")
-    async def pause(
-        application: str, body: PauseBody, person: Annotated[PersonName, asker]
-    ) -> JSONResponse:
+    async def pause(application: str, body: PauseBody, viewer: Viewing) -> JSONResponse:
         """Ask and apply nothing of an application for a time."""
-        name = ApplicationName(application)
+        name, person = operates(viewer, application)
         return _json({"pause": await orders.pause(name, person, body.seconds, body.reason)})
 
     @app.post("/api/v1/applications/{application}/resume")
-    async def resume(application: str, person: Annotated[PersonName, asker]) -> JSONResponse:
+    async def resume(application: str, viewer: Viewing) -> JSONResponse:
         """End a pause."""
-        await orders.resume(ApplicationName(application), person)
+        await orders.resume(*operates(viewer, application))
         return _json({"resumed": application})
 
     @app.post("/api/v1/applications/{application}/unlock")
-    async def unlock(
-        application: str, body: UnlockBody, person: Annotated[PersonName, asker]
-    ) -> JSONResponse:
+    async def unlock(application: str, body: UnlockBody, viewer: Viewing) -> JSONResponse:
         """Ask whether the lock of a Terraform state may be forced."""
-        name = ApplicationName(application)
-        return _json({"lanes": await orders.unlock(name, person, body.lock)})
+        return _json({"lanes": await orders.unlock(*operates(viewer, application), body.lock)})
 
-    @app.post("/api/v1/sources/{source}/nudge", dependencies=[Depends(guard.looker)])
+    @app.post("/api/v1/sources/{source}/nudge", dependencies=[Depends(operator)])
     async def nudge(source: str) -> JSONResponse:
         """Look at a source now; answers with what that look said."""
         return _json({"source": await orders.nudge(SourceName(source))})
 
 
-def _tokens(app: FastAPI, controller: Controller, guard: _Guard) -> None:
-    operator = [Depends(guard.operator)]
+def _tokens(app: FastAPI, controller: Controller) -> None:
+    accounts, admins = [Depends(account)], [Depends(admin)]
 
-    @app.get("/api/v1/tokens", dependencies=operator)
+    @app.get("/api/v1/tokens", dependencies=admins)
     async def tokens() -> JSONResponse:
         return _json({"tokens": await controller.ledger.read(lambda r: list(r.tokens()))})
 
-    @app.post("/api/v1/tokens", dependencies=operator)
+    @app.post("/api/v1/tokens", dependencies=accounts)
     async def create(body: TokenBody) -> JSONResponse:
         """Answers with the token, this once."""
         person = PersonName(body.person)
@@ -292,9 +265,9 @@ def _tokens(app: FastAPI, controller: Controller, guard: _Guard) -> None:
         )
         return _json({"id": token.id, "token": token.text, "expires_at": expires})
 
-    @app.delete("/api/v1/tokens/{id}", dependencies=operator)
-    async def revoke(id: str) -> JSONResponse:
-        await controller.ledger.append(TokenRevoked(id, "operator"))
+    @app.delete("/api/v1/tokens/{id}", dependencies=admins)
+    async def revoke(id: str, viewer: Viewing) -> JSONResponse:
+        await controller.ledger.append(TokenRevoked(id, viewer.person or "operator"))
         return _json({"revoked": id})
 
 

@@ -38,10 +38,12 @@ def add_routes(
     controller: Controller,
     look: Guard,
     operate: Guard,
+    own: Guard,
     answer: Callable[[Any], JSONResponse],
 ) -> None:
-    """``look`` and ``operate`` guard the two kinds of request; ``answer`` writes a value."""
-    looks, operates = [Depends(look)], [Depends(operate)]
+    """``look``, ``operate`` and ``own`` (the operator's own socket) guard the three kinds of
+    request; ``answer`` writes a value."""
+    looks, operates, owns = [Depends(look)], [Depends(operate)], [Depends(own)]
 
     @app.get("/api/v1/webhooks", dependencies=looks)
     async def webhooks() -> JSONResponse:
@@ -54,12 +56,12 @@ def add_routes(
         found = await controller.inbox.deliveries(max(1, min(limit, LARGEST_PAGE)))
         return answer({"deliveries": found})
 
-    @app.post("/api/v1/webhooks/deliveries/{id}/replay", dependencies=looks)
+    @app.post("/api/v1/webhooks/deliveries/{id}/replay", dependencies=operates)
     async def replay(id: str) -> JSONResponse:
         """Have what a delivery said done once more."""
         return answer({"delivery": await controller.inbox.replay(id)})
 
-    @app.post("/api/v1/webhooks/{name}/sample", dependencies=operates)
+    @app.post("/api/v1/webhooks/{name}/sample", dependencies=owns)
     async def sample(name: str, body: SampleBody) -> JSONResponse:
         """A signed request as the provider would send it, about a source's repository."""
         return answer(_sample(controller, name, body.source))

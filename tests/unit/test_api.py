@@ -76,7 +76,8 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
 
     def client(trusted: bool) -> httpx.AsyncClient:
         transport = httpx.ASGITransport(build(controller, trusted=trusted))
-        return httpx.AsyncClient(transport=transport, base_url="http://controller")
+        base = "http://controller" if trusted else "http://127.0.0.1:8080"
+        return httpx.AsyncClient(transport=transport, base_url=base)
 
     async with client(True) as socket, client(False) as loopback:
         yield Service(controller, clock, socket, loopback)

@@ -89,7 +89,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
     while not controller.inbox.open:
         await asyncio.sleep(0)
     transport = httpx.ASGITransport(Hooks(build(controller, trusted=False), controller))
-    async with httpx.AsyncClient(transport=transport, base_url="http://controller") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
         yield Service(controller, client, chat, secret)
     inbox.cancel()
     await asyncio.gather(inbox, return_exceptions=True)
@@ -199,13 +199,13 @@ async def test_whoever_asks_too_often_is_told_when_to_come_again(service: Servic
     hooks = Hooks(build(service.controller, trusted=False), service.controller, rate=0.1, burst=3)
     transport = httpx.ASGITransport(hooks, client=("192.0.2.1", 1))
     other = httpx.ASGITransport(hooks, client=("192.0.2.2", 1))
-    async with httpx.AsyncClient(transport=transport, base_url="http://controller") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
         answers = [await client.post("/hooks/nobody") for _ in range(4)]
         assert [each.status_code for each in answers] == [404, 404, 404, 429]
         assert answers[-1].text == "too many at once\n"
         assert int(answers[-1].headers["retry-after"]) in range(1, 11)
         assert (await client.get("/healthz")).status_code == 200
-    async with httpx.AsyncClient(transport=other, base_url="http://controller") as client:
+    async with httpx.AsyncClient(transport=other, base_url="http://127.0.0.1:8080") as client:
         assert (await client.post("/hooks/nobody")).status_code == 404
 
 
@@ -214,7 +214,7 @@ async def test_strangers_do_not_use_up_what_is_the_forges(service: Service) -> N
     statuses = []
     for number, signed in enumerate((False,) * 6 + (True,) * 4):
         transport = httpx.ASGITransport(hooks, client=(f"192.0.2.{number}", 1))
-        async with httpx.AsyncClient(transport=transport, base_url="http://controller") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
             sent = replace(service, client=client)
             bad = {} if signed else {"x-hub-signature-256": "sha256=0"}
             statuses.append((await sent.send(case("github-push"), **bad)).status_code)
@@ -236,7 +236,7 @@ async def test_deliveries_and_samples_are_behind_the_guard(service: Service) -> 
         refused = await service.client.post(f"/api/v1/{path}", json={})
         assert refused.status_code in (401, 403)
     transport = httpx.ASGITransport(build(service.controller, trusted=True))
-    async with httpx.AsyncClient(transport=transport, base_url="http://controller") as socket:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as socket:
         found = (await socket.get("/api/v1/webhooks/deliveries")).json()["deliveries"]
         assert [each["sources"] for each in found] == [["shop"]]
         path = f"/api/v1/webhooks/deliveries/{found[0]['id'][:10]}/replay"
