@@ -235,12 +235,12 @@ def assemble(fleet: Fleet, clock: Clock | None = None) -> Running:
     vault = FolderVault(fleet.vault.folder or fleet.state_dir / "vault", keyring)
     keeper = LeaseKeeper(store.leases, ledger, this_process(), clock)
     desk = Desk(lambda: roster.fleet, roster.spec, clock)
-    parts = _parts(roster, ledger, keeper, vault, keyring, services, clock)
+    parts = _parts(roster, ledger, keeper, vault, keyring, services, clock, asks_forges=True)
     seat.append(Controller(roster, desk, parts))
     return Running(seat[0], store.close)
 
 
-def offline(fleet: Fleet, clock: Clock | None = None) -> Running:
+def offline(fleet: Fleet, clock: Clock | None = None, *, asks_forges: bool = False) -> Running:
     """The same controller with nothing that lasts: a store in memory, a vault that keeps nothing,
     a desk that asks nobody. Its caller tends lanes itself and never calls ``run``."""
     from gitops.store import open_memory_store
@@ -254,7 +254,9 @@ def offline(fleet: Fleet, clock: Clock | None = None) -> Running:
     keeper = LeaseKeeper(store.leases, ledger, this_process(), clock, seconds=86_400)
     roster = Roster(fleet, discover)
     desk = RefusingDesk(lambda: roster.fleet, roster.spec, clock)
-    parts = _parts(roster, ledger, keeper, _Forgetful(), keyring, services, clock)
+    parts = _parts(
+        roster, ledger, keeper, _Forgetful(), keyring, services, clock, asks_forges=asks_forges
+    )
     return Running(Controller(roster, desk, parts), store.close)
 
 
@@ -266,6 +268,8 @@ def _parts(
     keyring: Keyring,
     services: Services,
     clock: Clock,
+    *,
+    asks_forges: bool,
 ) -> Parts:
     from gitops.forges.github_app import AppTokens
     from planners.plan.planner import ManifestPlanner
@@ -280,7 +284,7 @@ def _parts(
     workspace = _workspace(roster.fleet, services, masker)
     tokens = AppTokens(clock, masker.taint)
     services = replace(services, terraform=workspace, mask=masker.text, app_token=tokens.token)
-    if services.memory is not None:  # what lasts no longer than a look asks and tells no forge
+    if asks_forges:  # what only looks at sources asks and tells no forge
         services = replace(services, forge=forges_of(roster, services))
     checker = checker_of(services)
 

@@ -39,6 +39,7 @@ TABLE: dict[str, Row] = {
         ("doctor", _BEGIN, "Say which tools and clusters are at hand, and how to get the rest."),
         ("render", _LOOK, "Print what an application becomes; needs no cluster."),
         ("plan", _LOOK, "Print what would change; writes nothing anywhere."),
+        ("preview", _LOOK, "Show what merging a pull request would do; writes nothing."),
         ("status", _LOOK, "Show sources, clusters and applications."),
         ("deliveries", _LOOK, "List what was delivered, newest first."),
         ("show", _LOOK, "Show one request or delivery: plan, findings, answers."),

@@ -154,6 +154,10 @@ class Previews:
     def of(self, source: SourceName, number: int) -> Preview | None:
         return self._drawn.get((source, number))
 
+    def busy(self, source: SourceName, number: int) -> bool:
+        """Is it being drawn or posted, or about to be?"""
+        return (source, number) in self._open
+
     def _policy(self, source: SourceName) -> PullRequestsSpec | None:
         spec = self._fleet().sources.get(source)
         told = spec.pull_requests if spec else None

@@ -42,6 +42,7 @@ from gitops.web.auth.guard import Guard
 from gitops.web.auth.shield import Shield
 from gitops.web.auth.viewer import Viewer, account, admin, operator, viewer
 from gitops.web.hook_routes import add_routes
+from gitops.web.preview_routes import add_preview_routes
 
 _log = structlog.get_logger(__name__)
 
@@ -115,6 +116,7 @@ def build(controller: Controller, *, trusted: bool) -> FastAPI:
     _acting(app, controller)
     _tokens(app, controller)
     add_routes(app, controller, viewer, operator, account, _json)
+    add_preview_routes(app, controller, viewer, operator, _json)
     if not trusted:
         app.add_middleware(Shield, controller=controller)
     return app
