@@ -31,6 +31,7 @@ PlaceOf = Callable[[RequestId], Awaitable[tuple[str, str] | None]]
 T = TypeVar("T")
 VIA = "slack"
 _LINES = 12
+_ONCE = "Hand it in again: an answer counts once, however often it is given."
 _FORMS = {Decision.APPROVE: modals.approve_form, Decision.DENY: modals.deny_form}
 
 
@@ -100,9 +101,10 @@ class Answers:
         office = self._account.office
         given = (request, root, person, decision)
         try:
-            await certain(office.answer(*given, reason=reason, via=VIA, confirmation=confirmation))
+            answering = office.answer(*given, reason=reason, via=VIA, confirmation=confirmation)
+            await certain(answering, _ONCE)
         except NotAllowed:
-            card = await self._account.office.card(request)
+            card = await certain(office.card(request), _ONCE)
             if card is None or not counted(card.request, root, person, decision):
                 raise
 
@@ -121,11 +123,18 @@ class Answers:
         lines = [*self._happened(card), *await self._onwards(card)]
         return modals.result(title, lines)
 
-    def told(self, card: Card, decision: Decision, person: PersonName) -> list[list[Span]]:
-        """How the request stands after a person's answer."""
+    async def told(
+        self, request: RequestId, decision: Decision, person: PersonName
+    ) -> list[list[Span]]:
+        """What a person hears whose answer was recorded, and how the request stands after it. That
+        it was recorded is true whatever can be read now."""
         said = "approved" if decision is Decision.APPROVE else "denied"
         head = [say(f"Your answer is recorded: {said} as {person}.", bold=True)]
-        return [head, *self._stands(card)]
+        try:
+            card = await self._account.office.card(request)
+        except Transient:
+            card = None
+        return [head, *self._stands(card)] if card else [head]
 
     # --- words ----------------------------------------------------------------------------
 
@@ -229,12 +238,13 @@ def _holds(request: Request, verdict: Verdict) -> bool:
     return bool(verdict.covers)
 
 
-async def certain(work: Awaitable[T]) -> T:
-    """What changes something: where the store did not answer, it may have been done."""
+async def certain(work: Awaitable[T], hint: str) -> T:
+    """What changes something: where the store did not answer, it may have been done. Raises Unsure
+    with what to do then."""
     try:
         return await work
     except Transient as error:
-        raise Unsure(error.message) from None
+        raise Unsure(error.message, hint=hint) from None
 
 
 def in_words(error: NotAllowed | Transient) -> tuple[str, str]:
@@ -242,7 +252,7 @@ def in_words(error: NotAllowed | Transient) -> tuple[str, str]:
     if isinstance(error, Unsure):
         return (
             f"It is not certain whether this was recorded: {error.message}",
-            "Hand it in again: an answer counts once, however often it is given.",
+            error.hint or "Look how it stands before you repeat it.",
         )
     if isinstance(error, Transient):
         return f"Nothing was done: {error.message}", error.hint or "Try again."

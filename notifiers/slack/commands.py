@@ -7,6 +7,7 @@ here: every order ends in one call of the office, which asks the gate.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -38,6 +39,7 @@ from notifiers.slack.standing import duration
 _ROOM = 9_000
 _ROWS = 30
 _LINE = 300
+_LOOK = "`status` and `pending` tell what came of it."
 _FINE = ("healthy", "unchanged")
 
 
@@ -127,7 +129,7 @@ class Commands:
 
     async def _diff(self, order: Order, _: PersonName) -> Reply:
         card = await self._answers.card(orders.request_id(order.subject))
-        pages = diffs.pages(card, self._ink)
+        pages = await asyncio.to_thread(diffs.pages, card, self._ink)
         memo = self._answers.about(card).memo
         title = self._ink.line(card.request.title, 150)
         pieces = [rich(preformatted(piece)) for piece in pages[0]]
@@ -229,7 +231,7 @@ class Commands:
             request.id, root, person, decision, reason=reason, confirmation=confirmation
         )
         page = Page(_ROOM)
-        for spans in self._answers.told(await self._answers.card(request.id), decision, person):
+        for spans in await self._answers.told(request.id, decision, person):
             page.add(paragraph(*spans))
         return Reply(page.blocks)
 
@@ -240,7 +242,7 @@ class Commands:
         delivery, reason = orders.split_delivery(order.rest)
         office = self._account.office
         begun = await certain(
-            office.rollback(ApplicationName(application), person, delivery, reason, target)
+            office.rollback(ApplicationName(application), person, delivery, reason, target), _LOOK
         )
         lanes = ", ".join(map(str, begun.changes)) or application
         why = f": {reason}" if reason else ""
@@ -252,18 +254,20 @@ class Commands:
 
     async def _pause(self, order: Order, person: PersonName) -> Reply:
         seconds, reason = orders.split_time(order.rest)
-        office = self._account.office
-        pause = await certain(office.pause(ApplicationName(order.subject), person, seconds, reason))
+        name, office = ApplicationName(order.subject), self._account.office
+        pause = await certain(office.pause(name, person, seconds, reason), _LOOK)
         return self._did(
             "Nothing of it is asked or applied until then.", f"{pause.application} is {pause.told}"
         )
 
     async def _resume(self, order: Order, person: PersonName) -> Reply:
-        await certain(self._account.office.resume(ApplicationName(order.subject), person))
+        name = ApplicationName(order.subject)
+        await certain(self._account.office.resume(name, person), _LOOK)
         return self._did("The pause is over.", f"{person} ended the pause of {order.subject}")
 
     async def _ask(self, order: Order, person: PersonName) -> Reply:
-        lanes = await certain(self._account.office.again(ApplicationName(order.subject), person))
+        name = ApplicationName(order.subject)
+        lanes = await certain(self._account.office.again(name, person), _LOOK)
         told = ", ".join(map(str, lanes)) or order.subject
         return self._did("It is looked at now.", f"{person} asks again about {told}")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from gitops.errors import GitopsError, NotAllowed, Outdated, Transient
+from gitops.errors import GitopsError, NotAllowed, Outdated, StaleWrite, Transient
 from gitops.model.approval import Decision
 from gitops.model.ids import PersonName
 from notifiers.slack import diffs, modals
@@ -122,6 +122,9 @@ class Hearing:
         except (NotAllowed, Transient) as error:
             _log.warning("slack.refused", who=_whose(said), why=error.message)
             return self._refused(said, error)
+        except StaleWrite as error:
+            _log.warning("slack.stale", problem=error.message)
+            return self._refused(said, Transient("another controller has just taken over"))
         except GitopsError as error:
             _log.error("slack.failed", problem=error.message, hint=error.hint)
             return self._refused(said, Unsure(error.message))
@@ -176,7 +179,8 @@ class Hearing:
         if card.request.root != asked.ticket.root:
             title = f"{title} – as it is now: it changed since that card was drawn"
         page = int(number) if number.isascii() and number.isdigit() and len(number) < 5 else 0
-        return modals.diff(title, diffs.pages(card, self._ink), page, memo)
+        pages = await asyncio.to_thread(diffs.pages, card, self._ink)
+        return modals.diff(title, pages, page, memo)
 
     async def _open(self, said: Pressed | Commanded, view: View | None) -> bool:
         """A modal; where Slack will not open one any more, the same in a message."""
@@ -206,8 +210,8 @@ class Hearing:
             confirmation=said.values.get(modals.CONFIRM, ""),
         )
         _log.info("slack.answered", request=ticket.request, person=person, decision=decision.value)
-        card = await self._answers.card(ticket.request)
-        return _Outcome(modals.result("Recorded", self._answers.told(card, decision, person)))
+        told = await self._answers.told(ticket.request, decision, person)
+        return _Outcome(modals.result("Recorded", told))
 
     async def _written(self, said: Commanded | Mentioned, once: str) -> _Outcome:
         """``once``: what this order is known by, however often Slack repeats it. It is kept before
@@ -300,7 +304,7 @@ def _late(said: Said) -> Ack:
     if isinstance(said, Submitted):
         return Ack({"response_action": "update", "view": modals.result("Not recorded yet", lines)})
     if isinstance(said, Commanded):
-        told = "Still at it. How it came out is told here; until then nothing is done."
+        told = "Still at it. How it came out is told here."
         blocks = [rich(paragraph(say(told)))]
         return Ack({"response_type": "ephemeral", "text": _SAID, "blocks": blocks})
     return Ack()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gitops.errors import StoreUnavailable
+from gitops.errors import StaleWrite, StoreUnavailable
 from gitops.model.approval import Decision, MemberState
 from gitops.model.delivery import ChangeState
 from gitops.model.events import ChangeClosed, MemberDecided
@@ -20,7 +20,7 @@ from gitops.model.plan import Action, ResourceChange
 from notifiers.slack import hearing as hearing_module
 from tests.contract.store_story import change_of, lane, plan_of
 from tests.slack import sending
-from tests.slack.incoming_rig import REQUEST, Incoming, body, incoming, text_of
+from tests.slack.incoming_rig import REQUEST, Incoming, incoming, text_of
 from tests.slack.render import live
 from tests.slack.server import SlackServer
 
@@ -353,26 +353,59 @@ async def test_while_the_store_is_slow_nothing_is_said_to_be_recorded_until_it_i
     assert len(await rig.verdicts()) == 1
 
 
+@pytest.mark.parametrize("after", [True, False])
 async def test_where_the_store_does_not_answer_that_is_what_is_said(
-    rig: Incoming, bob: str, monkeypatch: pytest.MonkeyPatch
+    rig: Incoming, bob: str, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:
+    """It may have been recorded, or not: handed in again, it counts once either way."""
     await rig.ask()
     await rig.press("Deny", bob)
     ledger, write = rig.controller.ledger, rig.controller.ledger.write
 
     async def lost(work: Any) -> Any:
-        await write(work)
+        if after:
+            await write(work)
         raise StoreUnavailable("the database went away")
 
-    payload = sending.submit(rig.slack, rig.last_view()["id"], bob, {"reason": "no"})
-    first = sending.signed_interaction(rig.slack, payload)
-    monkeypatch.setattr(type(rig.account.memory), "keep_first", _always)
-    monkeypatch.setattr(ledger, "write", lost)
-    ack = body(await rig.send(first))
+    with monkeypatch.context() as patched:
+        patched.setattr(type(rig.account.memory), "keep_first", _always)
+        patched.setattr(ledger, "write", lost)
+        ack = await rig.submit(bob, reason="no")
     assert "not certain" in ack["errors"]["reason"]
-    monkeypatch.setattr(ledger, "write", write)
+    assert "counts once" in ack["errors"]["reason"]
     assert "denied as bob" in text_of(await rig.submit(bob, reason="no"))
     assert len(await rig.verdicts()) == 1
+
+
+async def test_an_answer_that_was_recorded_is_said_to_be_whatever_can_be_read_afterwards(
+    rig: Incoming, bob: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rig.ask()
+    await rig.press("Approve", bob)
+
+    async def away(*_: object) -> Any:
+        raise StoreUnavailable("the database went away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(rig.office), "card", away)
+        assert "recorded: approved as bob" in text_of(await rig.submit(bob))
+    assert len(await rig.verdicts()) == 1
+
+
+async def test_a_controller_that_lost_its_lease_records_nothing_and_says_so(
+    rig: Incoming, bob: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rig.ask()
+    await rig.press("Approve", bob)
+
+    async def stale(*_: object, **__: object) -> Any:
+        raise StaleWrite("the lease is another one's")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(rig.office), "answer", stale)
+        told = text_of(await rig.submit(bob))
+    assert "Nothing was done" in told
+    assert "another controller" in told
 
 
 async def _always(*_: object) -> bool:

@@ -262,7 +262,7 @@ async def test_a_closed_account_is_noticed_and_a_fresh_one_is_not_asked_about_ea
         await rig.ask()
         asked = len(slack.calls_of("users.info"))
         assert "healthy" in await rig.command("status", bob)
-        assert "wait" in await rig.command("pending", bob)
+        assert "without an answer" in await rig.command("pending", bob)
         assert len(slack.calls_of("users.info")) == asked + 1
         slack.users[bob]["deleted"] = True
         rig.clock.time += 200
