@@ -27,6 +27,7 @@ from gitops.engine.pauses import Pauses
 from gitops.engine.previews import Previews
 from gitops.engine.provenance import Provenance
 from gitops.engine.reach import keep_reaching
+from gitops.engine.reminders import Reminders
 from gitops.engine.renders import Renders
 from gitops.engine.roster import Roster
 from gitops.engine.supplies import UNKNOWN, Supplies
@@ -34,6 +35,7 @@ from gitops.engine.targets import Target
 from gitops.engine.targets.clusters import Clusters
 from gitops.engine.targets.roots import Roots
 from gitops.engine.tasks import Tasks
+from gitops.engine.vigil import Vigil
 from gitops.engine.watches import SourceWatch
 from gitops.errors import Awaiting, ConfigError, StaleWrite, Transient
 from gitops.model.approval import Answer, MemberState
@@ -126,6 +128,7 @@ class Controller:
         self.ready = asyncio.Event()
         self._memories: dict[LaneId, Memory] = {}
         self._tasks = Tasks()
+        self.vigil = Vigil(parts.ledger, parts.clock, parts.mask)
         self.clusters = Clusters(
             parts.connect,
             parts.planner,
@@ -134,6 +137,7 @@ class Controller:
             parts.digester,
             self.lanes,
             self._tasks,
+            self.vigil,
         )
         self.roots = Roots(
             parts.root_planner,
@@ -146,6 +150,7 @@ class Controller:
             parts.taint,
         )
         self._sender = Sender(parts.ledger, parts.notifiers, parts.clock)
+        self._reminders = Reminders(parts.ledger, lambda: self.fleet, roster.spec, parts.clock)
         self._listeners: dict[str, object] = {}
         self.provenance = Provenance(parts.forge, self._source_spec, parts.ledger, parts.clock)
         self.pauses = Pauses(parts.ledger, parts.clock, self._offer)
@@ -208,11 +213,14 @@ class Controller:
             self.roster.recall(await self.ledger.read(lambda reading: reading.lanes()))
             await self._sweep()
             await self.pauses.load()
+            await self.vigil.load()
             self._tasks.start("expiry", self._expire)
             self._tasks.start("pauses", self.pauses.run)
             self._tasks.start("reach", lambda: keep_reaching(self.clusters.connected, self.lanes))
             self._tasks.start("roots", self.roots.keep_looking)
             self._tasks.start("outbox", self._sender.run)
+            self._tasks.start("reminders", self._reminders.run)
+            self._tasks.start("vigil", self.vigil.run)
             self._tasks.start("pulse", self.measures.pulse.run)
             await self._adjust()
             self._tasks.start("inbox", self.inbox.run)

@@ -9,7 +9,7 @@ drift is one change.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from gitops.engine.targets import Sitting
 from gitops.model.cluster import ClusterFacts, LiveEvent, LiveEventKind, LiveObject
 from gitops.model.delivery import AppliedObject, LaneId
 from gitops.model.fleet import ApplicationSpec
-from gitops.model.health import ObjectHealth
+from gitops.model.health import Health, ObjectHealth
 from gitops.model.ids import ChangeId, Digest, combine
 from gitops.model.manifest import Desired, ObjectId
 from gitops.model.plan import Action
@@ -74,6 +74,10 @@ class ClusterMemory:
         )
 
 
+def _as_it_says(_cluster: Cluster, _thing: LiveObject, reason: str) -> str:
+    return reason
+
+
 @dataclass(frozen=True, slots=True)
 class ClusterTarget:
     """Plays :class:`gitops.engine.targets.Target`."""
@@ -87,6 +91,8 @@ class ClusterTarget:
     ledger: Ledger
     digester: Digester
     memory: ClusterMemory
+    explain: Callable[[Cluster, LiveObject, str], str] = _as_it_says
+    """Adds to why an object is not well what its pods say of it."""
 
     @property
     def catalogue(self) -> KindCatalogue:
@@ -154,7 +160,13 @@ class ClusterTarget:
         health = await self.watchman.until_healthy(
             self.lane.application, ids, self.cluster, seconds
         )
-        return {str(id): health[id] for id in sorted(health)}
+        return {str(id): self._explained(id, health[id]) for id in sorted(health)}
+
+    def _explained(self, id: ObjectId, found: ObjectHealth) -> ObjectHealth:
+        thing = self.cluster.live.owned(self.lane.application).get(id)
+        if thing is None or found.health in (Health.HEALTHY, Health.SUSPENDED):
+            return found
+        return replace(found, reason=self.explain(self.cluster, thing, found.reason))
 
     def summary(self, health: Mapping[str, ObjectHealth]) -> str:
         count = f"{len(health)} objects are" if len(health) > 1 else "1 object is"

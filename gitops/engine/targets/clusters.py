@@ -1,7 +1,7 @@
 """The clusters of the fleet: connected at first need, listened to from then on.
 
 Kept by the controller. Every event of a live view is held against what the lanes of that cluster
-applied or are about to; only a lane it concerns is offered.
+applied or are about to; only a lane it concerns is offered. The vigil hears of all of them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from gitops.engine.lanes import Lanes
 from gitops.engine.ledger import Ledger
 from gitops.engine.targets.cluster import ClusterMemory, ClusterTarget
 from gitops.engine.tasks import Tasks
+from gitops.engine.vigil import Vigil
 from gitops.model.cluster import LiveEvent
 from gitops.model.delivery import LaneId
 from gitops.model.fleet import ApplicationSpec, ClusterSpec
 from gitops.model.ids import ApplicationName, TargetName
 from gitops.ports import Cluster, Digester, Planner, Watchman
+from gitops.ports.pods import Attending
 
 DRIFT_SETTLES = 1.0
 """Seconds a drifted lane is left alone, so that one edit in several writes is one drift."""
@@ -37,6 +39,7 @@ class Clusters:
         digester: Digester,
         lanes: Lanes,
         tasks: Tasks,
+        vigil: Vigil,
     ) -> None:
         self._connect = connect
         self._planner = planner
@@ -45,6 +48,7 @@ class Clusters:
         self._digester = digester
         self._lanes = lanes
         self._tasks = tasks
+        self._vigil = vigil
         self._connected: dict[TargetName, Cluster] = {}
         self._connecting: dict[TargetName, asyncio.Lock] = {}
         self._memories: dict[LaneId, ClusterMemory] = {}
@@ -68,14 +72,18 @@ class Clusters:
             ledger=self._ledger,
             digester=self._digester,
             memory=self._memories.setdefault(lane, ClusterMemory()),
+            explain=self._vigil.explain,
         )
 
     def forget(self, lane: LaneId) -> None:
         self._memories.pop(lane, None)
+        self._vigil.forget(lane)
 
     async def disconnect(self, name: TargetName) -> None:
         """It left the fleet file, or is reached another way: all about it is learned anew."""
         self._tasks.end(f"cluster {name}")
+        self._tasks.end(f"pods {name}")
+        self._vigil.disconnected(name)
         cluster = self._connected.pop(name, None)
         if cluster is not None:
             await cluster.close()
@@ -93,11 +101,18 @@ class Clusters:
                 cluster = await self._connect(spec)
                 self._connected[spec.name] = cluster
                 self._tasks.start(f"cluster {spec.name}", lambda: self._listen(spec.name, cluster))
+                attended: object = cluster
+                if isinstance(attended, Attending):
+                    pods = attended.pods
+                    self._tasks.start(
+                        f"pods {spec.name}", lambda: self._vigil.follow(spec.name, pods)
+                    )
             return self._connected[spec.name]
 
     async def _listen(self, target: TargetName, cluster: Cluster) -> None:
         async for event in cluster.live.events():
             for lane, memory in self._concerned(target, event):
+                self._vigil.heard(lane, cluster, event)
                 if memory.notice(event, self._digester):
                     self._lanes.offer(lane, after=DRIFT_SETTLES)
 
