@@ -13,8 +13,12 @@ from gitops.cli.settings import settings
 def run(
     ctx: typer.Context,
     log: Annotated[
-        str, typer.Option(help="Form of the log: console or json.", metavar="console|json")
-    ] = "console",
+        str | None,
+        typer.Option(
+            help="Form of the log: console or json; default: as the fleet file says.",
+            metavar="console|json",
+        ),
+    ] = None,
 ) -> None:
     """Run the controller until SIGTERM or ctrl-C. SIGHUP reloads the fleet file."""
     from gitops.app import assemble
@@ -23,8 +27,14 @@ def run(
     from gitops.web.serve import serve
 
     chosen = settings(ctx)
-    running = assemble(load(chosen.config))
-    configure(json=log == "json", color=chosen.color, mask=running.controller.parts.mask)
+    fleet = load(chosen.config)
+    running = assemble(fleet)
+    configure(
+        level=fleet.log.level,
+        json=(log or fleet.log.format) == "json",
+        color=chosen.color,
+        mask=running.controller.parts.mask,
+    )
     try:
         asyncio.run(serve(running.controller))
     finally:

@@ -32,6 +32,17 @@ class LeaseKeeper:
         self._holder = holder
         self._clock = clock
         self._seconds = seconds
+        self._good: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long the lease lasts."""
+        return self._seconds
+
+    @property
+    def unrenewed(self) -> float | None:
+        """Seconds since the store last took it or renewed it; None before."""
+        return None if self._good is None else self._clock.monotonic() - self._good
 
     async def acquire(self) -> None:
         """Waits until the lease is ours; says so when somebody else has it."""
@@ -40,6 +51,7 @@ class LeaseKeeper:
             epoch = await self._leases.acquire(LEASE, self._holder, self._seconds)
             if epoch is not None:
                 self._ledger.epoch = epoch
+                self._good = self._clock.monotonic()
                 return
             if not told:
                 told = True
@@ -63,7 +75,7 @@ class LeaseKeeper:
                 continue
             if not kept:
                 await self._lost(epoch, still)
-            good = self._clock.monotonic()
+            good = self._good = self._clock.monotonic()
 
     def _within(self, good: float) -> None:
         """A store that is away is waited for as long as the lease lasts."""

@@ -25,6 +25,7 @@ from gitops.config.reload import changes, reload
 from gitops.controller import Controller
 from gitops.errors import ConfigError
 from gitops.model.serving import ApiSpec
+from gitops.web import observing
 from gitops.web.api import build
 from gitops.web.connections import PATIENCE, PatientProtocol
 from gitops.web.hooks import Hooks
@@ -49,11 +50,13 @@ async def serve(controller: Controller) -> None:
     doors = [(_server(controller, trusted=True), _unix(path))]
     if api.listen:
         doors.append((_server(controller, trusted=False, certificate=certificate), _bound(api)))
+    if metrics := controller.fleet.metrics.listen:
+        doors.append((_observed(controller), observing.bound(metrics)))
     running = asyncio.ensure_future(controller.run())
     tasks = [running, *(asyncio.ensure_future(one.serve(sockets=[at])) for one, at in doors)]
     keeping = [asyncio.ensure_future(certificate.keep())] if certificate else []
     _signals(controller, running)
-    _log.info("controller.started", socket=str(path), **_told(api))
+    _log.info("controller.started", socket=str(path), **_told(api), metrics=metrics)
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -128,6 +131,21 @@ def _server(
             lifespan="off",
             server_header=False,
             h11_max_incomplete_event_size=32 << 10,
+            timeout_graceful_shutdown=2,
+        )
+    )
+
+
+def _observed(controller: Controller) -> uvicorn.Server:
+    return _Server(
+        uvicorn.Config(
+            observing.application(controller),
+            http=PatientProtocol,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            h11_max_incomplete_event_size=8 << 10,
             timeout_graceful_shutdown=2,
         )
     )
