@@ -152,7 +152,13 @@ class Controller:
         self._sender = Sender(parts.ledger, parts.notifiers, parts.clock)
         self._reminders = Reminders(parts.ledger, lambda: self.fleet, roster.spec, parts.clock)
         self._listeners: dict[str, object] = {}
-        self.provenance = Provenance(parts.forge, self._source_spec, parts.ledger, parts.clock)
+        self.provenance = Provenance(
+            parts.forge,
+            self._source_spec,
+            parts.ledger,
+            parts.clock,
+            lambda: self.fleet.people.bots,
+        )
         self.pauses = Pauses(parts.ledger, parts.clock, self._offer)
         self.inbox = Inbox(
             lambda: self.fleet,

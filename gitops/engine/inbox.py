@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 from gitops.engine.ledger import Ledger
-from gitops.engine.meaning import Effect, PullWord, meaning
+from gitops.engine.meaning import HEARSAY, Effect, PullWord, meaning
 from gitops.engine.spacing import SPACING, Spaced
 from gitops.engine.tallies import Tallies
 from gitops.errors import StaleWrite, Transient, Unknown
@@ -264,7 +264,8 @@ def owner(webhook: str) -> str:
 
 
 def facts_of(source: SourceName) -> str:
-    """Whose memo it is who pushed the commits of a source: commit id → ``github:ada``."""
+    """Whose memo it is who pushed the commits of a source: commit id → ``github:ada``, behind
+    :data:`HEARSAY` where it was told of another repository."""
     return f"push/{source}"
 
 
@@ -275,8 +276,16 @@ def _keep(tx: Transaction, batch: Sequence[_Waiting]) -> set[str]:
         if tx.memorise_first(owner(waiting.delivery.webhook), waiting.key, waiting.kept):
             new.add(waiting.key)
             for source, commit, login in waiting.effect.facts:
-                tx.memorise_first(facts_of(source), commit, login)
+                _learn(tx, source, commit, login)
     return new
+
+
+def _learn(tx: Transaction, source: SourceName, commit: str, login: str) -> None:
+    """The first who pushed it stays; hearsay gives way to what was told of the source itself."""
+    if tx.memorise_first(facts_of(source), commit, login) or login.startswith(HEARSAY):
+        return
+    if (tx.memo(facts_of(source), commit) or "").startswith(HEARSAY):
+        tx.memorise(facts_of(source), commit, login)
 
 
 def _bounded(word: Word) -> Word:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gitops.engine.repositories import follows, matching
+from gitops.engine.repositories import follows, matching, same
 from gitops.foreign import one_line
 from gitops.model.fleet import SourceSpec, WebhookSpec
 from gitops.model.ids import SourceName
@@ -18,7 +18,12 @@ from gitops.ports.inbound import CheckAgain, LookAgain, PullMoved, Pushed, Word
 PullWord = PullMoved | CheckAgain
 _SHOWN = 300
 _MOST_NOTES = 5
+_MOST_ASIDE = 200
+"""Commits of one push to a branch no source follows."""
 _GONE = frozenset("0")
+HEARSAY = "~"
+"""Stands before a pusher told of a repository at another address than the source's: somebody who
+may have had a hand in it, and who vouches for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,8 @@ class Effect:
     nudges: tuple[SourceName, ...] = ()
     pulls: tuple[tuple[SourceName, PullWord], ...] = ()
     facts: tuple[tuple[SourceName, str, str], ...] = ()
-    """(source, commit, login of who pushed it)"""
+    """(source, commit, login of who pushed it); behind :data:`HEARSAY`, of a repository that is
+    elsewhere than the source."""
     notes: tuple[str, ...] = ()
     """Why nothing follows from a word; may hold foreign text, safe to print."""
 
@@ -65,14 +71,29 @@ def _of_word(word: Word, webhook: WebhookSpec, sources: Mapping[SourceName, Sour
         return Effect(pulls=tuple((name, word) for name in found))
     following = tuple(name for name in found if follows(sources[name], word.ref))
     if not following:
-        return Effect(notes=(f"no source there follows {one_line(word.ref[:_SHOWN])}",))
-    return Effect(following, facts=_facts(following, word))
+        note = f"no source there follows {one_line(word.ref[:_SHOWN])}"
+        here = [name for name in found if same(word.repository, sources[name])]
+        return Effect(notes=(note,), facts=_facts(here, word, word.commits[:_MOST_ASIDE], sources))
+    return Effect(following, facts=_facts(following, word, (word.after, *word.commits), sources))
 
 
-def _facts(sources: Sequence[SourceName], word: Pushed) -> tuple[tuple[SourceName, str, str], ...]:
-    """Only of pushes to what a source follows: a branch that somebody makes of an old commit does
-    not make them its author."""
+def _facts(
+    found: Sequence[SourceName],
+    word: Pushed,
+    commits: Sequence[str],
+    sources: Mapping[SourceName, SourceSpec],
+) -> tuple[tuple[SourceName, str, str], ...]:
+    """Of a branch no source follows only the commits that came with the push: it may be a pull
+    request's, whose author need not be who pushed there. A branch that somebody makes of an old
+    commit does not make them its author.
+
+    A webhook's sources may be at another address than the repository it tells of; then anybody's
+    repository at that forge is told of in the same way, and nothing is proven.
+    """
     if not word.pusher or set(word.after) <= _GONE:
         return ()
-    commits = dict.fromkeys((word.after, *word.commits))
-    return tuple((source, commit, word.pusher) for source in sources for commit in commits)
+    return tuple(
+        (name, commit, ("" if same(word.repository, sources[name]) else HEARSAY) + word.pusher)
+        for name in found
+        for commit in dict.fromkeys(commits)
+    )

@@ -12,12 +12,13 @@ where it was, and everybody who may have had a hand in it counts as an author.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
 from gitops.engine.ledger import Ledger
+from gitops.engine.meaning import HEARSAY
 from gitops.errors import GitopsError, Permanent, Transient
 from gitops.foreign import one_line
 from gitops.model.fleet import SourceSpec
@@ -40,7 +41,8 @@ REFUSED_PAUSE = 300.0
 twice as long each time); where it refuses us."""
 FIRST_PAUSE = 5.0
 MOST_COMMITS = 200
-"""Of one change; more are not asked about, and the grade stays as it is."""
+"""Of one change; more are not asked about. Where a forge could have told who brought them, that
+leaves it open who did: anybody can make a change of that many commits."""
 AT_ONCE = 4
 """Questions to the forge of one source; a slow one takes no other's turn."""
 _SHOWN = 20
@@ -79,7 +81,10 @@ class Provenance:
         spec: Callable[[SourceName], SourceSpec | None],
         ledger: Ledger,
         clock: Clock,
+        bots: Callable[[], Collection[str]] = tuple,
     ) -> None:
+        """``bots``: logins and e-mails of the fleet file that are no persons."""
+        self._bots = bots
         self._forge = forge
         self._spec = spec
         self._ledger = ledger
@@ -95,8 +100,7 @@ class Provenance:
         if not commits:
             return own
         if len(commits) > MOST_COMMITS:
-            note = own.note or f"{len(commits)} commits are too many to ask the forge about"
-            return replace(own, note=note)
+            return await self._beyond(source, own, commits)
         known = await self._ledger.read(lambda reading: _remembered(reading, source, commits))
         try:
             told = await self._ask(source, commits, known.told)
@@ -109,8 +113,32 @@ class Provenance:
             if any(not each.final for each in told.values()):
                 again(LAG)
                 own = replace(own, unasked=True)
+        heads = {pull.head for each in told.values() for pull in each.pulls} - {""}
+        pushers = dict(known.pushers)
+        if heads:
+            pushers |= await self._ledger.read(lambda reading: _pushers(reading, source, heads))
+        return self._joined(source, own, told, pushers)
+
+    async def _beyond(
+        self, source: SourceName, own: Authorship, commits: Sequence[str]
+    ) -> Authorship:
+        """What is remembered of some of them, and that nobody knows it all."""
+        some = commits[:MOST_COMMITS]
+        known = await self._ledger.read(lambda reading: _remembered(reading, source, some))
+        note = own.note or f"{len(commits)} commits are too many to ask the forge about"
+        told = self._forge(source) is not None or bool(known.pushers)
+        own = replace(own, note=note, known=own.known and not told)
+        return self._joined(source, own, known.told, known.pushers)
+
+    def _joined(
+        self,
+        source: SourceName,
+        own: Authorship,
+        told: Mapping[str, Told],
+        pushers: Mapping[str, str],
+    ) -> Authorship:
         spec = self._spec(source)
-        return joined_with(own, told, known.pushers, spec.ref if spec else "")
+        return joined_with(own, told, pushers, spec.ref if spec else "", self._bots())
 
     def _pause(self, source: SourceName, error: GitopsError) -> float:
         if isinstance(error, Permanent):
@@ -205,9 +233,16 @@ def covers(pull: PullFacts, ref: str) -> bool:
 
 
 def joined_with(
-    own: Authorship, told: Mapping[str, Told], pushers: Mapping[str, str], ref: str
+    own: Authorship,
+    told: Mapping[str, Told],
+    said: Mapping[str, str],
+    ref: str,
+    bots: Collection[str] = (),
 ) -> Authorship:
-    """Pure: everybody the forge knows of joins those git names."""
+    """Pure: everybody the forge knows of joins those git names. ``said``: who pushed a commit, as
+    the inbox remembers it."""
+    pushers = {commit: login.removeprefix(HEARSAY) for commit, login in said.items()}
+    firm = {commit: login for commit, login in said.items() if not login.startswith(HEARSAY)}
     pulls = {pull.number: pull for each in told.values() for pull in each.pulls}
     by_commit = {
         commit.id: [
@@ -215,16 +250,19 @@ def joined_with(
         ]
         for commit in own.commits
     }
-    covered = {
-        commit
+    hands = {
+        commit: {firm.get(commit, "")}.union(*((p.author, p.merger) for p in brought)) - {""}
         for commit, brought in by_commit.items()
-        if any(pull.author or pull.merger for pull in brought) or pushers.get(commit)
     }
+    covered = {commit for commit, logins in hands.items() if logins}
     authors = {pull.author for pull in pulls.values()} | _pushed(own.commits, by_commit, pushers)
+    authors |= _pushed_heads(pulls.values(), by_commit, pushers)
     mergers = {pull.merger for pull in pulls.values()} - authors
     gone = sorted(pull.number for pull in pulls.values() if not pull.author)
     grade = own.grade
-    if own.known and not gone and len(covered) == len(by_commit):
+    vouched = all(_vouched(commit, hands[commit.id], bots) for commit in own.commits)
+    # Asked again, the forge may name somebody else: whoever pushed is not all it knows.
+    if own.known and not own.unasked and not gone and vouched:
         grade = max(grade, Grade.AUTHENTICATED, key=lambda each: each.rank)
     note = own.note
     if gone:
@@ -255,6 +293,34 @@ def _pushed(
     }
 
 
+def _pushed_heads(
+    pulls: Iterable[PullFacts],
+    by_commit: Mapping[str, Sequence[PullFacts]],
+    pushers: Mapping[str, str],
+) -> set[str]:
+    """Who pushed last to pull requests whose newest commit is none of ours: squashed or rebased,
+    no commit may be left to say so. Where commits came over as they were, a merger's push of them
+    was the merging."""
+    found = set()
+    for pull in pulls:
+        who = pushers.get(pull.head, "")
+        left = {commit for commit, brought in by_commit.items() if pull in brought}
+        squashed = left <= {pull.merged_as}
+        if who and pull.head not in by_commit and (squashed or who != pull.merger):
+            found.add(who)
+    return found
+
+
+def _vouched(commit: Commit, logins: Collection[str], bots: Collection[str]) -> bool:
+    """Does the forge know a person behind it? That a bot brought it proves nothing of people it
+    names: whoever may start the bot chose them."""
+    known = {each.casefold() for each in bots}
+    if any(login.casefold() not in known for login in logins):
+        return True
+    named = {who.email.casefold() for who in (commit.author, commit.committer, *commit.co_authors)}
+    return bool(logins) and named <= known | {WEB_FLOW}
+
+
 def _people_only(
     own: Authorship, covered: set[str], pulls: Iterable[PullFacts]
 ) -> tuple[Signature, ...]:
@@ -283,16 +349,19 @@ def _owner(source: SourceName) -> str:
 
 
 def _remembered(reading: Reading, source: SourceName, commits: Sequence[str]) -> _Known:
-    told, pushers = {}, {}
+    told = {}
     for commit in commits:
         if kept := reading.memo(_owner(source), commit):
             try:
                 told[commit] = loads(Told, kept)
             except Unreadable:
                 continue  # asked again
-        if pusher := reading.memo(f"push/{source}", commit):
-            pushers[commit] = pusher
-    return _Known(told, pushers)
+    return _Known(told, _pushers(reading, source, commits))
+
+
+def _pushers(reading: Reading, source: SourceName, commits: Iterable[str]) -> dict[str, str]:
+    found = {commit: reading.memo(f"push/{source}", commit) for commit in commits}
+    return {commit: login for commit, login in found.items() if login}
 
 
 def _unasked(error: GitopsError) -> str:

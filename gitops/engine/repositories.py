@@ -71,9 +71,11 @@ def matching(
     repository: Repository, sources: Mapping[SourceName, SourceSpec], only: Iterable[SourceName]
 ) -> tuple[SourceName, ...]:
     """The sources a repository is. ``only`` are those its webhook is for; where they lie elsewhere
-    (a mirror, another name of the host), they are meant as a whole. Empty: every source."""
-    allowed = [name for name in only if name in sources]
-    found = [name for name in allowed or sources if same(repository, sources[name])]
+    (a mirror, another name of the host), they are meant as a whole. Empty: every source. A webhook
+    for sources that are no more is for none."""
+    named = list(only)
+    allowed = [name for name in named if name in sources]
+    found = [name for name in (allowed if named else sources) if same(repository, sources[name])]
     return tuple(found or allowed)
 
 

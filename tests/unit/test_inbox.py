@@ -179,6 +179,22 @@ async def test_who_pushed_is_remembered_for_every_commit_and_the_first_stays(des
     assert (await desk.fact(A), await desk.fact(B)) == ("github:ada", "github:ada")
 
 
+async def test_hearsay_gives_way_to_what_is_told_of_the_source_itself(desk: Desk) -> None:
+    elsewhere = replace(pushed(A), repository=Repository(("https://git.example.com/x/y",)))
+    named = Fleet(
+        desk.fleet.path,
+        desk.fleet.state_dir,
+        sources=desk.fleet.sources,
+        webhooks=(WebhookSpec("github", "github", sources=(SHOP,)),),
+    )
+    desk.inbox._fleet = lambda: named
+    for id, word in (("1", elsewhere), ("2", replace(pushed(A), pusher="github:mallory"))):
+        await desk.inbox.take("github", heard(word, id=id), b"1")
+    assert await desk.fact(A) == "github:mallory"
+    await desk.inbox.take("github", heard(elsewhere, id="3"), b"1")
+    assert await desk.fact(A) == "github:mallory"
+
+
 async def test_w8_w9_what_concerns_no_source_is_ignored_and_counted(desk: Desk) -> None:
     nasty = Pushed(Repository(("https://evil.example/x/\x1b[2J",)), "--upload-pack=x\n", A, "x:y")
     assert await desk.inbox.take("github", heard(nasty), b"body")

@@ -96,6 +96,7 @@ async def story() -> Story:
         lambda _name: spec,
         ledger,
         clock,
+        lambda: PEOPLE.bots,
     )
     return Story(clock, ledger, forge, provenance)
 
@@ -165,11 +166,61 @@ async def test_a_merger_who_wrote_some_of_it_is_an_author_whatever_the_policy(
 
 async def test_whoever_pushed_is_an_author(story: Story) -> None:
     await story.pushed("c" * 40, "github:cyd")
+    await story.of(claimed(commit("c")))
     story.clock.time += LAG
     found = await story.of(claimed(commit("c")))
     assert found.logins == ("github:cyd",)
     assert found.grade is Grade.AUTHENTICATED
     assert not may(CYD, found)
+
+
+async def test_until_the_forge_has_spoken_a_push_authenticates_nothing(story: Story) -> None:
+    """A webhook is faster than the forge's list of pull requests: whoever merged is known then, and
+    whoever wrote it, under a name they chose, not yet."""
+    await story.pushed("c" * 40, "github:bob")
+    own = claimed(commit("c", "dan"))
+    assert (await story.of(own)).grade is Grade.CLAIMED
+    story.forge.problem = Transient("it is away")
+    assert (await story.of(own)).grade is Grade.CLAIMED
+    story.forge.problem = None
+    story.forge.pulls["c" * 40] = [pull()]
+    found = await story.of(own)
+    assert (found.grade, found.logins) == (Grade.AUTHENTICATED, ("github:ada",))
+
+
+async def test_hearsay_of_who_pushed_names_an_author_and_proves_nothing(story: Story) -> None:
+    await story.pushed("c" * 40, "~github:cyd")
+    story.clock.time += LAG
+    await story.of(claimed(commit("c")))
+    story.clock.time += LAG
+    found = await story.of(claimed(commit("c")))
+    assert (found.grade, found.logins) == (Grade.CLAIMED, ("github:cyd",))
+
+
+async def test_a_bot_does_not_vouch_for_the_person_it_names(story: Story) -> None:
+    """Whoever may push a workflow has a bot push, open and merge what they wrote as anybody."""
+    bot = "github:renovate[bot]"
+    story.forge.pulls["c" * 40] = [pull(author=bot, merger=bot)]
+    assert (await story.of(claimed(commit("c", "ada")))).grade is Grade.CLAIMED
+    assert (await story.of(claimed(commit("c", "renovate")))).grade is Grade.AUTHENTICATED
+    story.forge.pulls["d" * 40] = [pull(author=bot)]
+    assert (await story.of(claimed(commit("d", "ada")))).grade is Grade.AUTHENTICATED
+
+
+async def test_who_pushed_last_to_a_squashed_pull_request_is_an_author(story: Story) -> None:
+    """Into somebody else's pull request, merged by somebody else still."""
+    await story.pushed("b" * 40, "github:cyd")
+    story.forge.pulls["c" * 40] = [pull(merged_as="c" * 40)]
+    found = await story.of(claimed(commit("c")))
+    assert able(found, MERGER) == {BOB}
+    await story.pushed("b" * 40, "github:bob")
+    assert able(await story.of(claimed(commit("c"))), MERGER) == {CYD}
+
+
+async def test_a_merger_whose_merging_pushed_the_head_only_merged(story: Story) -> None:
+    await story.pushed("b" * 40, "github:bob")
+    story.forge.pulls["c" * 40] = [pull(merged_as="d" * 40)]
+    assert able(await story.of(claimed(commit("c"))), MERGER) == {BOB, CYD}
 
 
 async def test_the_push_that_merging_makes_is_the_mergers(story: Story) -> None:
@@ -380,6 +431,18 @@ async def test_too_many_commits_are_not_asked_about(story: Story) -> None:
     assert story.forge.asked == []
     assert "too many" in found.note
     assert found.grade is Grade.CLAIMED
+    assert electorate(ApprovalPolicy(), found, PEOPLE).needed == 2, "anybody can push that many"
+
+
+async def test_where_nobody_could_have_told_many_commits_are_as_well_known_as_few(
+    story: Story,
+) -> None:
+    many = tuple(replace(commit("c"), id=f"{n:040x}") for n in range(MOST_COMMITS + 1))
+    alone = Provenance(lambda _name: None, lambda _name: None, story.ledger, story.clock)
+    assert (await alone.of(SOURCE, Authorship(many), story.again.append)).known
+    await story.pushed(many[0].id, "github:cyd")
+    found = await alone.of(SOURCE, Authorship(many), story.again.append)
+    assert (found.known, found.logins) == (False, ("github:cyd",))
 
 
 async def test_the_facts_are_attached(story: Story) -> None:

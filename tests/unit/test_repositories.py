@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,7 +114,7 @@ def test_a_webhook_for_some_sources_concerns_no_others() -> None:
     here = repository("https://git.example.com/acme/shop")
     assert matching(here, SOURCES, (LIVE, WEB)) == (LIVE,)
     assert matching(repository("https://mirror.example/x/y"), SOURCES, (WEB,)) == (WEB,)
-    assert matching(here, SOURCES, (SourceName("gone"),)) == (SHOP, LIVE)
+    assert matching(here, SOURCES, (SourceName("gone"),)) == ()
 
 
 @pytest.mark.parametrize(
@@ -155,6 +157,24 @@ def test_nobody_becomes_an_author_by_pushing_where_no_source_looks() -> None:
     effect = meaning([pushed("refs/heads/other")], HOOK, SOURCES)
     assert (effect.sources, effect.facts) == ((), ())
     assert "refs/heads/other" in effect.note
+
+
+def test_who_pushes_new_commits_to_a_pull_requests_branch_is_known() -> None:
+    effect = meaning([pushed("refs/heads/other", commits=("b" * 40,))], HOOK, SOURCES)
+    assert (effect.sources, effect.nudges) == ((), ())
+    assert set(effect.facts) == {(SHOP, "b" * 40, "github:ada"), (LIVE, "b" * 40, "github:ada")}
+    many = tuple(f"{n:040x}" for n in range(1, 2_000))
+    assert len(meaning([pushed("refs/heads/other", commits=many)], HOOK, SOURCES).facts) <= 400
+
+
+def test_what_is_told_of_another_repository_proves_nothing_of_the_source() -> None:
+    """A webhook of a whole organisation tells of everybody's repositories in the same way."""
+    word = replace(pushed(), repository=repository("https://git.example.com/mallory/sandbox"))
+    effect = meaning([word], replace(HOOK, sources=(SHOP,)), SOURCES)
+    assert effect.nudges == (SHOP,)
+    assert effect.facts == ((SHOP, A, "~github:ada"),)
+    aside = replace(word, ref="refs/heads/other", commits=(A,))
+    assert meaning([aside], replace(HOOK, sources=(SHOP,)), SOURCES).facts == ()
 
 
 def test_a_ref_that_was_deleted_is_looked_at_and_nobody_pushed_it() -> None:
