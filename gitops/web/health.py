@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -81,6 +82,11 @@ class Probes:
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
+
+    def add_to(self, app: FastAPI) -> None:
+        """Without a guard: probes have no credential."""
+        app.add_route("/healthz", self.healthz, include_in_schema=False)
+        app.add_route("/readyz", self.readyz, include_in_schema=False)
 
     async def healthz(self, _request: Request) -> Response:
         return answer(alive(self._controller))

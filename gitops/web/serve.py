@@ -29,6 +29,7 @@ from gitops.web import observing
 from gitops.web.api import build
 from gitops.web.connections import PATIENCE, PatientProtocol
 from gitops.web.hooks import Hooks
+from gitops.web.request_ids import RequestIds
 from gitops.web.tls import Certificate
 
 _log = structlog.get_logger(__name__)
@@ -154,7 +155,7 @@ def _observed(controller: Controller) -> uvicorn.Server:
 def _application(controller: Controller, trusted: bool) -> ASGIApp:
     """Webhooks come in where strangers can reach us, never through the operator's socket."""
     application = build(controller, trusted=trusted)
-    return application if trusted else Hooks(application, controller)
+    return RequestIds(application if trusted else Hooks(application, controller))
 
 
 def _unix(path: Path) -> socket.socket:
