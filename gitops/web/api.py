@@ -41,8 +41,10 @@ from gitops.web.auth.answers import require_answer
 from gitops.web.auth.guard import Guard
 from gitops.web.auth.shield import Shield
 from gitops.web.auth.viewer import Viewer, account, admin, operator, viewer
+from gitops.web.health import Probes
 from gitops.web.hook_routes import add_routes
 from gitops.web.preview_routes import add_preview_routes
+from gitops.web.stats_routes import add_stats_routes
 
 _log = structlog.get_logger(__name__)
 
@@ -111,30 +113,16 @@ def build(controller: Controller, *, trusted: bool) -> FastAPI:
     app.state.guard = Guard(controller, trusted=trusted)
     _map_errors(app)
     _bound_bodies(app)
-    _health(app, controller)
+    Probes(controller).add_to(app)
     _looking(app, controller)
     _acting(app, controller)
     _tokens(app, controller)
     add_routes(app, controller, viewer, operator, account, _json)
     add_preview_routes(app, controller, viewer, operator, _json)
+    add_stats_routes(app, controller, viewer, _json)
     if not trusted:
         app.add_middleware(Shield, controller=controller)
     return app
-
-
-def _health(app: FastAPI, controller: Controller) -> None:
-    @app.get("/healthz", include_in_schema=False)
-    async def healthz() -> Response:
-        return Response("ok\n", media_type="text/plain")
-
-    @app.get("/readyz", include_in_schema=False)
-    async def readyz() -> Response:
-        ready = controller.ready.is_set()
-        return Response(
-            "ok\n" if ready else "waiting for the lease\n",
-            200 if ready else 503,
-            media_type="text/plain",
-        )
 
 
 def _looking(app: FastAPI, controller: Controller) -> None:
