@@ -79,10 +79,14 @@ def retry_after(text: str, now: float) -> float | None:
     return min(max(then - now, 0.0), LONGEST_WAIT)
 
 
-def too_large(limit: int, place: str) -> SourceProblem:
+class TooLarge(SourceProblem):
     """More was sent than is taken."""
+
+
+def too_large(limit: int, place: str) -> TooLarge:
+    """``limit`` in bytes."""
     size = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit >> 10} KiB"
-    return _problem(f"the answer is over {size}", SourceState.INVALID, "", place)
+    return TooLarge(f"the answer is over {size}", state=SourceState.INVALID, place=place)
 
 
 def _problem(message: str, state: SourceState, hint: str, place: str) -> SourceProblem:

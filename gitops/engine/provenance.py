@@ -25,7 +25,7 @@ from gitops.model.fleet import SourceSpec
 from gitops.model.ids import SourceName
 from gitops.model.source import Authorship, Commit, Grade, PullFacts, Signature
 from gitops.ports import Clock, Reading
-from gitops.ports.forges import Forge, PullRequest
+from gitops.ports.forges import Forge, Overfull, PullRequest
 from gitops.records import Unreadable, dumps, loads
 
 _log = structlog.get_logger(__name__)
@@ -106,6 +106,8 @@ class Provenance:
             told = await self._ask(source, commits, known.told)
         except GitopsError as error:
             again(self._pause(source, error))
+            # Anybody who writes enough at the forge makes it say too much: two people then.
+            own = replace(own, known=own.known and not isinstance(error, Overfull))
             own = replace(own, unasked=True, note=own.note or _unasked(error))
             told = known.told
         else:

@@ -19,7 +19,7 @@ from pydantic import Field
 from gitops.errors import Transient, Unknown
 from gitops.forges import comments
 from gitops.forges.comments import Board, Note
-from gitops.forges.line import MOST_PAGES, Denied, Errand, Line, Missing, too_many
+from gitops.forges.line import MOST_PAGES, Denied, Errand, Line, Missing, few, too_many
 from gitops.forges.settings import Documented, Options, basic_signer, target
 from gitops.forges.shapes import CommitId, Number, Said, Text, Title, is_commit, link, login, read
 from gitops.plugins import Services
@@ -232,7 +232,8 @@ class BitbucketCloud:
                 found = await _all(errand, _PullName, path)
             except Missing:
                 return ()
-            pulls = [await self._pull(errand, each.id) for each in found[:10]]
+            numbers = few([each.id for each in found])
+            pulls = [await self._pull(errand, number) for number in numbers]
             return [pull for pull in pulls if pull.state is PullState.MERGED]
 
     async def _plain(self, errand: Errand, found: _Pull) -> PullRequest:

@@ -17,7 +17,7 @@ from pydantic import Field
 from gitops.errors import Unknown
 from gitops.forges import comments
 from gitops.forges.comments import Board, Note
-from gitops.forges.line import MOST_PAGES, PAGE, Errand, Line, Missing, Query, too_many
+from gitops.forges.line import MOST_PAGES, PAGE, Errand, Line, Missing, Query, few, too_many
 from gitops.forges.settings import Documented, Options, signer, target
 from gitops.forges.shapes import CommitId, Number, Said, Text, Title, is_commit, link, login, read
 from gitops.plugins import Services
@@ -235,7 +235,7 @@ class BitbucketDataCenter:
             except Missing:
                 return ()
             merged = [each.id for each in found if each.state == "MERGED"]
-            return [await self._pull(errand, number) for number in merged[:10]]
+            return [await self._pull(errand, number) for number in few(merged)]
 
     def _plain(self, found: _Pull) -> PullRequest:
         state = _PULLS.get(found.state, PullState.CLOSED)

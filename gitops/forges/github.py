@@ -17,7 +17,7 @@ from gitops.errors import Unknown
 from gitops.forges import comments
 from gitops.forges.comments import Board, Note
 from gitops.forges.github_app import app_signer
-from gitops.forges.line import Denied, Errand, Line, Missing, Query, Unfit
+from gitops.forges.line import Denied, Errand, Line, Missing, Query, Unfit, few
 from gitops.forges.settings import Documented, Options, signer, target
 from gitops.forges.shapes import CommitId, Number, Said, Text, Title, link, login, moment, read
 from gitops.plugins import Services
@@ -264,18 +264,22 @@ class GitHub:
         pull = replace(self._plain(found), reviews=decisive(reviews))
         if not pull.merged_as:
             return pull
-        return replace(pull, made_by_forge=await self._made_by_forge(errand, pull.merged_as))
+        made = await self._made_by_forge(errand, pull.merged_as, pull.head)
+        return replace(pull, made_by_forge=made)
 
-    async def _made_by_forge(self, errand: Errand, commit: str) -> bool:
-        """GitHub signs what it commits itself. A merge of its own has two parents and GitHub as
-        committer; whoever edits a file in the browser makes a commit with one parent."""
+    async def _made_by_forge(self, errand: Errand, commit: str, head: str) -> bool:
+        """GitHub signs what it commits itself. A merge of its own has GitHub as committer, and as
+        its second parent the pull request's head. Whoever edits a file in the browser makes a
+        commit with one parent; whoever resolves conflicts there, one whose text is theirs: with two
+        parents, and itself the head where it was then brought over by a plain push."""
         try:
             found = await errand.read(_Commit, f"{self._root}/commits/{commit}")
         except (Missing, Unfit):
             return False
         signed = found.commit.verification is not None and found.commit.verification.verified
         by = found.committer.login if found.committer else ""
-        return signed and by == WEB_FLOW and len(found.parents) > 1 and found.sha == commit
+        merges = [parent.sha for parent in found.parents[1:]] == [head] and commit != head
+        return signed and by == WEB_FLOW and merges and found.sha == commit
 
     async def open_pulls(self) -> Sequence[PullRequest]:
         async with self._line.errand() as errand:
@@ -289,7 +293,7 @@ class GitHub:
             except (Missing, Unfit):  # 422: no commit of that id here
                 return ()
             merged = [each.number for each in found if each.merged_at is not None]
-            return [await self._pull(errand, number) for number in merged[:10]]
+            return [await self._pull(errand, number) for number in few(merged)]
 
     def _plain(self, found: _Pull) -> PullRequest:
         merged = found.merged_at is not None

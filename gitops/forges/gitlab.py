@@ -16,7 +16,7 @@ from pydantic import Field
 from gitops.errors import Unknown
 from gitops.forges import comments
 from gitops.forges.comments import Board, Note
-from gitops.forges.line import Denied, Errand, Line, Missing, Unfit
+from gitops.forges.line import Denied, Errand, Line, Missing, Unfit, few
 from gitops.forges.settings import Documented, Options, signer, target
 from gitops.forges.shapes import CommitId, Number, Said, Text, Title, is_commit, link, login, read
 from gitops.plugins import Services
@@ -205,7 +205,7 @@ class GitLab:
             except Missing:
                 return ()
             merged = [each.iid for each in found if each.state == "merged"]
-            return [await self._pull(errand, number) for number in merged[:10]]
+            return [await self._pull(errand, number) for number in few(merged)]
 
     def _plain(self, found: _Request) -> PullRequest:
         state = _PULLS.get(found.state, PullState.CLOSED)

@@ -22,12 +22,13 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from gitops.egress.addresses import Reach, is_loopback, origin, reach_of, split
-from gitops.egress.answers import LONGEST_WAIT, Answer, retry_after
+from gitops.egress.answers import LONGEST_WAIT, Answer, TooLarge, retry_after
 from gitops.egress.client import Client, Patience, opened, shown
 from gitops.errors import GitopsError, Permanent, SourceProblem, SourceUnavailable, Transient
 from gitops.forges.settings import Sign, Target
 from gitops.forges.shapes import read
 from gitops.model.source import SourceState
+from gitops.ports.forges import Overfull
 
 T = TypeVar("T")
 
@@ -36,6 +37,11 @@ LIMIT = 4 << 20
 PATIENCE = Patience(timeout=15.0, stall=10.0)
 MOST_PAGES = 20
 PAGE = 100
+SMALL_PAGE = 8
+"""Entries, where a hundred of them are over :data:`LIMIT`: texts people write have 64 Ki
+characters at GitHub, each up to six bytes in JSON."""
+MOST_PULLS = 20
+"""Pull requests one commit may be in."""
 TRIES = 3
 FIRST_PAUSE = 0.3
 SHORTEST_REST = 5.0
@@ -107,6 +113,8 @@ class Line:
                 self._permit, ca_file=self._ca_file, patience=self._patience
             ) as client:
                 yield Errand(self, client, signed)
+        except TooLarge as error:
+            raise Overfull(error.message, place=self.place) from error
         except SourceProblem as error:
             raise Permanent(error.message, hint=_hint(error), place=self.place) from error
         except Transient as error:
@@ -209,10 +217,12 @@ class Errand:
         """A value the forge documents. Raises as :meth:`ask`, and Permanent for another shape."""
         return read(kind, (await self.ask("GET", path, query=query)).body)
 
-    async def pages(self, path: str, *, query: Query | None = None) -> AsyncIterator[bytes]:
+    async def pages(
+        self, path: str, *, query: Query | None = None, most: int = MOST_PAGES
+    ) -> AsyncIterator[bytes]:
         """Bodies of the pages that ``Link: …; rel="next"`` leads through (RFC 8288)."""
         url = f"{self._line.api}{path}?{urlencode({'per_page': PAGE, **(query or {})})}"
-        for _ in range(MOST_PAGES):
+        for _ in range(most):
             answer = await self._ask("GET", url, None, again=True)
             yield answer.body
             url = next_link(answer.headers.get("link", ""))
@@ -227,9 +237,18 @@ class Errand:
         return await self._ask("GET", url, None, again=True)
 
     async def listed(self, kind: type[T], path: str, *, query: Query | None = None) -> Sequence[T]:
-        """Everything of a list in pages."""
+        """Everything of a list in pages; in small ones where somebody wrote much in it. ``limit``
+        is what Gitea calls the size of a page."""
+        try:
+            return await self._listed(kind, path, query or {}, MOST_PAGES)
+        except TooLarge:
+            sizes = dict.fromkeys(("per_page", "limit"), SMALL_PAGE)
+            most = MOST_PAGES * PAGE // SMALL_PAGE
+            return await self._listed(kind, path, {**(query or {}), **sizes}, most)
+
+    async def _listed(self, kind: type[T], path: str, query: Query, most: int) -> Sequence[T]:
         found: list[T] = []
-        async for body in self.pages(path, query=query):
+        async for body in self.pages(path, query=query, most=most):
             found += read(list[kind], body)  # type: ignore[valid-type]
         return found
 
@@ -264,8 +283,16 @@ class Errand:
         raise AssertionError("unreachable")
 
 
-def too_many() -> Permanent:
-    return Permanent(f"the forge's list goes on after {MOST_PAGES} pages: it is not read further")
+def too_many() -> Overfull:
+    return Overfull(f"the forge's list goes on after {MOST_PAGES} pages: it is not read further")
+
+
+def few(numbers: Sequence[int]) -> Sequence[int]:
+    """Pure: the pull requests a commit is in, to be read one by one. Raises Overfull: with some of
+    them left out, the one that matters could be among those."""
+    if len(numbers) > MOST_PULLS:
+        raise Overfull(f"the commit is in {len(numbers)} pull requests: they are not read")
+    return numbers
 
 
 def next_link(header: str) -> str:

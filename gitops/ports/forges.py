@@ -12,6 +12,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from gitops.errors import Permanent
+
+
+class Overfull(Permanent):
+    """The answer is more than is read. Whoever may comment or open pull requests can make it so:
+    what it would have said is unknown, never nothing."""
+
 
 class PullState(StrEnum):
     OPEN = "open"

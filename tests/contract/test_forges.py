@@ -21,7 +21,15 @@ from gitops.forges.shapes import read
 from gitops.model.fleet import GitCredentials
 from gitops.model.secret import SecretRef
 from gitops.plugins import Services
-from gitops.ports.forges import Annotation, CommitState, CommitStatus, Forge, PullState, Report
+from gitops.ports.forges import (
+    Annotation,
+    CommitState,
+    CommitStatus,
+    Forge,
+    Overfull,
+    PullState,
+    Report,
+)
 from tests.forges.bitbucket_cloud import BitbucketCloudServer, uuid_of
 from tests.forges.bitbucket_dc import BitbucketDataCenterServer
 from tests.forges.gitea import GiteaServer
@@ -240,6 +248,18 @@ class TestEveryForge:
     ) -> None:
         assert list(await forge.pulls_of(COMMIT)) == []
         assert list(await forge.pulls_of("e" * 40)) == []
+
+    async def test_a_crowd_of_pull_requests_hides_none(
+        self, case: Case, server: Recording, forge: Forge
+    ) -> None:
+        """Whoever may open them could have them listed before the one that names its author."""
+        for number in range(1, 40):
+            server.merged(number, commits=[COMMIT], author="bob")
+        if case.module is gitea:  # it names one at most
+            assert len(await forge.pulls_of(COMMIT)) == 1
+            return
+        with pytest.raises(Overfull, match="39 pull requests"):
+            await forge.pulls_of(COMMIT)
 
     @pytest.mark.parametrize("status_code", [401, 403, 404, 422])
     async def test_a_refusal_is_final_and_names_what_to_look_at(
@@ -502,6 +522,19 @@ async def test_github_vouches_only_for_a_merge_it_signed_itself(tmp_path: Path) 
         assert not (await forge.pull(4)).made_by_forge
         server.made_here.add(MERGE)
         assert (await forge.pull(4)).made_by_forge
+        server.second_parent = "2" * 40
+        assert not (await forge.pull(4)).made_by_forge
+
+
+async def test_github_vouches_for_no_conflict_that_somebody_resolved_in_the_browser(
+    tmp_path: Path,
+) -> None:
+    """Such a commit is GitHub's by name and signature, its text is whoever's resolved it; pushed to
+    the branch as it is, it is what the pull request became."""
+    with GitHubServer() as server:
+        server.merged(4, commits=[COMMIT, MERGE], merged_as=MERGE, merger="bob", head=MERGE)
+        server.made_here.add(MERGE)
+        assert not (await client(CASES[0], server, tmp_path).pull(4)).made_by_forge
 
 
 async def test_github_reviews_follow_each_other(tmp_path: Path) -> None:
@@ -578,3 +611,17 @@ async def test_gitlab_without_approvals_has_merge_requests_all_the_same(tmp_path
         server.approvals = False
         server.pulls[4] = Pull(4, reviews=[("bob", "approve", HEAD, WHEN)])
         assert (await client(CASES[1], server, tmp_path).pull(4)).reviews == ()
+
+
+async def test_long_texts_do_not_keep_a_list_from_being_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gitops.forges.line.LIMIT", 64 << 10)
+    with GitHubServer() as server:
+        for number in range(1, 41):
+            server.pulls[number] = Pull(number, title="x" * 6_000)
+        found = await client(CASES[0], server, tmp_path).open_pulls()
+        assert [each.number for each in found] == list(range(1, 41))
+        server.pulls[41] = Pull(41, title="x" * 70_000)
+        with pytest.raises(Overfull, match="over 64 KiB"):
+            await client(CASES[0], server, tmp_path).open_pulls()

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from tests.forges.server import (
+    BODY,
     OWNER,
     REPOSITORY,
     SHA,
@@ -52,6 +53,8 @@ class GitHubServer(Recording):
         self.runs: list[Run] = []
         self.made_here: set[str] = set()
         """Commits GitHub made and signed itself."""
+        self.second_parent = "b" * 40
+        """Of those; usually the head of the pull request merged."""
 
     def refusal(self, status: int, message: str) -> web.Response:
         said = {"message": message, "documentation_url": "https://docs.github.com/rest"}
@@ -82,7 +85,7 @@ class GitHubServer(Recording):
         return web.json_response({"login": self.me, "id": 7})
 
     async def status(self, request: web.Request) -> web.Response:
-        said = wanted(request["body"], state=str)
+        said = wanted(request[BODY], state=str)
         commit = request.match_info["sha"]
         if commit not in self.commits:
             raise Refused(422, f"No commit found for SHA: {commit}")
@@ -109,7 +112,7 @@ class GitHubServer(Recording):
             {
                 "sha": commit,
                 "committer": {"login": "web-flow" if here else "ada"},
-                "parents": [{"sha": "1" * 40}, {"sha": "2" * 40}],
+                "parents": [{"sha": "1" * 40}, {"sha": self.second_parent}],
                 "commit": {"message": "…", "verification": {"verified": here}},
             }
         )
@@ -178,12 +181,12 @@ class GitHubServer(Recording):
 
     async def write_comment(self, request: web.Request) -> web.Response:
         pull = self.pull_of(request)
-        body = at_most(wanted(request["body"], body=str)["body"], 65_536, "body")
+        body = at_most(wanted(request[BODY], body=str)["body"], 65_536, "body")
         return web.json_response(self.comment(self.written(pull.number, body)), status=201)
 
     async def edit_comment(self, request: web.Request) -> web.Response:
         _, comment = self.comment_of(int(request.match_info["id"]))
-        self.own(comment).body = at_most(wanted(request["body"], body=str)["body"], 65_536, "body")
+        self.own(comment).body = at_most(wanted(request[BODY], body=str)["body"], 65_536, "body")
         return web.json_response(self.comment(comment))
 
     async def remove_comment(self, request: web.Request) -> web.Response:
@@ -213,7 +216,7 @@ class GitHubServer(Recording):
         }
 
     async def create_run(self, request: web.Request) -> web.Response:
-        said = wanted(request["body"], name=str, head_sha=str)
+        said = wanted(request[BODY], name=str, head_sha=str)
         if not SHA.match(said["head_sha"]) or said["head_sha"] not in self.commits:
             raise Refused(422, "No commit found for SHA")
         run = Run(next(self._ids), said["name"], said["head_sha"], "queued", "", {})
@@ -224,7 +227,7 @@ class GitHubServer(Recording):
     async def update_run(self, request: web.Request) -> web.Response:
         for run in self.runs:
             if run.id == int(request.match_info["id"]):
-                self._apply(run, wanted(request["body"]))
+                self._apply(run, wanted(request[BODY]))
                 return web.json_response(self.run(run))
         raise Refused(404, "Not Found")
 

@@ -24,7 +24,7 @@ from gitops.model.approval import Decision
 from gitops.model.fleet import ApprovalPolicy, People, Person, SourceSpec
 from gitops.model.ids import PersonName, SourceName
 from gitops.model.source import Authorship, Commit, Grade, Signature
-from gitops.ports.forges import PullRequest, PullState, Review
+from gitops.ports.forges import Overfull, PullRequest, PullState, Review
 from gitops.store import open_memory_store
 
 SOURCE = SourceName("config")
@@ -375,6 +375,13 @@ async def test_a_forge_that_does_not_tell_holds_nothing_up(
     story.forge.problem = None
     story.forge.pulls["c" * 40] = [pull()]
     assert (await story.of(own)).grade is Grade.AUTHENTICATED
+
+
+async def test_a_forge_made_to_say_too_much_leaves_it_open_who_wrote_it(story: Story) -> None:
+    story.forge.problem = Overfull("the answer is over 4 MiB")
+    found = await story.of(claimed(commit("c")))
+    assert "over 4 MiB" in found.note
+    assert electorate(ApprovalPolicy(), found, PEOPLE).needed == 2
 
 
 async def test_a_slow_forge_is_waited_for_a_moment_and_heard_when_it_speaks(
