@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from tests.forges.server import (
+    BODY,
     OWNER,
     REPOSITORY,
     Comment,
@@ -70,7 +71,7 @@ class BitbucketCloudServer(Recording):
         return web.json_response({"type": "user", "uuid": uuid_of(self.me), "nickname": self.me})
 
     async def status(self, request: web.Request) -> web.Response:
-        said = wanted(request["body"], key=str, state=str, url=str)
+        said = wanted(request[BODY], key=str, state=str, url=str)
         if said["state"] not in ("INPROGRESS", "SUCCESSFUL", "FAILED", "STOPPED"):
             raise Refused(400, "state: not a valid choice")
         if len(said["key"]) > 40:
@@ -168,7 +169,7 @@ class BitbucketCloudServer(Recording):
         return self.paged(request, [inline, *(self.comment(each) for each in found)])
 
     def _raw(self, request: web.Request) -> str:
-        content = wanted(request["body"], content=dict)["content"]
+        content = wanted(request[BODY], content=dict)["content"]
         return at_most(wanted(content, raw=str)["raw"], 32_768, "content")
 
     async def write_comment(self, request: web.Request) -> web.Response:

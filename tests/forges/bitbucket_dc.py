@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from tests.forges.server import (
+    BODY,
     OWNER,
     REPOSITORY,
     Comment,
@@ -62,7 +63,7 @@ class BitbucketDataCenterServer(Recording):
         return answer
 
     async def status(self, request: web.Request) -> web.Response:
-        said = wanted(request["body"], key=str, state=str, url=str)
+        said = wanted(request[BODY], key=str, state=str, url=str)
         if said["state"] not in ("SUCCESSFUL", "FAILED", "INPROGRESS", "CANCELLED", "UNKNOWN"):
             raise Refused(400, "state")
         told = Status(
@@ -153,11 +154,11 @@ class BitbucketDataCenterServer(Recording):
 
     async def write_comment(self, request: web.Request) -> web.Response:
         pull = self.pull_of(request)
-        text = at_most(wanted(request["body"], text=str)["text"], 32_768, "text")
+        text = at_most(wanted(request[BODY], text=str)["text"], 32_768, "text")
         return web.json_response(self.comment(self.written(pull.number, text)), status=201)
 
     async def edit_comment(self, request: web.Request) -> web.Response:
-        said = wanted(request["body"], text=str, version=int)
+        said = wanted(request[BODY], text=str, version=int)
         _, comment = self.comment_of(int(request.match_info["id"]))
         self._current(comment, said["version"])
         self.own(comment).body = said["text"]

@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from tests.forges.server import (
+    BODY,
     OWNER,
     REPOSITORY,
     Comment,
@@ -47,7 +48,7 @@ class GiteaServer(Recording):
         return web.json_response({"id": 7, "login": self.me})
 
     async def status(self, request: web.Request) -> web.Response:
-        said = wanted(request["body"], state=str, context=str)
+        said = wanted(request[BODY], state=str, context=str)
         if said["state"] not in ("pending", "success", "error", "failure", "warning"):
             raise Refused(422, "unknown state")
         told = Status(
@@ -117,12 +118,12 @@ class GiteaServer(Recording):
 
     async def write_comment(self, request: web.Request) -> web.Response:
         pull = self.pull_of(request)
-        body = wanted(request["body"], body=str)["body"]
+        body = wanted(request[BODY], body=str)["body"]
         return web.json_response(self.comment(self.written(pull.number, body)), status=201)
 
     async def edit_comment(self, request: web.Request) -> web.Response:
         _, comment = self.comment_of(int(request.match_info["id"]))
-        self.own(comment).body = wanted(request["body"], body=str)["body"]
+        self.own(comment).body = wanted(request[BODY], body=str)["body"]
         return web.json_response(self.comment(comment))
 
     async def remove_comment(self, request: web.Request) -> web.Response:

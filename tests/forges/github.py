@@ -53,8 +53,6 @@ class GitHubServer(Recording):
         self.runs: list[Run] = []
         self.made_here: set[str] = set()
         """Commits GitHub made and signed itself."""
-        self.second_parent = "b" * 40
-        """Of those; usually the head of the pull request merged."""
 
     def refusal(self, status: int, message: str) -> web.Response:
         said = {"message": message, "documentation_url": "https://docs.github.com/rest"}
@@ -112,7 +110,7 @@ class GitHubServer(Recording):
             {
                 "sha": commit,
                 "committer": {"login": "web-flow" if here else "ada"},
-                "parents": [{"sha": "1" * 40}, {"sha": self.second_parent}],
+                "parents": [{"sha": "1" * 40}, {"sha": "2" * 40}],
                 "commit": {"message": "…", "verification": {"verified": here}},
             }
         )

@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from tests.forges.server import (
+    BODY,
     OWNER,
     REPOSITORY,
     Comment,
@@ -64,7 +65,7 @@ class GitLabServer(Recording):
         return found[-1] if found else None
 
     async def status(self, request: web.Request) -> web.Response:
-        said = wanted(request["body"], state=str)
+        said = wanted(request[BODY], state=str)
         commit = self.known(request.match_info["sha"])
         name = said.get("name") or said.get("context") or "default"
         state = said["state"]
@@ -157,12 +158,12 @@ class GitLabServer(Recording):
 
     async def write_note(self, request: web.Request) -> web.Response:
         pull = self.pull_of(request)
-        body = at_most(wanted(request["body"], body=str)["body"], 1_000_000, "body")
+        body = at_most(wanted(request[BODY], body=str)["body"], 1_000_000, "body")
         return web.json_response(self.note(self.written(pull.number, body)), status=201)
 
     async def edit_note(self, request: web.Request) -> web.Response:
         _, comment = self.comment_of(int(request.match_info["id"]))
-        self.own(comment).body = wanted(request["body"], body=str)["body"]
+        self.own(comment).body = wanted(request[BODY], body=str)["body"]
         return web.json_response(self.note(comment))
 
     async def remove_note(self, request: web.Request) -> web.Response:

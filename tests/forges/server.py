@@ -21,6 +21,7 @@ from aiohttp import web
 OWNER, REPOSITORY = "acme", "config"
 TOKEN = "s3cret-forge-token-0123456789"
 SHA = re.compile(r"[0-9a-f]{40}\Z")
+BODY = web.RequestKey("body", Any)
 
 
 @dataclass
@@ -189,8 +190,8 @@ class Recording:
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             text = await request.text()
-            request["body"] = json.loads(text) if text else None
-            self.requests.append(Request(request.method, request.path_qs, request["body"]))
+            request[BODY] = json.loads(text) if text else None
+            self.requests.append(Request(request.method, request.path_qs, request[BODY]))
             fault = self._fault(request)
             answer = None if fault and not fault.after else await self._answer(request, handler)
             if fault is not None:
