@@ -150,6 +150,10 @@ class StalePlan(Permanent):
     """A saved Terraform plan no longer fits the state it was made against."""
 
 
+class NotifierRefused(Permanent):
+    """The other side will not take this very notice."""
+
+
 class StaleWrite(Permanent):
     """A precondition of a store transaction no longer holds."""
 
@@ -217,6 +221,10 @@ class StateLocked(Transient):
         """Its id, as ``force-unlock`` takes it."""
         self.who = who
         self.since = since
+
+
+class NotifierUnavailable(Transient):
+    """A notice did not get through; whatever it is, somebody can mend it, so it is kept."""
 
 
 class StoreUnavailable(Transient):

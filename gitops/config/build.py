@@ -29,7 +29,7 @@ from gitops.config.forges import forge, pull_requests
 from gitops.config.kubeconfig import find_context
 from gitops.config.needs import needs
 from gitops.config.observing import log, metrics, tracing
-from gitops.config.options import known, options
+from gitops.config.options import fits, known, options
 from gitops.config.persons import approval, directory
 from gitops.config.problems import Draft, Loc, home
 from gitops.config.roots import RENDERER, host, root
@@ -438,6 +438,7 @@ class _Builder:
             at = loc if isinstance(given, str) else (*loc, kind)
             plugin = known(self.draft, Role.NOTIFIER, kind, at)
             taken = MappingProxyType(options(self.draft, plugin, raw, at))
+            fits(self.draft, plugin, taken, at)
             found.append(NotifierSpec(name, kind, taken))
         return tuple(found)
 

@@ -7,6 +7,7 @@ builds nothing.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import typing
@@ -23,6 +24,7 @@ from gitops.config.problems import Draft, Loc, nearest
 from gitops.config.scalars import duration
 from gitops.config.values import existing
 from gitops.config.words import fault
+from gitops.errors import ConfigError
 from gitops.foreign import one_line
 from gitops.model.fleet import NOTHING, SourceSpec
 from gitops.model.secret import SecretRef
@@ -66,6 +68,18 @@ def options(draft: Draft, plugin: Plugin | None, given: Mapping[str, Any], loc: 
             )
     _require(draft, plugin, given, loc)
     return taken
+
+
+def fits(draft: Draft, plugin: Plugin | None, taken: Mapping[str, Any], loc: Loc) -> None:
+    """What only the plugin knows of its options, it says when they are made."""
+    if plugin is None or None in taken.values():  # one is refused already
+        return
+    with contextlib.suppress(TypeError):  # one is missing: that was said
+        try:
+            plugin.options(**taken)
+        except ConfigError as error:
+            what = f"{_ROLE_WORDS[plugin.role]} {plugin.name}"
+            draft.refuse(loc, f"{what}: {error.message}", error.hint)
 
 
 def _fields(plugin: Plugin) -> dict[str, Any]:

@@ -7,15 +7,13 @@ called what it is, ``ops: {gitlab: {secret: …}}`` one with a name of its own. 
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from gitops.config import shape
-from gitops.config.options import known, options
+from gitops.config.options import fits, known, options
 from gitops.config.problems import Draft, Loc
-from gitops.errors import ConfigError
 from gitops.foreign import one_line
 from gitops.model.fleet import WebhookSpec
 from gitops.model.ids import SourceName
@@ -63,24 +61,13 @@ def _webhook(draft: Draft, name: str, given: Mapping[str, Any]) -> WebhookSpec:
     plugin = known(draft, Role.WEBHOOK, kind, at)
     own = {key: value for key, value in options_given.items() if key != _SOURCES}
     taken = options(draft, plugin, own, at)
-    _fits(draft, plugin, taken, at)
+    fits(draft, plugin, taken, at)
     return WebhookSpec(
         name,
         kind if plugin else "",
         MappingProxyType(taken),
         _sources(draft, plugin, options_given, at),
     )
-
-
-def _fits(draft: Draft, plugin: Plugin | None, taken: Mapping[str, Any], loc: Loc) -> None:
-    """What only the plugin knows of its options, it says when they are made."""
-    if plugin is None:
-        return
-    with contextlib.suppress(TypeError):  # one is missing: that was said
-        try:
-            plugin.options(**taken)
-        except ConfigError as error:
-            draft.refuse(loc, f"webhook {plugin.name}: {error.message}", error.hint)
 
 
 def _sources(

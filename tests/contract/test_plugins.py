@@ -25,6 +25,8 @@ SAMPLE: dict[tuple[Role, str], dict[str, Any]] = {
     (Role.SOURCE, "directory"): {"name": "s", "url": "/", "allow_local": True},
     (Role.SOURCE, "oci"): {"name": "s", "url": "registry.example.com/shop:v1"},
     (Role.SOURCE, "web"): {"name": "s", "url": "https://example.com/x.tar.gz"},
+    (Role.NOTIFIER, "apprise"): {"url": SecretRef(env="NO_SUCH_SECRET")},
+    (Role.NOTIFIER, "webhook"): {"url": "https://example.com/x"},
     (Role.NOTIFIER, "slack"): {
         "bot_token": SecretRef(env="NO_SUCH_SECRET"),
         "channel": "#deploys",
