@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -18,10 +19,25 @@ def create(
     person: Annotated[str, typer.Argument(help="A person of the fleet file.")],
     days: Annotated[float, typer.Option(help="Life in days.", min=0.01, max=3650)] = 90,
     note: Annotated[str, typer.Option(help="What it is for.")] = "",
+    role: Annotated[
+        str,
+        typer.Option(
+            help="The most it may do: viewer looks, approver answers, operator does the rest.",
+            metavar="viewer|approver|operator|admin",
+        ),
+    ] = "admin",
+    application: Annotated[
+        list[str] | None,
+        typer.Option(help="Act on this one alone (or a pattern: shop-*); may be repeated."),
+    ] = None,
 ) -> None:
-    """Make a token and print it, this once. Only through the controller's own socket."""
+    """Make a token and print it, this once. Only through the controller's own socket.
+
+    A token never does more than its person may; --role and --application cut it down further.
+    """
+    body = {"person": person, "days": days, "note": note, "role": role}
     with controller(ctx) as api:
-        made = api.post("tokens", body={"person": person, "days": days, "note": note})
+        made = api.post("tokens", body={**body, "applications": application or []})
     say(ctx, made["token"], made)
 
 
@@ -43,12 +59,20 @@ def list_(ctx: typer.Context) -> None:
             Text(row["id"]),
             Text(row["person"]),
             Text("revoked" if row.get("revoked_at") else moment(row["expires_at"])),
+            Text(_cut(row)),
             Text(row.get("note", "")),
         )
         for row in found["tokens"]
     ]
-    headings = ("token", "person", "until", "note")
+    headings = ("token", "person", "until", "may", "note")
     show_table(headings, rows, make_console(chosen), empty="no tokens")
+
+
+def _cut(row: Mapping[str, Any]) -> str:
+    """What a token may, where that is less than its person may."""
+    role = "" if row["role"] == "admin" else str(row["role"])
+    about = ", ".join(row["applications"])
+    return " of ".join(part for part in (role or ("what they may" if about else ""), about) if part)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from gitops.model.approval import Decision, MemberState, Verdict
 from gitops.model.delivery import Change, ChangeState, Delivered, Hold, LaneId
 from gitops.model.ids import ApplicationName, ChangeId, Digest, PersonName, RequestId
 from gitops.model.plan import Plan, SealParts
+from gitops.model.serving import Role
 from gitops.model.source import SourceStatus
 
 
@@ -223,6 +224,10 @@ class TokenCreated:
     hash: str
     expires_at: float
     note: str = ""
+    role: Role = Role.ADMIN
+    """The most it may do; the default is no cut below what its person may."""
+    applications: tuple[str, ...] = ()
+    """Names or patterns it may act on; empty: every one its person may."""
 
 
 @dataclass(frozen=True, slots=True)

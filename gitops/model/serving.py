@@ -53,6 +53,19 @@ class RoleRule:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """A person's API token, as far as it is known to us."""
+
+    id: str
+    person: PersonName
+    expires_at: float
+    role: Role = Role.ADMIN
+    """The most it may do; the default is no cut below what its person may."""
+    applications: tuple[str, ...] = ()
+    """Names or patterns it may act on; empty: every one its person may."""
+
+
+@dataclass(frozen=True, slots=True)
 class OidcSpec:
     """The identity provider people sign in at (OpenID Connect Core 1.0, code flow)."""
 

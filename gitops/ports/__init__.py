@@ -35,11 +35,12 @@ from gitops.model.events import Epoch, Event, Notice, StoredEvent
 from gitops.model.finding import Finding
 from gitops.model.fleet import ApplicationSpec
 from gitops.model.health import ObjectHealth
-from gitops.model.ids import ApplicationName, ChangeId, Digest, PersonName, RequestId
+from gitops.model.ids import ApplicationName, ChangeId, Digest, RequestId
 from gitops.model.manifest import Desired, ObjectId, RenderedFile
 from gitops.model.passage import Passage
 from gitops.model.plan import Plan
 from gitops.model.sealed import Sealed, SealedSet
+from gitops.model.serving import TokenRecord
 from gitops.model.source import Authorship, Entry, Read, Revision, SourceStatus
 
 T = TypeVar("T")
@@ -351,8 +352,8 @@ class Reading(Protocol):
     def events(self, subject: str) -> Sequence[StoredEvent]: ...
     def applied(self, lane: LaneId) -> Mapping[ObjectId, AppliedObject]: ...
     def sources(self) -> Sequence[SourceStatus]: ...
-    def token(self, hash: str) -> tuple[str, PersonName, float] | None:
-        """(token id, person, expires at) of a token that is not revoked."""
+    def token(self, hash: str) -> TokenRecord | None:
+        """A token that is not revoked."""
 
     def tokens(self) -> Sequence[Mapping[str, Any]]: ...
     def outbox(

@@ -525,6 +525,8 @@ def _token_created(step: Step, event: e.TokenCreated) -> None:
         expires_at=float(event.expires_at),
         note=event.note,
         created_at=step.at,
+        role=event.role.value,
+        applications=dumps(tuple[str, ...], event.applications),
     )
 
 

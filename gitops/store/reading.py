@@ -42,6 +42,7 @@ from gitops.model.ids import ApplicationName, ChangeId, DeliveryId, Digest, Pers
 from gitops.model.manifest import ObjectId
 from gitops.model.passage import Passage
 from gitops.model.plan import Plan
+from gitops.model.serving import Role, TokenRecord
 from gitops.model.source import SourceStatus
 from gitops.ports import Memo
 from gitops.records import loads
@@ -226,18 +227,25 @@ class SqlReading:
         rows = self._all(select(t.source.c.status).order_by(t.source.c.name))
         return [loads(SourceStatus, row.status) for row in rows]
 
-    def token(self, hash: str) -> tuple[str, PersonName, float] | None:
+    def token(self, hash: str) -> TokenRecord | None:
         c = t.token.c
-        query = select(c.id, c.person, c.expires_at)
+        query = select(c.id, c.person, c.expires_at, c.role, c.applications)
         row = self._one(query.where(c.hash == hash, c.revoked_at.is_(None)))
-        return (row.id, PersonName(row.person), row.expires_at) if row else None
+        if row is None:
+            return None
+        applications = loads(tuple[str, ...], row.applications)
+        person, role = PersonName(row.person), Role(row.role)
+        return TokenRecord(row.id, person, row.expires_at, role, applications)
 
     def tokens(self) -> Sequence[Mapping[str, Any]]:
-        """Newest first: id, person, expires_at, note, created_at, revoked_at, revoked_by. Never
-        the hash."""
+        """Newest first: id, person, expires_at, note, created_at, revoked_at, revoked_by, role,
+        applications. Never the hash."""
         columns = [column for column in t.token.c if column.name != "hash"]
         query = select(*columns).order_by(t.token.c.created_at.desc(), t.token.c.id)
-        return [dict(row._mapping) for row in self._all(query)]
+        return [
+            {**row._mapping, "applications": loads(tuple[str, ...], row.applications)}
+            for row in self._all(query)
+        ]
 
     def memo(self, owner: str, key: str) -> str | None:
         c = t.memo.c

@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration; a test holds it to the folder of migrations."""
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -236,6 +236,8 @@ token = Table(
     Column("created_at", Double, nullable=False),
     Column("revoked_at", Double),
     Column("revoked_by", Words),
+    Column("role", Text, nullable=False, server_default="admin"),
+    Column("applications", Text, nullable=False, server_default="[]"),
 )
 
 lease = Table(

@@ -30,17 +30,18 @@ from gitops.errors import (
 )
 from gitops.jsonable import to_json
 from gitops.model.approval import Decision
-from gitops.model.events import TokenCreated, TokenRevoked
 from gitops.model.ids import ApplicationName, Digest, PersonName, RequestId, SourceName
 from gitops.model.serving import Role
 from gitops.office import FrontOffice
 from gitops.orders import Orders
-from gitops.tokens import new_token
 from gitops.web import views
+from gitops.web.auth import accounts
+from gitops.web.auth import routes as signing
 from gitops.web.auth.answers import require_answer
 from gitops.web.auth.guard import Guard
+from gitops.web.auth.routes import to_sign_in, wants_page
 from gitops.web.auth.shield import Shield
-from gitops.web.auth.viewer import Viewer, account, admin, operator, viewer
+from gitops.web.auth.viewer import Viewer, account, operator, viewer
 from gitops.web.health import Probes
 from gitops.web.hook_routes import add_routes
 from gitops.web.preview_routes import add_preview_routes
@@ -93,14 +94,6 @@ class PauseBody(BaseModel):
     reason: str = Field(min_length=1, max_length=2_000)
 
 
-class TokenBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    person: str
-    days: float = Field(90, gt=0, le=3_650)
-    note: str = Field("", max_length=200)
-
-
 def build(controller: Controller, *, trusted: bool) -> FastAPI:
     """The application. ``trusted``: reached through the operator's own socket."""
     app = FastAPI(
@@ -116,11 +109,12 @@ def build(controller: Controller, *, trusted: bool) -> FastAPI:
     Probes(controller).add_to(app)
     _looking(app, controller)
     _acting(app, controller)
-    _tokens(app, controller)
+    accounts.add_routes(app, controller, _json)
     add_routes(app, controller, viewer, operator, account, _json)
     add_preview_routes(app, controller, viewer, operator, _json)
     add_stats_routes(app, controller, viewer, _json)
     if not trusted:
+        signing.add_routes(app, controller, app.state.guard)
         app.add_middleware(Shield, controller=controller)
     return app
 
@@ -234,33 +228,6 @@ def _acting(app: FastAPI, controller: Controller) -> None:
         return _json({"source": await orders.nudge(SourceName(source))})
 
 
-def _tokens(app: FastAPI, controller: Controller) -> None:
-    accounts, admins = [Depends(account)], [Depends(admin)]
-
-    @app.get("/api/v1/tokens", dependencies=admins)
-    async def tokens() -> JSONResponse:
-        return _json({"tokens": await controller.ledger.read(lambda r: list(r.tokens()))})
-
-    @app.post("/api/v1/tokens", dependencies=accounts)
-    async def create(body: TokenBody) -> JSONResponse:
-        """Answers with the token, this once."""
-        person = PersonName(body.person)
-        if person not in controller.fleet.people.persons:
-            known = ", ".join(sorted(controller.fleet.people.persons)) or "nobody"
-            raise NotAllowed(f"{body.person!r} is nobody in `people`", hint=f"people: {known}")
-        token = new_token()
-        expires = controller.parts.clock.now() + body.days * 86_400
-        await controller.ledger.append(
-            TokenCreated(token.id, person, token.hash, expires, body.note)
-        )
-        return _json({"id": token.id, "token": token.text, "expires_at": expires})
-
-    @app.delete("/api/v1/tokens/{id}", dependencies=admins)
-    async def revoke(id: str, viewer: Viewing) -> JSONResponse:
-        await controller.ledger.append(TokenRevoked(id, viewer.person or "operator"))
-        return _json({"revoked": id})
-
-
 def _map_errors(app: FastAPI) -> None:
     @app.exception_handler(GitopsError)
     async def ours(_request: Request, error: GitopsError) -> JSONResponse:
@@ -271,8 +238,12 @@ def _map_errors(app: FastAPI) -> None:
         return _problem(code, error.message, error.hint, error.place, headers)
 
     @app.exception_handler(StarletteHTTPException)
-    async def http(_request: Request, error: StarletteHTTPException) -> JSONResponse:
-        headers = {"WWW-Authenticate": "Bearer"} if error.status_code == 401 else {}
+    async def http(request: Request, error: StarletteHTTPException) -> Response:
+        headers = dict(error.headers or {})
+        if error.status_code == 401:
+            if wants_page(request):
+                return to_sign_in(request)
+            headers["WWW-Authenticate"] = "Bearer"
         return _problem(error.status_code, str(error.detail), headers=headers)
 
     @app.exception_handler(Exception)

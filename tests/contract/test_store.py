@@ -27,6 +27,7 @@ from gitops.model.ids import (
     combine,
 )
 from gitops.model.manifest import ObjectId
+from gitops.model.serving import Role, TokenRecord
 from gitops.model.source import Revision, SourceState, SourceStatus
 from gitops.store import (
     Ambiguous,
@@ -683,12 +684,20 @@ class TestSourcesTokensAndNotices:
         told = await story.store.read(lambda q: q.events("source:config"))
         assert len(told) == 2
 
+    async def test_a_token_is_kept_with_what_it_is_cut_down_to(self, story: Story) -> None:
+        cut = (Role.APPROVER, ("shop-*", "web"))
+        await story.say(e.TokenCreated("t1", ADA, "hash-1", 9.0, "", *cut))
+        found = await story.store.read(lambda q: q.token("hash-1"))
+        assert found == TokenRecord("t1", ADA, 9.0, *cut)
+        [row] = await story.store.read(lambda q: q.tokens())
+        assert (row["role"], row["applications"]) == cut
+
     async def test_a_token_is_found_by_its_hash_until_revoked(
         self, story: Story, clock: Clock
     ) -> None:
         await story.say(e.TokenCreated("t1", ADA, "hash-1", 9.0, "laptop"))
         found = await story.store.read(lambda q: q.token("hash-1"))
-        assert found == ("t1", ADA, 9.0)
+        assert found == TokenRecord("t1", ADA, 9.0)
         for event in (
             e.TokenCreated("t1", ADA, "hash-2", 9.0),
             e.TokenCreated("t2", ADA, "hash-1", 9.0),
@@ -710,6 +719,8 @@ class TestSourcesTokensAndNotices:
                 "created_at": clock.time,
                 "revoked_at": clock.time,
                 "revoked_by": "bob",
+                "role": "admin",
+                "applications": (),
             }
         ]
 

@@ -15,7 +15,7 @@ from gitops.controller import Controller
 from gitops.model.serving import Role
 from gitops.tokens import hash_of
 from gitops.web.auth.origins import origin_of
-from gitops.web.auth.roles import EVERYTHING, LOOKING, roles_of
+from gitops.web.auth.roles import EVERYTHING, LOOKING, Scope, roles_of
 from gitops.web.auth.sessions import Sessions
 from gitops.web.auth.viewer import Viewer, Way
 
@@ -62,9 +62,11 @@ class Guard:
         if len(headers) != 1 or scheme.lower() != "bearer" or not text:
             return None
         found = await self._controller.ledger.read(lambda r: r.token(hash_of(text.strip())))
-        if found is None or found[2] <= self._controller.parts.clock.now():
+        if found is None or found.expires_at <= self._controller.parts.clock.now():
             return None
-        return Viewer(found[1], roles_of(found[1], (), self._controller.fleet), Way.TOKEN)
+        scope = Scope(found.role, found.applications)
+        roles = roles_of(found.person, (), self._controller.fleet, scope)
+        return Viewer(found.person, roles, Way.TOKEN)
 
     async def _by_session(self, cookie: str) -> Viewer | None:
         session = await self.sessions.of(cookie) if cookie else None
