@@ -110,8 +110,12 @@ class _Lane:
     lane: LaneId
     spec: ApplicationSpec
     record: LaneRecord
-    arrives: bool
-    departs: bool
+    snapshot: Snapshot
+    """What it is rendered from: the merge result, or for one of another source its present."""
+    arrives: bool = False
+    departs: bool = False
+    follows: bool = False
+    """The merge moves nothing of its own, only what it takes from others."""
 
     def told(self, **what: Any) -> LanePreview:
         note = ""
@@ -174,12 +178,13 @@ class _Drawing:
         roster, refused_ones = self._roster(base, after)
         every = roster.of_source(draft.source)
         concerned = [spec for spec in every if await self._concerned(spec, roster, base, after)]
-        lanes = [lane for spec in concerned for lane in await self._lanes(spec, roster)]
+        lanes = [lane for spec in concerned for lane in await self._lanes(spec, roster, after)]
         if self._depth is Depth.LINT:
-            drawn = [await self._lint(lane, after) for lane in _one_each(lanes)]
+            drawn = [await self._lint(lane) for lane in _one_each(lanes)]
         else:
-            drawn = await self._plan(lanes, after)
-        untouched = len(every) - len({each.lane.application for each in drawn})
+            drawn = await self._plan([*lanes, *await self._followers(lanes, roster, after)])
+        moved_too = {each.lane.application for each in drawn}
+        untouched = sum(spec.name not in moved_too for spec in every)
         return replace(
             draft,
             lanes=tuple(sorted(drawn, key=lambda each: each.lane)),
@@ -226,20 +231,47 @@ class _Drawing:
             supplies = await self._around.supplies(spec, LaneId(spec.name, spec.targets[0]))
         return await self._bench.renders.of(spec, base, facts, supplies, gone=True)
 
-    async def _lanes(self, spec: ApplicationSpec, roster: Roster) -> list[_Lane]:
+    async def _followers(
+        self, lanes: Sequence[_Lane], roster: Roster, after: Snapshot
+    ) -> list[_Lane]:
+        """Lanes, of whatever source, that take values from roots among these, or from one that
+        does: after the merge they are looked at as well."""
+        names = {lane.spec.name for lane in lanes}
+        roots = {lane.spec.name for lane in lanes if lane.spec.terraform is not None}
+        specs = {**self._around.roster.specs(), **roster.specs()}
+        found: list[_Lane] = []
+        while fresh := [
+            spec
+            for name, spec in specs.items()
+            if name not in names and _takes_any(spec, dict.fromkeys(roots))
+        ]:
+            for spec in fresh:
+                names.add(spec.name)
+                roots |= {spec.name} if spec.terraform is not None else set()
+                own = spec.source == after.revision.source
+                watched = self._around.watched(spec.source)
+                snapshot = after if own else (watched.snapshot if watched else None)
+                if snapshot is not None:
+                    theirs = await self._lanes(spec, roster, snapshot)
+                    found += [replace(each, follows=True) for each in theirs]
+        return found
+
+    async def _lanes(
+        self, spec: ApplicationSpec, roster: Roster, snapshot: Snapshot
+    ) -> list[_Lane]:
         lanes = [LaneId(spec.name, target) for target in spec.targets]
         records = await self._ledger.read(lambda reading: [reading.lane(each) for each in lanes])
         departs = roster.departed(spec.name)
         arrives = not departs and self._around.roster.spec(spec.name) is None
         return [
-            _Lane(lane, spec, record, arrives, departs)
+            _Lane(lane, spec, record, snapshot, arrives, departs)
             for lane, record in zip(lanes, records, strict=True)
             if record.delivered is not None or not departs
         ]
 
     # --- linting ------------------------------------------------------------------------------
 
-    async def _lint(self, lane: _Lane, after: Snapshot) -> LanePreview:
+    async def _lint(self, lane: _Lane) -> LanePreview:
         """What a stranger proposes is told nothing of clusters, values or other applications: a
         chart can say whatever it is given in an error message."""
         if lane.departs:
@@ -249,7 +281,7 @@ class _Drawing:
             return lane.told(waits=f"it takes values of {names}, which are not shown to a fork")
         spec = self._bench.checker.lint_only(lane.spec)
         try:
-            rendered = await self._bench.renders.of(spec, after, None, NONE)
+            rendered = await self._bench.renders.of(spec, lane.snapshot, None, NONE)
             found = rendered.findings
             if rendered.desired is not None:
                 found += await self._bench.checker.check(
@@ -261,7 +293,7 @@ class _Drawing:
 
     # --- planning -----------------------------------------------------------------------------
 
-    async def _plan(self, lanes: Sequence[_Lane], after: Snapshot) -> list[LanePreview]:
+    async def _plan(self, lanes: Sequence[_Lane]) -> list[LanePreview]:
         """Everybody lays claim to what they want before anybody is told that it is taken: an
         object may move from one application to another."""
         ordered = _in_order(lanes)
@@ -269,29 +301,38 @@ class _Drawing:
         for lane in ordered:
             if not _takes_any(lane.spec, self._outputs):
                 with contextlib.suppress(GitopsError):
-                    await self._checked(lane, after)
-        return [await self._told(lane, after) for lane in ordered]
+                    await self._checked(lane)
+        told = [await self._told(lane) for lane in ordered]
+        return [each for each in told if each is not None]
 
-    async def _told(self, lane: _Lane, after: Snapshot) -> LanePreview:
+    async def _told(self, lane: _Lane) -> LanePreview | None:
+        """None for one that only follows, where what it takes stays as it is."""
         left = self._patient_until - self._around.clock.monotonic()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._around.quiet(), max(left, 0.0))
         try:
-            return lane.told(plan=await self._planned(lane, after))
+            if lane.follows and await self._stays(lane):
+                return None
+            return lane.told(plan=await self._planned(lane))
         except Awaiting as error:
             return lane.told(waits=error.message)
         except GitopsError as error:
             return lane.told(problem=str(error))
 
-    async def _checked(
-        self, lane: _Lane, after: Snapshot
-    ) -> tuple[Target, Rendered, tuple[Finding, ...]]:
+    async def _stays(self, lane: _Lane) -> bool:
+        present = await self._around.supplies(lane.spec, lane.lane)
+        stays = (await self._supplies(lane)).digest == present.digest
+        if stays:  # and so does what others take from it
+            self._outputs.pop(lane.spec.name, None)
+        return stays
+
+    async def _checked(self, lane: _Lane) -> tuple[Target, Rendered, tuple[Finding, ...]]:
         supplies = await self._supplies(lane)
         target = await self._target(lane, supplies)
         delivered = lane.record.delivered is not None
         gone = delivered or lane.departs
         rendered = await self._bench.renders.of(
-            lane.spec, after, await target.facts(), supplies, gone=gone
+            lane.spec, lane.snapshot, await target.facts(), supplies, gone=gone
         )
         findings = rendered.findings
         if rendered.desired is not None:
@@ -300,8 +341,8 @@ class _Drawing:
             )
         return target, rendered, findings
 
-    async def _planned(self, lane: _Lane, after: Snapshot) -> Plan:
-        target, rendered, findings = await self._checked(lane, after)
+    async def _planned(self, lane: _Lane) -> Plan:
+        target, rendered, findings = await self._checked(lane)
         names = self._bench.checker.names(lane.spec) if rendered.desired is not None else ()
         if rendered.desired is None or blocking(findings):
             return replace(_linted(lane.spec, findings, names), target=lane.lane.target)
