@@ -53,6 +53,8 @@ class GitHubServer(Recording):
         self.runs: list[Run] = []
         self.made_here: set[str] = set()
         """Commits GitHub made and signed itself."""
+        self.second_parent = "b" * 40
+        """Of those; usually the head of the pull request merged."""
 
     def refusal(self, status: int, message: str) -> web.Response:
         said = {"message": message, "documentation_url": "https://docs.github.com/rest"}
@@ -110,7 +112,7 @@ class GitHubServer(Recording):
             {
                 "sha": commit,
                 "committer": {"login": "web-flow" if here else "ada"},
-                "parents": [{"sha": "1" * 40}, {"sha": "2" * 40}],
+                "parents": [{"sha": "1" * 40}, {"sha": self.second_parent}],
                 "commit": {"message": "…", "verification": {"verified": here}},
             }
         )
