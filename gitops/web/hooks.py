@@ -33,7 +33,10 @@ PREFIX = "/hooks/"
 LARGEST_BODY = 1 << 20
 """Bytes of one body. GitHub sends up to 25 MB: a push that large is found by polling."""
 MOST_HELD = 16 << 20
-"""Bytes of all bodies being read at once."""
+"""Bytes of all bodies being read at once, beyond the first :data:`SPARED` of each."""
+SPARED = 32 << 10
+"""Bytes there is room for however much strangers hold: most of what forges send is smaller. How
+many bodies there are at once is bounded by :data:`gitops.web.connections.MOST`."""
 SECONDS = 10.0
 """For a body to come in."""
 RATE, BURST = 100.0, 1_000.0
@@ -157,20 +160,22 @@ class Hooks:
         length = request.headers.get("content-length", "0")
         if not length.isdecimal() or len(length) > 12 or int(length) > LARGEST_BODY:
             return 413
-        content = bytearray()
+        content, counted = bytearray(), 0
         try:
             async with asyncio.timeout(SECONDS):
                 async for part in request.stream():
                     if len(content) + len(part) > LARGEST_BODY:
                         return 413
-                    if self._held + len(part) > MOST_HELD:
+                    more = max(len(content) + len(part) - SPARED, 0) - counted
+                    if self._held + more > MOST_HELD:
                         return 429
-                    self._held += len(part)
+                    self._held += more
+                    counted += more
                     content += part
         except TimeoutError:
             return 408
         finally:
-            self._held -= len(content)
+            self._held -= counted
         return bytes(content)
 
 

@@ -19,7 +19,7 @@ from gitops.model.secret import SecretRef
 from gitops.ports.inbound import Letter, Reply
 from gitops.web.api import build
 from gitops.web.buckets import Buckets, sender
-from gitops.web.hooks import LARGEST_BODY, Hooks
+from gitops.web.hooks import LARGEST_BODY, MOST_HELD, Hooks
 from tests.contract.store_story import Clock
 from tests.unit.hook_cases import SECRET, Case, case, signature
 
@@ -33,6 +33,8 @@ class Chat:
     letters: list[Letter] = field(default_factory=list)
 
     async def receive(self, letter: Letter) -> Reply:
+        if letter.body == b"unsigned":
+            return Reply(401)
         self.letters.append(letter)
         return Reply(200, b'{"ok":true}', {"content-type": "application/json"})
 
@@ -214,10 +216,47 @@ async def test_strangers_do_not_use_up_what_is_the_forges(service: Service) -> N
     statuses = []
     for number, signed in enumerate((False,) * 6 + (True,) * 4):
         transport = httpx.ASGITransport(hooks, client=(f"192.0.2.{number}", 1))
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://127.0.0.1:8080"
+        ) as client:
             sent = replace(service, client=client)
             bad = {} if signed else {"x-hub-signature-256": "sha256=0"}
             statuses.append((await sent.send(case("github-push"), **bad)).status_code)
+    assert statuses == [401] * 6 + [200] * 3 + [429]
+
+
+async def test_strangers_who_hold_all_the_room_for_bodies_keep_no_push_out(
+    service: Service,
+) -> None:
+    begun, over = asyncio.Semaphore(0), asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"x" * (LARGEST_BODY - 1)
+        begun.release()
+        await over.wait()
+
+    held = [service.client.post("/hooks/github", content=slowly()) for _ in range(20)]
+    tasks = [asyncio.create_task(each) for each in held]
+    for _ in range(MOST_HELD // LARGEST_BODY):
+        await begun.acquire()
+    large = await service.client.post("/hooks/github", content=b"x" * (LARGEST_BODY - 1))
+    assert large.status_code == 429
+    assert (await service.send(case("github-push"))).status_code == 200
+    over.set()
+    assert {each.status_code for each in await asyncio.gather(*tasks)} == {401, 429}
+    large = await service.client.post("/hooks/github", content=b"x" * (LARGEST_BODY - 1))
+    assert large.status_code == 401
+
+
+async def test_strangers_do_not_use_up_what_is_the_chats(service: Service) -> None:
+    hooks = Hooks(build(service.controller, trusted=False), service.controller, rate=0.1, burst=3)
+    statuses = []
+    for number, body in enumerate((b"unsigned",) * 6 + (b"signed",) * 4):
+        transport = httpx.ASGITransport(hooks, client=(f"192.0.2.{number}", 1))
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://127.0.0.1:8080"
+        ) as client:
+            statuses.append((await client.post("/hooks/chat", content=body)).status_code)
     assert statuses == [401] * 6 + [200] * 3 + [429]
 
 
