@@ -35,6 +35,11 @@ class Buckets:
             self._left.popitem(last=False)
         return wait
 
+    def give_back(self, key: str) -> None:
+        """The token last taken, which turned out not to be the taker's to use up."""
+        left, at = self._left.get(key, (self.burst, self.now()))
+        self._left[key] = (min(self.burst, left + 1), at)
+
 
 def sender(host: str) -> str:
     """Whose bucket an address draws from: an IPv6 network of 64 bits is one sender, since anybody

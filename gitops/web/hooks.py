@@ -43,6 +43,7 @@ RATE, BURST = 100.0, 1_000.0
 """Requests a second of one sender, and verified ones of one name."""
 _LONG = 64 << 10
 """Bytes above which a body is looked at off the loop."""
+_UNSIGNED = 401
 _SAYS = {
     200: b"ok\n",
     400: b"not understood\n",
@@ -113,8 +114,13 @@ class Hooks:
 
     def _chat(self, name: str, notifier: Inbound) -> Takes:
         async def take(letter: Letter) -> Reply:
-            wait = self._names.take(name)
-            return _come_again(wait) if wait else await notifier.receive(letter)
+            if wait := self._names.take(name):
+                return _come_again(wait)
+            reply = await notifier.receive(letter)
+            if reply.status == _UNSIGNED:
+                # Strangers must not use up what is the chat's.
+                self._names.give_back(name)
+            return reply
 
         return take
 
