@@ -5,6 +5,7 @@ A recording GitHub beside a real repository and a real API server, whose audit l
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -14,18 +15,20 @@ from typing import Any
 
 import pytest
 
-from gitops.model.delivery import ChangeState
-from gitops.model.ids import SourceName
+from gitops.model.delivery import ChangeState, LaneId
+from gitops.model.ids import ApplicationName, SourceName, TargetName
 from gitops.model.preview import Preview
 from gitops.sandbox.layout import SandboxInfo
 from tests.conftest import Tools
 from tests.e2e.rig import BOB, Rig, System, config_map
+from tests.e2e.test_cli import gitops
 from tests.forges.github import GitHubServer
 from tests.forges.server import Pull
 
 pytestmark = pytest.mark.e2e
 
 SOURCE = SourceName("config")
+HERE = TargetName("here")
 READS = {"get", "list", "watch"}
 
 
@@ -212,3 +215,57 @@ async def test_conflicts_forks_and_broken_files_are_told_in_words(stage: Stage) 
         state, words = stage.status(clash)
         assert (state, words) == ("failure", "cannot be merged: app/colours.yaml")
         assert "`app/colours.yaml`" in stage.comments(6)[0]
+
+
+async def test_applications_that_come_and_go_are_shown_and_so_on_the_command_line(
+    stage: Stage,
+) -> None:
+    rig = stage.rig
+    prefix = rig.namespace
+    del rig.fleet["applications"]
+    rig.fleet["discover"] = [
+        {"path": "apps/*", "name": f"{prefix}-{{name}}", "namespace": rig.namespace}
+    ]
+    for name in ("web", "old", "other"):
+        rig.write(f"apps/{name}/a.yaml", config_map(name, v="1"))
+    rig.commit("three")
+    head = stage.propose(
+        1,
+        {
+            "apps/old/a.yaml": None,
+            "apps/fresh/a.yaml": config_map("fresh", v="1"),
+            "apps/Bad_Name/a.yaml": config_map("x", v="1"),
+            "apps/web/a.yaml": config_map("other", v="mine"),
+        },
+    )
+    async with rig.controller() as system:
+        await system.nudge()
+        for request in await system.requests():
+            await system.answer("bob", request=request)
+        await system.quiet()
+        stage.mark()
+        drawn = await preview(system, 1)
+        told = {each.lane.application.removeprefix(f"{prefix}-"): each for each in drawn.lanes}
+        assert told.keys() == {"fresh", "old", "web"}, "what is not touched is not looked at"
+        assert told["fresh"].arrives
+        assert told["old"].departs
+        plans = {name: each.plan for name, each in told.items()}
+        assert [c.action for c in plans["fresh"].changes] == ["create"]  # type: ignore[union-attr]
+        assert [c.action for c in plans["old"].changes] == ["delete"]  # type: ignore[union-attr]
+        assert "other" in plans["web"].blocked_by[0].message  # type: ignore[union-attr]
+        assert "Bad_Name" in drawn.refused[0]
+        assert stage.status(head)[0] == "failure"
+        assert system.controller.roster.spec(ApplicationName(f"{prefix}-fresh")) is None
+        assert system.controller.parts.checker.freed() == frozenset(), "nothing was given up"
+        assert (
+            system.controller.lanes.trouble(LaneId(drawn.lanes[0].lane.application, HERE)) is None
+        )
+        assert writes(stage.requests()) == []
+
+    stage.forge.pulls[1].head = stage.propose(1, {"apps/web/a.yaml": config_map("web", v="2")})
+    before = len(stage.forge.requests)
+    shown = await asyncio.to_thread(gitops, rig, "preview", "config", "1")
+    assert shown.code == 2, shown.err
+    assert f"{prefix}-web on here: 1 to update" in shown.out
+    assert writes(stage.requests()) == []
+    assert {r.method for r in stage.forge.requests[before:]} == {"GET"}, "nothing is posted"
