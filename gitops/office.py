@@ -249,6 +249,10 @@ class FrontOffice:
         if lane.hold is not None:
             state = "failed" if lane.hold.failed else "held"
             return Standing(lane.lane, state, revision, since, lane.hold.why, labels)
+        ailment = next(iter(self._controller.vigil.ailments(lane.lane)), None)
+        if ailment is not None:
+            why = f"{ailment.object}: {ailment.reason}"
+            return Standing(lane.lane, "degraded", revision, ailment.since, why, labels)
         state = "healthy" if lane.delivered else "new"
         note = f"rolled back by {lane.rollback.by}" if lane.rollback else ""
         return Standing(lane.lane, state, revision, since, note, labels)
@@ -282,6 +286,8 @@ class FrontOffice:
                 queue=tuple(str(place) for place in queue if place.lane == lane),
                 pause=controller.pauses.of(lane.application),
                 earlier=_earlier(reading, record),
+                ailments=controller.vigil.ailments(lane),
+                blind=controller.vigil.blind(lane),
             )
 
         return await controller.ledger.read(query)

@@ -4,8 +4,8 @@ A notifier plugin. Signed as the Standard Webhooks specification says (standardw
 headers ``webhook-id`` (the notice's: the same again is the same notice), ``webhook-timestamp``
 (seconds) and ``webhook-signature`` (``v1,`` and base64 of HMAC-SHA256 over ``ID.TIMESTAMP.BODY``).
 Goes over https, in clear only to this machine; to no address but the one it resolved and judged;
-follows no redirect. Whatever the other side answers but a refusal of the content itself may be mended, so the
-notice is kept and tried again, not before ``Retry-After``.
+follows no redirect. Whatever the other side answers but a refusal of the content itself may be
+mended, so the notice is kept and tried again, not before ``Retry-After``.
 """
 
 from __future__ import annotations

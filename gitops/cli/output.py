@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from rich.cells import cell_len
@@ -30,6 +31,7 @@ from gitops.model.delivery import (
     ChangeRecord,
     ChangeState,
     DeliveryRecord,
+    LaneId,
     LaneRecord,
     Pause,
 )
@@ -318,8 +320,10 @@ def show_status(
     console: Console,
     *,
     pauses: Sequence[Pause] = (),
+    ailing: Mapping[LaneId, str] = MappingProxyType({}),
 ) -> None:
-    """``changes`` are the current ones, one a lane at most; ``pauses`` hold now."""
+    """``changes`` are the current ones, one a lane at most; ``pauses`` hold now; ``ailing`` says
+    what is not well of what was delivered."""
     show_table(
         ("source", "state", "revision", "looked", ""),
         [_source_row(source) for source in sources],
@@ -339,7 +343,12 @@ def show_status(
     show_table(
         ("application", "state", "delivered", ""),
         [
-            _lane_row(lane, current.get(lane.lane), paused.get(lane.lane.application))
+            _lane_row(
+                lane,
+                current.get(lane.lane),
+                paused.get(lane.lane.application),
+                ailing.get(lane.lane, ""),
+            )
             for lane in lanes
         ],
         console,
@@ -368,10 +377,12 @@ def _cluster_row(name: str, status: ClusterStatus) -> tuple[Text, ...]:
 
 
 def _lane_row(
-    lane: LaneRecord, current: ChangeRecord | None, pause: Pause | None
+    lane: LaneRecord, current: ChangeRecord | None, pause: Pause | None, ailing: str
 ) -> tuple[Text, ...]:
     done = lane.delivered
     state, style, why = _lane_state(lane, current)
+    if ailing and current is None and lane.hold is None:
+        state, style, why = "degraded", "red", ailing
     if pause is not None and (current is None or current.state not in _CLAIMED):
         state, style, why = "paused", "yellow", pause.told
     return (

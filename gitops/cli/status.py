@@ -36,7 +36,12 @@ def status(ctx: typer.Context) -> None:
         TargetName(row["name"]): read(ClusterStatus, row["status"]) for row in found["clusters"]
     }
     sources, pauses = read_all(SourceStatus, found["sources"]), read_all(Pause, found["paused"])
-    show_status(sources, clusters, lanes, current, console, pauses=pauses)
+    ailing = {
+        read(LaneRecord, row["record"]).lane: f"{ailment['object']}: {ailment['reason']}"
+        for row in found["lanes"]
+        for ailment in reversed(row.get("ailments", []))
+    }
+    show_status(sources, clusters, lanes, current, console, pauses=pauses, ailing=ailing)
     for place in read_all(Place, found.get("runs", [])):
         style = "yellow" if place.late else ""
         console.print(Text(f"\n{one_line(str(place))}, since {moment(place.since)}", style=style))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gitops.engine.cases import Ailment
 from gitops.engine.lanes import Trouble
 from gitops.gate import nobody_can
 from gitops.model.approval import Electorate, MemberState, Request
@@ -50,6 +51,10 @@ class Story:
     """The one that holds now."""
     earlier: DeliveryRecord | None = None
     """What it could be rolled back to."""
+    ailments: tuple[Ailment, ...] = ()
+    """Of what was delivered."""
+    blind: str = ""
+    """Why nothing is known of its pods; empty where something is."""
 
 
 def why(story: Story) -> tuple[str, ...]:
@@ -61,6 +66,7 @@ def _tell(story: Story) -> Iterator[str]:
     yield from _source(story)
     yield from _cluster(story)
     yield from _pause(story)
+    yield from _ailments(story)
     if story.current is not None:
         yield from _current(story, story.current)
     else:
@@ -92,6 +98,14 @@ def _cluster(story: Story) -> Iterator[str]:
         yield f"Cluster {target} has not been connected to yet."
     elif story.cluster.state is not ClusterState.READY:
         yield f"Cluster {target} is {story.cluster.state}: {story.cluster.message}."
+
+
+def _ailments(story: Story) -> Iterator[str]:
+    for ailment in story.ailments:
+        lasts = _ago(story.now - ailment.since)
+        yield f"{ailment.object} is not well for {lasts}: {ailment.reason}."
+    if story.blind:
+        yield f"Whether its pods crash is not known: {story.blind}."
 
 
 def _pause(story: Story) -> Iterator[str]:

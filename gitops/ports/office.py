@@ -72,7 +72,8 @@ class Standing:
 
     lane: LaneId
     state: str
-    """Of its open change, else ``healthy``, ``failed``, ``held``, ``paused``, ``new``."""
+    """Of its open change, else ``healthy``, ``degraded``, ``failed``, ``held``, ``paused``,
+    ``new``."""
     revision: str
     since: float | None
     note: str = ""

@@ -40,11 +40,19 @@ async def status(controller: Controller) -> Mapping[str, Any]:
             {"name": name, "status": cluster.status()}
             for name, cluster in sorted(controller.clusters.connected.items())
         ],
-        "lanes": [{**row, "trouble": controller.lanes.trouble(row["record"].lane)} for row in rows],
+        "lanes": [{**row, **_besides(controller, row["record"].lane)} for row in rows],
         "runs": controller.parts.workspace.queue(),
         "requests": requests,
         "paused": [p for name in controller.roster.specs() if (p := controller.pauses.of(name))],
         "no_longer_managed": orphans,
+    }
+
+
+def _besides(controller: Controller, lane: LaneId) -> Mapping[str, Any]:
+    """What of a lane is in no store."""
+    return {
+        "trouble": controller.lanes.trouble(lane),
+        "ailments": controller.vigil.ailments(lane),
     }
 
 
