@@ -242,7 +242,8 @@ class Checkup:
         ids = [id for team, _, id in (each.partition(":") for each in person.slack)]
         ids = [id for id in ids if f"{self._team}:{id}" in person.slack]
         asked = [("users_info", {"user": id}) for id in ids]
-        asked += [("users_lookupByEmail", {"email": email}) for email in person.emails[:3]]
+        if not ids:  # where an account is named, an e-mail is not enough
+            asked += [("users_lookupByEmail", {"email": email}) for email in person.emails[:3]]
         for method, given in asked:
             try:
                 said = await self._account.web.ask(method, **given)

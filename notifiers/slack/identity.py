@@ -1,7 +1,9 @@
 """Who is this in the fleet file? A Slack user becomes a person here or is turned away, in words.
 
 Asked by :mod:`.hearing` before anything is shown or done. The fleet file's ``slack: [TEAM:USER]``
-says it outright; else the e-mail that Slack verified does. Either way Slack is asked what the
+says it outright; else the e-mail that Slack verified does, of a person for whom the fleet file
+names no account of this workspace: whoever may change e-mails there must not become them. Either
+way Slack is asked what the
 account is now: guests, programs, other workspaces and closed accounts answer nothing, whatever
 the fleet file says. What a person may do is the gate's to say, not ours.
 """
@@ -46,7 +48,6 @@ class Identity:
         self._web = web
         self._clock = clock
         self._team = ""
-        self._bot = ""
         self._known: dict[str, tuple[float, User]] = {}
 
     async def person(self, speaker: Speaker, people: People) -> PersonName:
@@ -60,8 +61,6 @@ class Identity:
                     f"you are of another workspace ({where}) than this app ({team})",
                     hint="somebody of this workspace has to answer",
                 )
-        if speaker.user == self._bot:
-            raise NotAllowed("an app answers nothing")
         account = await self._user(speaker.user)
         if account.team != team:
             raise NotAllowed(
@@ -76,7 +75,7 @@ class Identity:
         """The workspace's id. Raises Transient."""
         if not self._team:
             said = await self._ask("auth_test")
-            self._team, self._bot = _text(said, "team_id"), _text(said, "user_id")
+            self._team = _text(said, "team_id")
             if not self._team:
                 raise Transient("Slack does not say which workspace this is")
         return self._team
@@ -116,7 +115,7 @@ def user_of(user: object) -> User:
     confirmed = given.get("is_email_confirmed") is True
     return User(
         team=_text(given, "team_id"),
-        email=email.strip().lower() if confirmed else "",
+        email=_lower(email.strip()) if confirmed else "",
         refused=next((why for key, why in _REFUSED.items() if given.get(key, False)), ""),
     )
 
@@ -138,8 +137,7 @@ def mapped(id: str, email: str, people: People) -> PersonName:
     """The person of ``TEAM:USER``, else of a verified e-mail. Raises NotAllowed with the lines
     that would map them; one human under two names is refused rather than chosen."""
     by_id = _by_slack(id, people)
-    bots = {bot.casefold() for bot in people.bots}
-    by_email = people.by_email(email) if email and email.casefold() not in bots else None
+    by_email = _by_email(email, people)
     if by_id is None and by_email is None:
         address = f" or emails: [{email}]" if email else ""
         raise NotAllowed(
@@ -154,11 +152,33 @@ def mapped(id: str, email: str, people: People) -> PersonName:
         )
     found = by_id or by_email
     assert found is not None
+    if by_id is None and _is_named(found, id.partition(":")[0]):
+        raise NotAllowed(
+            f"the fleet file names another Slack account of this workspace for {found.name}",
+            hint=f"if it is theirs too, have its operator add to {found.name}, under slack: {id}",
+        )
     return found.name
 
 
 def _by_slack(id: str, people: People) -> Person | None:
     return next((each for each in people.persons.values() if id in each.slack), None)
+
+
+def _by_email(email: str, people: People) -> Person | None:
+    """By exactly one of their e-mails, capitals apart. A forge's stand-in for a hidden e-mail is
+    nobody's mailbox, and letters that fold into others are other letters."""
+    if not email or email in map(_lower, people.bots):
+        return None
+    persons = people.persons.values()
+    return next((each for each in persons if email in map(_lower, each.emails)), None)
+
+
+def _lower(email: str) -> str:
+    return email.lower() if email.isascii() else email
+
+
+def _is_named(person: Person, team: str) -> bool:
+    return any(each.partition(":")[0] == team for each in person.slack)
 
 
 def _text(given: Mapping[str, Any], key: str) -> str:

@@ -144,7 +144,7 @@ CASES = {
         "bob has approved this already",
         policy=TWO,
         before=(BOBS,),
-        ids={BOB: ("{who}",)},
+        ids={BOB: ("{who}", "{before}")},
     ),
     "the author as the second": Case(ADAS, "ada is an author", policy=TWO, before=(BOBS,)),
     "a guest as the second": Case(
@@ -181,6 +181,14 @@ CASES = {
     "an id of another workspace": Case(
         user(), "does not say who", ids={BOB: ("T9:{id}",), CYD: ("{id}",)}
     ),
+    "a forge's hidden e-mail of somebody": Case(
+        user("1+bob@users.noreply.github.com"), "does not say who"
+    ),
+    "letters that fold into others": Case(user("dan@\u212ao.example"), "does not say who"),
+    "an e-mail of somebody whose account is named": Case(
+        BOBS, "names another Slack account", ids={BOB: ("T0GITOPS:U0BOB",)}
+    ),
+    "the same, of a person named in another workspace": Case(BOBS, ids={BOB: ("T9:U0BOB",)}),
     "two persons in one": Case(BOBS, "contradicts itself", ids={CYD: ("{who}",)}),
 }
 
@@ -198,6 +206,7 @@ def slack() -> Iterator[SlackServer]:
 def people_of(ids: Mapping[PersonName, tuple[str, ...]]) -> People:
     emails = {name: (f"{name}@example.org", f"{name}@home.example") for name in (ADA, CYD, DAN)}
     emails[BOB] = ("bob@example.org",)
+    emails[DAN] += ("dan@ko.example",)
     persons = {
         name: Person(name, known, (f"github:{name}",), tuple(ids.get(name, ())))
         for name, known in emails.items()
@@ -218,7 +227,8 @@ async def test_an_answer_in_slack_is_worth_what_its_person_may_say(
     case = CASES[name]
     who = account(slack, case.who)
     earlier = [account(slack, each) for each in case.before]
-    known = {"who": f"{slack.team}:{who}", "id": who}
+    first = next(iter(earlier), "")
+    known = {"who": f"{slack.team}:{who}", "id": who, "before": f"{slack.team}:{first}"}
     ids = {p: tuple(each.format(**known) for each in given) for p, given in case.ids.items()}
     policy = replace(case.policy)
     async with incoming(tmp_path, slack, people=people_of(ids), policy=policy) as rig:
