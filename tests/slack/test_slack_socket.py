@@ -136,19 +136,23 @@ def _opened(slack: SlackServer) -> int:
     return len(slack.calls_of("apps.connections.open"))
 
 
+@pytest.mark.parametrize("nth", [1, 2])
 async def test_a_connection_that_slack_hands_out_and_never_takes_is_given_up(
-    rig: Incoming, slack: SlackServer, bob: str
+    rig: Incoming, slack: SlackServer, bob: str, nth: int
 ) -> None:
-    """Slack's client would try the same dead address for ever."""
+    """Slack's client would try the same dead address for ever, be it its first or a later one."""
     real = slack._addresses
 
     def dead(method: str, answer: dict[str, Any]) -> dict[str, Any]:
-        if method == "apps.connections.open" and _opened(slack) < 2:
+        if method == "apps.connections.open" and _opened(slack) == nth - 1:
             return {"url": f"ws://127.0.0.1:{slack.port}/link?ticket=dead"}
         return real(method, answer)
 
     slack._addresses = dead  # type: ignore[method-assign]
     async with listening(rig):
+        if nth == 2:
+            slack.disconnect(close=True)
+            await slack.soon(partial(_connected, slack, 3))
         assert "you are bob" in await helped(rig, bob)
 
 
