@@ -844,6 +844,17 @@ async def test_a_folder_is_read_by_its_sums_and_only_what_changed_is_fetched(
     assert await watched.look() == first, "the same tree is the same revision"
 
 
+async def test_an_empty_file_in_a_folder_stays_when_another_changes(
+    tmp_path: Path, served: Host
+) -> None:
+    listed(served, one="kind: One\n", keep="")
+    watched = Watched(tmp_path, served.url("/dir/"))
+    await watched.look()
+    listed(served, one="kind: Uno\n", keep="")
+    await watched.look()
+    assert await watched.files() == {"keep.yaml": "", "one.yaml": "kind: Uno\n"}
+
+
 async def test_a_folder_half_uploaded_is_refused_whole(tmp_path: Path, served: Host) -> None:
     listed(served, one="kind: One\n", two="kind: Two\n")
     watched = Watched(tmp_path, served.url("/dir/"))
@@ -872,6 +883,8 @@ async def test_a_folder_half_uploaded_is_refused_whole(tmp_path: Path, served: H
         (f"{'0' * 64}  a.yaml\n{'1' * 64}  a.yaml\n", "occurs twice"),
         (f"\\{'0' * 64}  a\\nb\n", ":1: not a line"),
         (f"{'0' * 64}  SHA256SUMS\n", "names no file"),
+        ("\n" * 60_000, "over 50,000 lines"),
+        (f"{'0' * 64}  a.yaml\r\n{'1' * 64}  a.yaml\r\n", "occurs twice"),
     ],
 )
 async def test_a_list_that_is_none_is_refused(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import hashlib
 import io
 import os
 import stat
@@ -424,3 +425,16 @@ def test_a_pack_is_readable_for_its_owner_alone_and_read_on_when_removed(tmp_pat
     assert (tmp_path / "s" / "a.pack").stat().st_mode & 0o777 == 0o600
     (tmp_path / "s" / "a.pack").unlink()
     assert files(made) == {"a.yaml": b"kind: A\n", "b.yaml": b"kind: B\n"}
+
+
+def test_a_packs_contents_are_found_without_looking_through_all_of_them(tmp_path: Path) -> None:
+    """A folder of ten thousand files asks that for each of them."""
+    with PackWriter(tmp_path) as writer:
+        for path, content in (("a", b""), ("b", b"b"), ("c", b"b")):
+            writer.add(path, content)
+        writer.finish(tmp_path / "a.pack", {})
+    made = PackSnapshot(tmp_path / "a.pack", REVISION)
+    assert made.digests() is made.digests()
+    for content in (b"", b"b"):
+        assert made.by_sha256(hashlib.sha256(content).hexdigest()) == content
+    assert made.by_sha256("0" * 64) is None

@@ -122,6 +122,7 @@ class PackSnapshot:
         packed, self.notes = _index(self._handle)
         self._revision = revision
         self._packed = {each.path: each for each in packed}
+        self._by_sha256 = {each.sha256: each for each in packed}
         self._folders = _Folders(packed)
         found = (entry for entries in self._folders.by_path.values() for entry in entries)
         self._entries = {entry.path: entry for entry in found}
@@ -159,15 +160,14 @@ class PackSnapshot:
 
     def by_sha256(self, digest: str) -> bytes | None:
         """The content with this digest, if it is here and whole."""
-        for found in self._packed.values():
-            if found.sha256 == digest:
-                data = self._bytes(found)
-                return data if data and hashlib.sha256(data).hexdigest() == digest else None
-        return None
+        found = self._by_sha256.get(digest)
+        data = self._bytes(found) if found is not None else None
+        whole = data is not None and hashlib.sha256(data).hexdigest() == digest
+        return data if whole else None
 
     def digests(self) -> Mapping[str, Packed]:
         """Each file by its content's SHA-256 in hex."""
-        return {each.sha256: each for each in self._packed.values()}
+        return self._by_sha256
 
     def _walk(self, path: str) -> Iterator[Entry]:
         for entry in self._folders.by_path.get(path, ()):

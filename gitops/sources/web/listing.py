@@ -51,8 +51,10 @@ def sums(data: bytes, own: str, bounds: Bounds, place: str) -> Mapping[str, str]
 
     Raises SourceProblem for anything but lines of ``sha256sum``, and for no file at all.
     """
+    if data.count(b"\n") > bounds.entries + len(_BESIDE):  # before each becomes an object
+        raise unfit(f"the list of sums has over {bounds.entries:,} lines", place)
     try:
-        lines = data.decode("utf-8").splitlines()
+        lines = data.decode("utf-8").replace("\r\n", "\n").split("\n")
     except UnicodeDecodeError:
         raise unfit("the list of sums is not UTF-8", place) from None
     names, found = Names(bounds, place), {}

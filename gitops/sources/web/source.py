@@ -181,12 +181,10 @@ class WebSource:
         held: PackSnapshot | None,
     ) -> Head:
         """``held``: the last state, of which only what changed is fetched."""
-        wanted = sums(listed, self._site.name, self._asking.bounds, self._site.asked)
-        missing = {
-            digest: path
-            for path, digest in wanted.items()
-            if held is None or digest not in held.digests()
-        }
+        site, bounds = self._site, self._asking.bounds
+        wanted = await asyncio.to_thread(sums, listed, site.name, bounds, site.asked)
+        here = held.digests() if held is not None else {}
+        missing = {digest: path for path, digest in wanted.items() if digest not in here}
         fetched = await visit.files(missing)
 
         def fill(writer: PackWriter) -> Mapping[str, str]:
@@ -268,12 +266,14 @@ class _Visit:
     async def files(self, missing: Mapping[str, str]) -> Mapping[str, bytes]:
         """Content by digest, of paths by digest."""
         found: dict[str, bytes] = {}
-        pending = list(missing.items())
+        pending, size = list(missing.items()), 0
 
         async def work() -> None:
+            nonlocal size
             while pending:
                 digest, path = pending.pop()
-                found[digest] = await self._file(path, digest, sum(map(len, found.values())))
+                found[digest] = await self._file(path, digest, size)
+                size += len(found[digest])
 
         try:
             async with asyncio.TaskGroup() as group:
