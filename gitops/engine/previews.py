@@ -197,6 +197,7 @@ class Previews:
             for each in self._open.values():
                 _answer(each, None)
             self._open.clear()
+            self._looking.clear()
             await self._tasks.close()
 
     def _adjust(self) -> None:
