@@ -48,6 +48,7 @@ from gitops.secrets import read_secret
 from gitops.vault import FolderVault, Keyring
 
 if TYPE_CHECKING:
+    from gitops.tracing import Traces
     from planners.checks.fleet import FleetChecker
 
 RENDERERS = ("helm", "kustomize", "plain")
@@ -226,6 +227,9 @@ def assemble(fleet: Fleet, clock: Clock | None = None) -> Running:
     ledger = Ledger(
         store, listening=Announcer(lambda: roster.fleet, clock, thorough, roster.spec).listening
     )
+    trail = _trail(fleet)
+    if trail is not None:
+        ledger.measures.trail = trail
     seat: list[Controller] = []
     services = replace(
         services_of(fleet, keyring, clock),
@@ -237,7 +241,22 @@ def assemble(fleet: Fleet, clock: Clock | None = None) -> Running:
     desk = Desk(lambda: roster.fleet, roster.spec, clock)
     parts = _parts(roster, ledger, keeper, vault, keyring, services, clock, asks_forges=True)
     seat.append(Controller(roster, desk, parts))
-    return Running(seat[0], store.close)
+
+    def close() -> None:
+        store.close()
+        if trail is not None:
+            trail.close()
+
+    return Running(seat[0], close)
+
+
+def _trail(fleet: Fleet) -> Traces | None:
+    """Raises ConfigError for a header whose secret cannot be read."""
+    if not fleet.tracing.endpoint:
+        return None
+    from gitops.tracing import Traces
+
+    return Traces(fleet.tracing)
 
 
 def offline(fleet: Fleet, clock: Clock | None = None, *, asks_forges: bool = False) -> Running:

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from gitops.engine.measures import Ended, Hearing, Measures
+from gitops.engine.measures import Hearing, Measures
 from gitops.errors import StaleWrite, StoreUnavailable
 from gitops.model.delivery import ChangeRecord, LaneRecord
 from gitops.model.events import Epoch, Event
 from gitops.ports import Reading, Store, Transaction
+from gitops.ports.observing import Ended
 
 T = TypeVar("T")
 

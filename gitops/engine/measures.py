@@ -15,13 +15,14 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import structlog
 
 from gitops.model.delivery import Cause, Change, ChangeRecord, ChangeState, LaneId
 from gitops.model.events import ChangeClosed, Claimed, Event
 from gitops.ports import Transaction
+from gitops.ports.observing import Ended, NoTrail, Trail
 
 _log = structlog.get_logger(__name__)
 
@@ -31,9 +32,9 @@ WRITE_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
 """Seconds a durable transaction takes."""
 LEAD_BOUNDS = (1, 5, 15, 60, 300, 900, 3_600, 14_400, 43_200, 86_400, 259_200, 604_800)
 """Seconds from the opening of a change to its end, people's answers included."""
-STEPS = ("render", "check", "plan", "ask", "apply", "verify")
+STEPS = ("watch", "render", "check", "plan", "ask", "apply", "verify")
 _BEGINS = {
-    **{step: step for step in STEPS},
+    **{step: step for step in STEPS if step != "watch"},
     "claim": "apply",
     "claimed": "apply",
     "executed": "apply",
@@ -69,34 +70,6 @@ class Histogram:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """One change that reached a terminal state, as it was written."""
-
-    change: Change
-    state: ChangeState
-    opened_at: float
-    at: float
-    applied: bool
-    """It had been claimed: there is a delivery of it."""
-
-
-class Trail(Protocol):
-    """Follows changes through their steps, for traces. Told at once, returns at once, raises
-    nothing."""
-
-    def step(self, change: Change, name: str, seconds: float, failed: str) -> None:
-        """A step just ended; ``failed`` names the kind of error that ended it, if one did."""
-
-    def ended(self, end: Ended) -> None: ...
-
-
-class NoTrail:
-    def step(self, change: Change, name: str, seconds: float, failed: str) -> None: ...
-
-    def ended(self, end: Ended) -> None: ...
-
-
 @dataclass(slots=True)
 class _Under:
     """The step a lane is in."""
@@ -125,6 +98,7 @@ class Measures:
         """Monotonic time of the last durable write."""
         self.pulse = Pulse()
         self._under: dict[LaneId, _Under] = {}
+        self._begun: dict[LaneId, float] = {}
 
     # --- steps --------------------------------------------------------------------------------
 
@@ -134,6 +108,9 @@ class Measures:
         if step is None or not isinstance(record, ChangeRecord):
             return
         lane = record.change.lane
+        began = self._begun.pop(lane, None)
+        if began is not None:
+            self._done(record.change, "watch", time.monotonic() - began)
         under = self._under.get(lane)
         if under is not None and (under.name, under.change.id) == (step, record.change.id):
             return
@@ -142,7 +119,9 @@ class Measures:
 
     @contextlib.contextmanager
     def round(self, lane: LaneId) -> Iterator[None]:
-        """A lane's round: its last step ends with it, failed if an error ends it."""
+        """A lane's round: its last step ends with it, failed if an error ends it. What comes
+        before its first step was watching; where there is no first step, nothing was to do."""
+        self._begun[lane] = time.monotonic()
         try:
             yield
         except Exception as error:
@@ -150,16 +129,18 @@ class Measures:
             raise
         finally:
             self._over(lane)
+            self._begun.pop(lane, None)
 
     def _over(self, lane: LaneId, failed: str = "") -> None:
         under = self._under.pop(lane, None)
-        if under is None:
-            return
-        seconds = time.monotonic() - under.since
-        self.steps[under.name].add(seconds)
+        if under is not None:
+            self._done(under.change, under.name, time.monotonic() - under.since, failed)
+
+    def _done(self, change: Change, step: str, seconds: float, failed: str = "") -> None:
+        self.steps[step].add(seconds)
         if failed:
-            self.step_errors[under.name] += 1
-        self.trail.step(under.change, under.name, seconds, failed)
+            self.step_errors[step] += 1
+        self.trail.step(change, step, seconds, failed)
 
     # --- the ledger ---------------------------------------------------------------------------
 

@@ -304,6 +304,7 @@ class TestMeasures:
             measures.reached("heard", [])
         counts = {step: sum(h.counts) for step, h in measures.steps.items()}
         assert counts == {
+            "watch": 1,
             "render": 1,
             "check": 0,
             "plan": 1,
