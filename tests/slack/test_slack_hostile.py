@@ -6,18 +6,22 @@ import asyncio
 import copy
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitops.ports.inbound import Letter
+from gitops.web.hooks import Hooks
 from notifiers.slack.hearing import Hearing
 from notifiers.slack.inbound import receive
+from notifiers.slack.plugin import Slack
 from tests.slack import sending
-from tests.slack.incoming_rig import REQUEST, Incoming, incoming
+from tests.slack.incoming_rig import REQUEST, Incoming, incoming, text_of
 from tests.slack.sending import Signed
 from tests.slack.server import SlackServer
 
@@ -159,3 +163,35 @@ async def test_slack_is_answered_whose_address_this_is_only_under_its_signature(
         assert (
             await rig.send(Signed({"Content-Type": "application/json"}, signed.body))
         ).status == 401
+
+
+async def test_through_the_controllers_own_endpoint_it_is_the_same(
+    tmp_path: Path, slack: SlackServer
+) -> None:
+    async with incoming(tmp_path, slack) as rig:
+        await rig.ask()
+        bob = slack.add_user("bob", "bob@example.org")
+        notifier = Slack(rig.account.options, rig.account.services)
+        rig.controller.parts = replace(rig.controller.parts, notifiers=lambda: {"ops": notifier})
+        served = httpx.ASGITransport(Hooks(_nothing_else, rig.controller))
+        async with httpx.AsyncClient(transport=served, base_url="http://here") as client:
+
+            async def post(signed: Signed) -> httpx.Response:
+                return await client.post("/hooks/ops", content=signed.body, headers=signed.headers)
+
+            signed = sending.signed_command(
+                slack, sending.command(slack, f"deny {REQUEST} no", bob, rig.channel)
+            )
+            answered = await post(signed)
+            assert answered.status_code == 200
+            assert answered.headers["content-type"].startswith("application/json")
+            assert "denied as bob" in text_of(answered.json())
+            assert (await post(signed)).status_code == 401
+            assert (await post(Signed({}, signed.body))).status_code == 401
+            challenge = sending.signed_event(slack, sending.url_verification())
+            assert (await post(challenge)).text == "3eZbrw1aBm2rZgRNFdxV2595"
+        assert len(await rig.verdicts()) == 1
+
+
+async def _nothing_else(*_: object) -> None:
+    raise AssertionError("nothing but the endpoint is asked for")
