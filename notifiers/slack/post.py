@@ -45,6 +45,10 @@ DETAILS = 100
 GROUPS = 1_000
 TOLD = 1_000
 """Keys of a thread that are remembered."""
+_DELETED = "message_not_found"
+_LOST = (_DELETED, "cant_update_message", "edit_window_closed")
+"""Of a message that is not there, or is another app's (ours before it was set up anew), or may not
+be edited any more: another one has to tell (docs.slack.dev/reference/methods/chat.update)."""
 _UNSEEN = (State.SUPERSEDED, State.UNCHANGED)
 
 
@@ -153,10 +157,10 @@ class Post:
             await self._paced(message.ts)
             card = await self._again(key, card)
             drawn = self._drawn(card, message)
-            if await self._edited(message, card, drawn):
+            lost = await self._edited(message, card, drawn)
+            if not lost:
                 return await self._keep(key, replace(message, shows=_digest(drawn)))
-            # Somebody deleted it.
-            if state_of(card).over:
+            if lost == _DELETED and state_of(card).over:
                 return None
             message = await self._posted(key, card, None)
         return message
@@ -197,22 +201,18 @@ class Post:
             _log.error("slack.card-refused", code=unfit.code, request=card.request.id)
             return await ask("chat_postMessage", **given, **_content(self._cards.bare(card)))
 
-    async def _edited(self, message: Message, card: Card, drawn: Drawn) -> bool:
-        """False when the message is gone."""
+    async def _edited(self, message: Message, card: Card, drawn: Drawn) -> str:
+        """Slack's word for why that message can show nothing new any more; empty when it does."""
         given = {"channel": message.channel, "ts": message.ts}
         ask = self._account.web.ask
         try:
             await ask("chat_update", **given, **_content(drawn))
         except Unfit as unfit:
-            if unfit.code == "message_not_found":
-                return False
+            if unfit.code in _LOST:
+                return unfit.code
             _log.error("slack.card-refused", code=unfit.code, request=card.request.id)
             await ask("chat_update", **given, **_content(self._cards.bare(card)))
-        except Refusal as refusal:
-            if refusal.code != "is_inactive":
-                raise
-            _log.warning("slack.channel-archived", channel=message.channel)
-        return True
+        return ""
 
     # --- its thread ---------------------------------------------------------------------------
 

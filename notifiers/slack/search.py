@@ -21,6 +21,8 @@ PAGE = 200
 PAGES = 5
 SLACK = 120.0
 """Seconds by which clocks may differ."""
+LATEST = 300.0
+"""Seconds after which a post that was begun has arrived, or never does."""
 _AWAY = ("429", "no_token", "not_authed", "invalid_auth", "account_inactive", "token_revoked")
 
 
@@ -48,9 +50,11 @@ class Search:
         """Our message of that key, posted after ``since`` (seconds); None when nobody can look."""
         try:
             id = await self.channel_id(channel)
-            oldest = f"{max(0.0, since - SLACK):.6f}"
+            # What is newest comes first: without an end, talk that went on would hide it.
+            times = {"oldest": max(0.0, since - SLACK), "latest": since + LATEST + SLACK}
+            span = {name: f"{at:.6f}" for name, at in times.items()}
             for message in await self._pages(
-                "conversations_history", channel=id, oldest=oldest, include_all_metadata=True
+                "conversations_history", channel=id, include_all_metadata=True, **span
             ):
                 if self._key(message) == key and await self._is_ours(message):
                     return Found(id, str(message["ts"]))

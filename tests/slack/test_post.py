@@ -262,6 +262,21 @@ async def test_a_post_that_never_arrived_is_made_again(desk: Desk) -> None:
     assert "second message" not in desk.text()
 
 
+async def test_a_lost_post_is_found_however_much_was_said_after_it(desk: Desk) -> None:
+    desk.slack.fail("chat.postMessage", lost=True)
+    with pytest.raises(AnswerLost):
+        await desk.tell(card_of(row_of()))
+    [message] = desk.messages()
+    at = float(message["ts"])
+    said = desk.slack.channels[desk.channel].messages
+    for number in range(1_200):
+        ts = f"{at + 1_000 + number:.6f}"
+        said.append({"type": "message", "user": "U0SOMEBODY", "text": "hello", "ts": ts})
+    desk.restart()
+    await desk.tell()
+    assert [each for each in desk.messages() if "bot_id" in each] == [message]
+
+
 async def test_where_nobody_can_look_a_second_message_is_marked_as_such(desk: Desk) -> None:
     desk.slack.fail("chat.postMessage", lost=True)
     desk.slack.scopes.remove("channels:history")
@@ -391,12 +406,29 @@ async def test_a_card_slack_refuses_is_replaced_by_one_that_leads_to_the_command
     assert "gitops show 3f2a9c0d4e5b" in desk.text()
 
 
-async def test_an_archived_channel_ends_the_edits_and_keeps_nobody_waiting(desk: Desk) -> None:
+async def test_an_archived_channel_keeps_nobody_waiting_and_is_caught_up_with_once_it_is_back(
+    desk: Desk,
+) -> None:
     await desk.tell(card_of(row_of()))
     desk.slack.channels[desk.channel].archived = True
-    with pytest.raises(Apart):  # the line in the thread
+    with pytest.raises(Apart):
         await desk.tell(CASES["healthy"]())
     assert desk.slack.calls_of("chat.update")[-1].answer["error"] == "is_inactive"
+    desk.slack.channels[desk.channel].archived = False
+    await desk.tell()
+    assert "healthy" in desk.text().split("\n")[0]
+
+
+@pytest.mark.parametrize("code", ["cant_update_message", "edit_window_closed"])
+async def test_a_message_that_can_be_edited_no_more_is_followed_by_another(
+    desk: Desk, code: str
+) -> None:
+    await desk.tell(card_of(row_of()))
+    desk.slack.fail("chat.update", error=code, times=-1)
+    await desk.tell(CASES["healthy"]())
+    old, new = desk.messages()
+    assert "approval needed" in as_text(old)
+    assert "healthy" in as_text(new)
 
 
 async def test_an_outage_ends_with_the_latest_state_of_each_message(desk: Desk) -> None:
