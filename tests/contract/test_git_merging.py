@@ -98,6 +98,21 @@ async def test_attributes_decide_nothing_about_a_merge(watched: GitSource, repo:
     assert await watched.merged(await latest(watched), head) == Conflict(("b.yaml",))
 
 
+async def test_attributes_decide_nothing_after_a_kill_while_that_was_written_down(
+    watched: GitSource, repo: Repo, tmp_path: Path
+) -> None:
+    head = propose(repo, 1, {"b.yaml": "theirs\n"})
+    base = await latest(watched)
+    await merged(watched, base, head)
+    (found,) = tmp_path.glob("state/**/info/attributes")
+    whole = found.read_text()
+    assert "!merge" in whole
+    for left in ("", "* !mer"):
+        found.write_text(left)
+        await merged(watched, base, head)
+        assert found.read_text() == whole
+
+
 async def test_without_common_history_there_is_nothing_to_merge(
     watched: GitSource, repo: Repo
 ) -> None:

@@ -119,10 +119,7 @@ class Merges:
     def _merge(
         self, access: Access, base: str, head: str, stop: threading.Event, hold: tuple[int, ...]
     ) -> str | Conflict:
-        info = self._mirror.folder / "info" / "attributes"
-        if not info.exists():
-            info.parent.mkdir(exist_ok=True)
-            info.write_text(_ATTRIBUTES)
+        self._silence_attributes()
         argv = ("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages")
         ended = self._run((*argv, base, head), access, stop, hold)
         tree, *names = ended.stdout.decode("utf-8", "surrogateescape").split("\0")
@@ -133,6 +130,13 @@ class Merges:
         if ended.code:
             raise _failed(access, ended)
         return self._commit(tree, (base, head), access, stop, hold)
+
+    def _silence_attributes(self) -> None:
+        """Under the lock. One that a kill left half written is written anew."""
+        info = self._mirror.folder / "info" / "attributes"
+        if not info.exists() or info.read_text("utf-8", "replace") != _ATTRIBUTES:
+            info.parent.mkdir(exist_ok=True)
+            info.write_text(_ATTRIBUTES)
 
     def _commit(
         self,
