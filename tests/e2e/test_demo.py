@@ -182,8 +182,11 @@ class Session:
         os.write(self.terminal, keys)
 
     def to_the_end(self) -> tuple[int, str]:
-        while self._read():
-            pass
+        deadline = time.monotonic() + LONGEST
+        while True:
+            assert time.monotonic() < deadline, self.text
+            if select.select([self.terminal], [], [], 1.0)[0] and not self._read():
+                break
         return self.process.wait(LONGEST), self.text
 
     @property
@@ -235,3 +238,5 @@ def _take_terminal() -> None:
     import termios
 
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    # Whoever started these tests in the background ignores it, and what they start would too.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
