@@ -14,7 +14,7 @@ import html
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gitops.foreign import one_line
 from gitops.jsonable import to_json
@@ -176,16 +176,16 @@ def _fitted(
     folds: Sequence[_Fold], dialect: Dialect, room: int, more: str
 ) -> tuple[str, frozenset[LaneId]]:
     """The longest are cut to the length at which all fit; what would be a scrap is left out."""
-    sizes = sorted(fold.size(dialect) for fold in folds)
-    cap, left, share = 0, room, len(sizes)
-    for size in sizes:
+    measured = [fold.size(dialect) for fold in folds]
+    cap, left, share = 0, room, len(measured)
+    for size in sorted(measured):
         cap = left // share
         if size > cap:
             break
         left, share, cap = left - size, share - 1, size
     parts, whole, dropped = [], set(), 0
-    for fold in folds:
-        if fold.size(dialect) > max(cap, 0) and cap < LEAST:
+    for fold, size in zip(folds, measured, strict=True):
+        if size > max(cap, 0) and cap < LEAST:
             dropped += 1
             continue
         text, all_of_it = fold.text(dialect, max(cap, LEAST), more)
@@ -322,7 +322,7 @@ def _folds(preview: Preview, dialect: Dialect, mask: Callable[[str], str]) -> It
             yield _Fold(
                 each.lane,
                 mask(_headline(each, each.plan, dialect)),
-                [mask(line) for line in _lines(each.plan)],
+                mask("\n".join(_lines(each.plan))).split("\n"),
             )
 
 
@@ -443,25 +443,12 @@ def report(
     plans = [each.plan for each in lanes if each.plan]
     findings = dict.fromkeys(finding for plan in plans for finding in plan.findings)
     state, words = _standing(preview, lanes, plans)
-    text = "\n".join(_table_of(preview, lanes)) + "\n\n"
+    own = replace(preview, lanes=tuple(lanes))
+    text = "\n".join(_table(own)) + "\n\n"
     room = _HTML.limit - 4_000 - _size(text)
-    folds = [fold for fold in _folds(preview, _HTML, mask) if fold.lane in {e.lane for e in lanes}]
-    text += _fitted(folds, _HTML, room, _where(preview, ""))[0]
+    text += _fitted(list(_folds(own, _HTML, mask)), _HTML, room, _where(preview, ""))[0]
     remarks = tuple(_remark_at(each, mask) for each in findings if each.path)[:REMARKS]
     return Told(state, mask(one_line(words, 300)), mask(text), remarks)
-
-
-def _table_of(preview: Preview, lanes: Sequence[LanePreview]) -> list[str]:
-    return _table(
-        Preview(
-            preview.source,
-            preview.number,
-            preview.head,
-            preview.base,
-            depth=preview.depth,
-            lanes=tuple(lanes),
-        )
-    )
 
 
 def _standing(
