@@ -100,7 +100,7 @@ class Post:
         """Brings the message about what a notice speaks of up to date. Raises Transient while Slack
         or the operator has something to mend; what has been done by then is remembered."""
         group = _group(notice)
-        if notice.id <= self._covered.get(group, ""):
+        if notice.id <= self._covered.get(group, "") and notice.kind not in _REMARKS:
             return
         newest = max(notice.id, self._expected.pop(group, ""))
         await self._prune()
@@ -114,9 +114,10 @@ class Post:
         message = await self._recall(key)
         if message is None and state_of(card) in _UNSEEN:
             return
-        message = await self._shown(key, card, message)
+        message = await self._shown(key, card, message, self.channel_for(notice))
         if message is not None:
-            await self._followed(key, card, message)
+            message = await self._followed(key, card, message)
+            await self._remarked(key, message, notice)
 
     # --- what it is about ---------------------------------------------------------------------
 
@@ -141,16 +142,18 @@ class Post:
         lead = card.rows[0].record.change.id if card.rows else ""
         return await office.unasked(lead) or card
 
-    def channel_for(self, card: Card) -> str:
-        """Where a card's message goes."""
-        return self._account.options.channel
+    def channel_for(self, notice: Notice) -> str:
+        """Where a card's message goes: where the first notice of it is routed. It stays there."""
+        return notice.channel or self._account.options.channel
 
     # --- the message --------------------------------------------------------------------------
 
-    async def _shown(self, key: str, card: Card, message: Message | None) -> Message | None:
+    async def _shown(
+        self, key: str, card: Card, message: Message | None, channel: str
+    ) -> Message | None:
         """The message shows the card. None when there is none and nobody needs one."""
         if message is None or not message.ts:
-            message = await self._posted(key, card, message)
+            message = await self._posted(key, card, message, channel)
         for _ in range(2):
             if message.shows == _digest(self._drawn(card, message)):
                 return message
@@ -162,12 +165,11 @@ class Post:
                 return await self._keep(key, replace(message, shows=_digest(drawn)))
             if lost == _DELETED and state_of(card).over:
                 return None
-            message = await self._posted(key, card, None)
+            message = await self._posted(key, card, None, message.channel)
         return message
 
-    async def _posted(self, key: str, card: Card, message: Message | None) -> Message:
+    async def _posted(self, key: str, card: Card, message: Message | None, channel: str) -> Message:
         """Posts it, unless an earlier try is found to have come through."""
-        channel = self.channel_for(card)
         twice = False
         if message is not None:
             found = await self._search.message(message.channel, key, message.intents.get(key, 0.0))
@@ -216,7 +218,7 @@ class Post:
 
     # --- its thread ---------------------------------------------------------------------------
 
-    async def _followed(self, key: str, card: Card, message: Message) -> None:
+    async def _followed(self, key: str, card: Card, message: Message) -> Message:
         """Plans in full, answers and how it ended, each told once."""
         state = state_of(card)
         for detail in details(card, shown(card), self._ink)[:DETAILS]:
@@ -226,6 +228,7 @@ class Post:
             if line.key not in message.told:
                 content = [blocks.rich(paragraph(say(line.text)))]
                 message = await self._replied(key, message, line.key, content, line.text)
+        return message
 
     async def _detailed(self, key: str, message: Message, detail: Detail) -> Message:
         """As a file where the app may send files, else in pieces."""
@@ -262,8 +265,25 @@ class Post:
         )
         return await self._done(key, message, told)
 
+    async def _remarked(self, key: str, message: Message, notice: Notice) -> None:
+        """What no card shows: in its thread and, since nobody looks there, in the channel."""
+        told = f"remark {notice.id}"
+        head = _REMARKS.get(notice.kind)
+        if head is None or told in message.told:
+            return
+        reason = str(notice.payload.get("reason") or "")
+        text = self._ink.line(f"{head}: {reason}" if reason else head, 700)
+        content = [blocks.rich(paragraph(say(text)))]
+        await self._replied(key, message, told, content, text, reply_broadcast=True)
+
     async def _replied(
-        self, key: str, message: Message, told: str, content: list[Block], text: str
+        self,
+        key: str,
+        message: Message,
+        told: str,
+        content: list[Block],
+        text: str,
+        **more: bool,
     ) -> Message:
         """A line in the thread, once."""
         if told in message.intents and await self._search.reply(message.channel, message.ts, told):
@@ -278,7 +298,7 @@ class Post:
                 blocks=content,
                 text=self._ink.fallback(text),
                 metadata=_metadata(key, told),
-                **_QUIET,
+                **{**_QUIET, **more},
             )
         except Unfit as unfit:
             _log.error("slack.reply-refused", code=unfit.code, request=key)
@@ -324,6 +344,12 @@ class Post:
 
 
 _QUIET = {"unfurl_links": False, "unfurl_media": False}
+_REMARKS = {
+    "reminder": "Still waiting for approval",
+    "degraded": "Not well",
+    "recovered": "Well again",
+}
+"""By kind of notice; that nobody can approve, a card says itself."""
 
 
 def _group(notice: Notice) -> str:

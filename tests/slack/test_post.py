@@ -240,6 +240,35 @@ async def test_what_waits_together_for_one_request_is_told_as_one(desk: Desk) ->
     assert "applying" in desk.text()
 
 
+async def test_a_route_says_the_channel_and_there_the_message_stays(desk: Desk) -> None:
+    other = desk.slack.add_channel("prod")
+    desk.office.now = card_of(row_of())
+    payload: dict[str, object] = {"request": REQUEST}
+    await desk.post.tell(Notice(f"{1:012}-n", "team", "asked", "change", payload, channel=other))
+    desk.office.now = CASES["applying"]()
+    await desk.post.tell(Notice(f"{2:012}-n", "team", "applying", "change", payload))
+    posts, edits = desk.slack.calls_of("chat.postMessage"), desk.slack.calls_of("chat.update")
+    assert {call.arguments["channel"] for call in (*posts, *edits)} == {other}
+    assert edits
+
+
+async def test_what_no_card_shows_is_said_once_in_the_thread_and_in_the_channel(desk: Desk) -> None:
+    await desk.tell(CASES["healthy"](), "healthy")
+    about: dict[str, object] = {"request": REQUEST, "reason": "pod web-1: OOMKilled <!channel>"}
+    ill = Notice(f"{50:012}-n", "team", "degraded", "change", about)
+    well = Notice(f"{51:012}-n", "team", "recovered", "change", {"request": REQUEST})
+    desk.post.expect([ill, well])
+    for _ in range(2):
+        await desk.post.tell(ill)
+        await desk.post.tell(well)
+        desk.restart()
+    said = [line for line in desk.lines() if "ell" in line]
+    assert [line.partition(":")[0].strip() for line in said] == ["Not well", "Well again"]
+    posts = [call.arguments for call in desk.slack.calls_of("chat.postMessage")]
+    assert len([post for post in posts if post.get("reply_broadcast")]) == 2
+    assert "<!channel>" not in json.dumps([post.get("text") for post in posts])
+
+
 # --- crashes and lost answers -----------------------------------------------------------------
 
 
