@@ -333,6 +333,7 @@ class Sender:
                 gathers.expect(notices)
             together = isinstance(gathers, Gathering)
             queue = deque(batches(notices, self._clock.now(), together))
+            refused = False
             while queue:
                 batch = queue.popleft()
                 failure = None if notifier is None else await self._try(notifier, batch)
@@ -341,8 +342,11 @@ class Sender:
                 elif await self._record(batch, failure):
                     for notice in batch:
                         self._apart.pop(notice.id, None)
-                elif failure and failure.apart:
-                    wait = max(FIRST_PAUSE, min(failure.wait, LONGEST_WAIT))
+                elif failure and (failure.apart or not (failure.passing or refused)):
+                    # What is refused for good may be that one's fault; the next tells.
+                    refused = refused or not failure.passing
+                    least = FIRST_PAUSE if failure.passing else LONGEST_PAUSE
+                    wait = max(least, min(failure.wait, LONGEST_WAIT))
                     for notice in batch:
                         self._apart[notice.id] = self._clock.monotonic() + wait
                 else:

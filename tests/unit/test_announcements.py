@@ -170,6 +170,33 @@ async def test_a_notice_that_is_refused_again_and_again_is_given_up() -> None:
     assert ears["team"].refusals == 1_000 - TRIES
 
 
+async def test_one_that_is_refused_again_and_again_keeps_the_others_waiting_no_longer() -> None:
+    @dataclass
+    class Picky(Ear):
+        tried: int = 0
+
+        async def send(self, notice: Notice) -> None:
+            if notice.payload["reason"] == "why 0":
+                self.tried += 1
+                raise Permanent("not that one")
+            await super().send(notice)
+
+    clock = StillClock()
+    ledger = await ledger_of(clock)
+    picky = Picky("team")
+    sender = Sender(ledger, lambda: {"team": picky, "pager": Ear("pager")}, clock)
+    await ledger.append(ChangeOpened(CHANGE))
+    for number in range(3):
+        await ledger.append(ChangeBlocked(CHANGE.id, f"why {number}"))
+    await sender.send()
+    assert [n.payload["reason"] for n in picky.heard] == ["why 1", "why 2"]
+    for _ in range(TRIES + 1):
+        await sender.send()
+        clock.time += 61
+    assert picky.tried == TRIES
+    assert await ledger.read(lambda reading: reading.outbox()) == []
+
+
 async def test_a_notifier_that_is_away_for_hours_loses_nothing() -> None:
     clock = StillClock()
     ledger = await ledger_of(clock)
