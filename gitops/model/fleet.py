@@ -8,6 +8,7 @@ a watched source.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -257,6 +258,12 @@ _HIDDEN = re.compile(
 )
 
 
+def _without_case(name: str) -> str:
+    """For comparing: forges know logins in any case, but have an account of its own for each other
+    letter, also for those that case folding makes the same (``ſ`` and ``s``, ``ß`` and ``ss``)."""
+    return name.lower() if unicodedata.normalize("NFKC", name) == name else name
+
+
 @dataclass(frozen=True, slots=True)
 class People:
     """The directory the gate consults."""
@@ -268,9 +275,9 @@ class People:
 
     def by_email(self, email: str) -> Person | None:
         """A forge's own address for somebody who hides theirs names their login."""
-        wanted = email.casefold()
+        wanted = _without_case(email)
         for person in self.persons.values():
-            if any(wanted == known.casefold() for known in person.emails):
+            if any(wanted == _without_case(known) for known in person.emails):
                 return person
         hidden = _HIDDEN.fullmatch(wanted)
         if hidden is None:
@@ -279,9 +286,9 @@ class People:
         return self.by_login(f"github:{at_github}" if at_github else f"gitlab:{hidden['gitlab']}")
 
     def by_login(self, login: str) -> Person | None:
-        wanted = login.casefold()
+        wanted = _without_case(login)
         for person in self.persons.values():
-            if any(wanted == known.casefold() for known in person.logins):
+            if any(wanted == _without_case(known) for known in person.logins):
                 return person
         return None
 

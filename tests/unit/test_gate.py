@@ -45,6 +45,27 @@ def approves(person: PersonName, authorship: Authorship, policy: ApprovalPolicy 
 
 
 @pytest.mark.parametrize(
+    ("name", "twin"),
+    [("sam", "\u017fam"), ("kim", "\u212aim"), ("strasse", "stra\u00dfe"), ("fia", "\ufb01a")],
+)
+def test_letters_that_only_look_like_a_persons_are_a_strangers(name: str, twin: str) -> None:
+    """Case folding makes one of these of the other; forges have an account for each."""
+    person = Person(PersonName(name), (f"{name}@example.com",), (f"bitbucket:{name}",))
+    people = People(persons={person.name: person})
+    assert people.by_login(f"Bitbucket:{name.upper()}") == person
+    assert people.by_email(f"{name.upper()}@EXAMPLE.com") == person
+    assert people.by_login(f"bitbucket:{twin}") is None
+    assert people.by_email(f"{twin}@example.com") is None
+
+
+def test_accented_letters_keep_their_case_and_no_more() -> None:
+    person = Person(PersonName("j"), ("j\u00fcrgen@example.com",))
+    people = People(persons={person.name: person})
+    assert people.by_email("J\u00dcRGEN@example.com") == person
+    assert people.by_email("ju\u0308rgen@example.com") is None
+
+
+@pytest.mark.parametrize(
     ("authorship", "may"),
     [
         (by("ada@example.com"), {BOB, CYD}),
