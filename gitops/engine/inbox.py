@@ -19,6 +19,7 @@ import structlog
 
 from gitops.engine.ledger import Ledger
 from gitops.engine.meaning import HEARSAY, Effect, PullWord, meaning
+from gitops.engine.provenance import pulls_of
 from gitops.engine.spacing import SPACING, Spaced
 from gitops.engine.tallies import Tallies
 from gitops.errors import StaleWrite, Transient, Unknown
@@ -35,7 +36,7 @@ _log = structlog.get_logger(__name__)
 KEPT = 30 * 86_400.0
 """Seconds a delivery is remembered: as long as it cannot act again."""
 FACTS_KEPT = 400 * 86_400.0
-"""Seconds it is remembered who pushed a commit."""
+"""Seconds it is remembered who pushed a commit, and which pull requests brought it."""
 MOST_WAITING = 500
 """Requests that may wait for the store at once; more are told to come again."""
 PATIENCE = 8.0
@@ -218,6 +219,7 @@ class Inbox:
                 tx.forget_memos(owner(spec.name), now - KEPT)
             for source in self._fleet().sources:
                 tx.forget_memos(facts_of(source), now - FACTS_KEPT)
+                tx.forget_memos(pulls_of(source), now - FACTS_KEPT)
 
         try:
             await self._ledger.write(work)

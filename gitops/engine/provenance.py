@@ -201,7 +201,7 @@ class Provenance:
         brought = any(covers(each, spec.ref if spec else "") for each in facts)
         told = Told(facts, first, final=brought or now - first >= LAG)
         value = dumps(Told, told)
-        await self._ledger.write(lambda tx: tx.memorise(_owner(source), commit, value))
+        await self._ledger.write(lambda tx: tx.memorise(pulls_of(source), commit, value))
         return told
 
 
@@ -346,14 +346,15 @@ def _without_nobody(logins: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(kept))
 
 
-def _owner(source: SourceName) -> str:
+def pulls_of(source: SourceName) -> str:
+    """Whose memo it is what the forge told of each commit of a source."""
     return f"pulls/{source}"
 
 
 def _remembered(reading: Reading, source: SourceName, commits: Sequence[str]) -> _Known:
     told = {}
     for commit in commits:
-        if kept := reading.memo(_owner(source), commit):
+        if kept := reading.memo(pulls_of(source), commit):
             try:
                 told[commit] = loads(Told, kept)
             except Unreadable:

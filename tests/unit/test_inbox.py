@@ -14,6 +14,7 @@ import pytest
 
 from gitops.engine.inbox import FACTS_KEPT, KEPT, MOST_WAITING, Busy, Inbox, facts_of, owner
 from gitops.engine.ledger import Ledger
+from gitops.engine.provenance import pulls_of
 from gitops.engine.spacing import Spaced
 from gitops.errors import StoreUnavailable, Unknown
 from gitops.model.fleet import Fleet, SourceSpec, WebhookSpec
@@ -279,9 +280,15 @@ async def test_it_is_forgotten_in_time(desk: Desk) -> None:
     await desk.inbox.tidy()
     assert await desk.inbox.deliveries() == []
     assert await desk.fact(A) == "github:ada"
+    told = pulls_of(SHOP)
+    await desk.ledger.write(lambda tx: tx.memorise(told, A, "{}"))
     desk.clock.time += FACTS_KEPT
     await desk.inbox.tidy()
     assert await desk.fact(A) is None
+    assert await desk.ledger.read(lambda r: r.memo(told, A)) == "{}"
+    desk.clock.time += KEPT
+    await desk.inbox.tidy()
+    assert await desk.ledger.read(lambda r: r.memo(told, A)) is None
 
 
 async def test_a_later_controller_knows_when_it_last_heard(desk: Desk) -> None:
