@@ -21,6 +21,8 @@ HEADER = 150
 BUTTON = 75
 BLOCK = 2_500
 """Characters of one rich text block; Slack names no limit, a section has 3,000."""
+_TAIL = 40
+"""Characters of ``and 10,000 more: ``, and some to spare."""
 _AUTOLINKED = re.compile(r"://|\bwww\.|\bmailto:", re.IGNORECASE)
 
 
@@ -144,11 +146,14 @@ class Page:
     room: int
     """Characters that are left."""
     blocks: list[Block] = field(default_factory=list)
+    cut: bool = False
+    """Something had no room: whoever draws the page says so."""
 
     def add(self, element: Block) -> bool:
         """Adds an element of rich text if there is room for it."""
         size = length(element)
         if size > self.room:
+            self.cut = True
             return False
         self.room -= size
         last = self.blocks[-1] if self.blocks else None
@@ -163,10 +168,13 @@ class Page:
         to find it."""
         if not rows:
             return
+        if self.room < len(head) + len(rest) + _TAIL:
+            self.cut = True  # a head alone would look like all there is
+            return
         if head:
             self.add(paragraph(say(head, bold=True)))
         shown: list[Sequence[Span]] = []
-        room = min(self.room - 100, BLOCK)
+        room = min(self.room - len(rest) - _TAIL, BLOCK)
         for row in rows[:most]:
             room -= length(list(row))
             if room < 0:

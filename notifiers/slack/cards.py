@@ -38,6 +38,7 @@ ROOM = 9_000
 LINE = 240
 REASON = 700
 ROWS, LOSSES, MEANINGS, FINDINGS, COMMITS = 20, 10, 12, 5, 5
+MOVED, CHECKS, POLICIES, AUTHORS = 3, 20, 3, 10
 _MARKS = {None: "✅", Severity.INFO: "✅", Severity.WARNING: "⚠️", Severity.ERROR: "❌"}
 
 
@@ -69,8 +70,9 @@ class Cards:
         if card.asking:
             page.room += 2_500
             self._people(page, card)
+        rest = [blocks.context(self._ink.line(_left_out(card), LINE))] if page.cut else []
         return Drawn(
-            [blocks.header(head), *page.blocks, *self._buttons(card), self._ids(card)],
+            [blocks.header(head), *page.blocks, *rest, *self._buttons(card), self._ids(card)],
             self._ink.fallback(f"{head}: {risk_of(card)}" if _moves(card, state) else head),
         )
 
@@ -99,10 +101,12 @@ class Cards:
         told = progress(card)
         if told and not card.asking:
             page.add(paragraph(say(told, bold=True)))
-        for row in card.asking[:3]:
-            if row.member.moved:
-                head = say("Changed since you looked: ", bold=True)
-                page.add(paragraph(head, say(ink.line(row.member.moved, REASON))))
+        moved = list(dict.fromkeys(row.member.moved for row in card.asking if row.member.moved))
+        for each in moved[:MOVED]:
+            head = say("Changed since you looked: ", bold=True)
+            page.add(paragraph(head, say(ink.line(each, REASON))))
+        if (more := len(moved) - MOVED) > 0:
+            page.add(paragraph(say(f"and {more:,} more changed since you looked: {_where(card)}")))
         step = next_step(card, state)
         if step:
             page.add(paragraph(say("Next: ", bold=True), say(ink.line(step, REASON))))
@@ -184,8 +188,10 @@ class Cards:
             return
         told = [
             f"{_MARKS[each.worst]} {self._ink.line(each.check, 60)}{_number(each)}"
-            for each in board[:20]
+            for each in board[:CHECKS]
         ]
+        if (more := len(board) - CHECKS) > 0:
+            told.append(f"and {more:,} more")
         page.add(paragraph(say("Checks: ", bold=True), say("  ".join(told))))
         bad = [finding for each in board if not each.passed for finding in each.findings]
         rows = [[say(self._ink.line(_told(finding), 400))] for finding in bad]
@@ -220,13 +226,11 @@ class Cards:
 
     def _people(self, page: Page, card: Card) -> None:
         """Who may approve, who made it, until when; one policy for many members is told once."""
-        told: set[str] = set()
-        for row in card.asking:
-            spans = self._may(row)
-            key = str(spans)
-            if key not in told and len(told) < 3:
-                told.add(key)
-                page.add(paragraph(*spans))
+        told = list({str(spans): spans for spans in map(self._may, card.asking)}.values())
+        for spans in told[:POLICIES]:
+            page.add(paragraph(*spans))
+        if (more := len(told) - POLICIES) > 0:
+            page.add(paragraph(say(f"and {more:,} more ways to be approved: {_shown_by(card)}")))
         if card.confirmation:
             text = f"To approve, type: {card.confirmation}"
             page.add(paragraph(say(self._ink.line(text, 100), bold=True)))
@@ -246,10 +250,12 @@ class Cards:
                 say(f"May approve{needed}: ", bold=True),
                 say(self._ink.line(names + more, 400)),
             ]
-        authors = ", ".join(row.authors[:10]) or "nobody"
+        authors = self._ink.line(", ".join(row.authors[:AUTHORS]) or "nobody", 400)
+        if (more := len(row.authors) - AUTHORS) > 0:
+            authors += f" and {more:,} more authors"
         spans += [say("\nAuthors: " if spans else "Authors: ", bold=True)]
-        note = f" – {group.note}" if group and group.note else ""
-        return [*spans, say(self._ink.line(f"{authors}{note}", 500))]
+        note = self._ink.line(f" – {group.note}", 300) if group and group.note else ""
+        return [*spans, say(f"{authors}{note}")]
 
     # --- buttons ------------------------------------------------------------------------------
 
@@ -319,10 +325,18 @@ def _first_up(text: str) -> str:
 
 def _where(card: Card) -> str:
     """Where the whole of it is."""
+    return f"in the thread, and {_shown_by(card)}"
+
+
+def _shown_by(card: Card) -> str:
     if card.url:
-        return f"in the thread, and at {card.url}"
+        return f"at {card.url}"
     found = card.request.id or (card.rows[0].record.change.id if card.rows else "")
-    return f"in the thread, and with: gitops show {short(found)}"
+    return f"with: gitops show {short(found)}"
+
+
+def _left_out(card: Card) -> str:
+    return f"Not everything fits here: the rest is {_where(card)}"
 
 
 def _number(standing: summary.Standing) -> str:

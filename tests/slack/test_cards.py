@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from gitops.model.approval import MemberState
+from gitops.model.delivery import ChangeState
 from gitops.model.finding import Finding, Severity
+from gitops.model.fleet import ApprovalPolicy
 from gitops.model.ids import Digest, RequestId
 from gitops.model.plan import Action, FieldChange
 from gitops.ports.office import Card
@@ -23,7 +25,21 @@ from notifiers.slack.standing import State, duration, state_of
 from notifiers.slack.thread import PART, PARTS, details, events, parts
 from notifiers.slack.tickets import Tickets
 from tests.slack import blockkit
-from tests.slack.card_cases import AT, CASES, COMMIT, UPDATE, card_of, huge, row_of
+from tests.slack.card_cases import (
+    AT,
+    AUTHORSHIP,
+    BOB,
+    BY_ADA,
+    CASES,
+    COMMIT,
+    CYD,
+    DELETE,
+    UPDATE,
+    WARNING,
+    card_of,
+    huge,
+    row_of,
+)
 from tests.slack.render import as_text, live, styled
 from tests.unit.check_cases import Keyed
 
@@ -96,6 +112,47 @@ def test_a_card_that_is_far_too_much_is_cut_visibly_and_taken() -> None:
     assert all(len(detail.text) <= 1_000_000 for detail in whole)
     assert len(parts(whole[0].text)) == PARTS + 1
     assert all(len(part) <= PART for part in parts(whole[0].text))
+
+
+def test_whatever_is_left_out_is_said_to_be() -> None:
+    long = "word " * 60
+    gone = tuple(
+        replace(DELETE, address=f"PersistentVolumeClaim shop/{n} {long}") for n in range(12)
+    )
+    taken = tuple(
+        replace(UPDATE, address=f"D {n} {long}", fields=(FieldChange("a", 1, 2, taken_from=long),))
+        for n in range(10)
+    )
+    planned = {
+        "over_budget": (long * 3,),
+        "findings": tuple(replace(WARNING, message=f"{n} {long}") for n in range(9)),
+        "checks": tuple(f"check-{n}" for n in range(25)),
+    }
+    commits = tuple(replace(COMMIT, subject=long) for _ in range(5))
+    by = tuple(replace(BY_ADA, email=f"stranger-{n}@example.org") for n in range(12))
+    made = replace(AUTHORSHIP, commits=commits, signatures=by)
+    row = row_of(
+        ChangeState.ASKING, *gone, *taken, moved=long * 3, planned=planned, authorship=made
+    )
+    policies = [ApprovalPolicy(f"p{n}", people=(BOB, CYD)[n % 2 :]) for n in range(4)]
+    others = [
+        row_of(
+            target=f"c{n}",
+            moved=f"moved {n} {long * 2}",
+            policy=replace(policies[n % 4], quorum=n + 1),
+        )
+        for n in range(5)
+    ]
+    drawn = draw(card_of(row, *others))
+    text = as_text({"blocks": drawn.blocks})
+    assert refusals(drawn) == []
+    assert "and 3 more changed since you looked" in text
+    assert "and 6 more" in text, "checks"
+    assert "and 2 more authors" in text
+    assert "and 3 more ways to be approved" in text
+    assert "Not everything fits here: the rest is in the thread" in text
+    small = as_text({"blocks": draw(card_of(row_of())).blocks})
+    assert "Not everything fits" not in small
 
 
 HOSTILE = [
