@@ -14,13 +14,21 @@ from urllib.parse import SplitResult, urlsplit
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 """RFC 6052: the last 32 bits are the IPv4 address really meant."""
 
+_CLOUDS = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "192.0.0.192", "fd00:ec2::254")))
+"""Where clouds keep the machine's own credentials beside the link-local address: Alibaba's, older
+ones of Oracle's, Amazon's over IPv6."""
+
+_HERE, _PRIVATE = "this machine itself", "an address of a private network"
+PERMITTED = frozenset({_HERE, _PRIVATE})
+"""Objections an operator can take back."""
+
 _IP = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Kinds of addresses that may be connected to. Link-local ones (where clouds keep the
-    machine's own credentials), multicast and reserved ones never are."""
+    """Kinds of addresses that may be connected to. Where clouds keep the machine's own credentials
+    (link-local ones first of all), multicast and reserved ones never are."""
 
     public: bool = True
     private: bool = False
@@ -34,13 +42,15 @@ class Reach:
         except ValueError:
             return "no address at all"
         if found.is_loopback:
-            return "" if self.loopback else "this machine itself"
+            return "" if self.loopback else _HERE
         if found.is_link_local:
             return "a link-local address"
+        if found in _CLOUDS:
+            return "an address where clouds keep credentials"
         if found.is_multicast or found.is_unspecified or found.is_reserved:
             return "an address no web host has"
         if not found.is_global or (found.version == 6 and found.is_site_local):
-            return "" if self.private else "an address of a private network"
+            return "" if self.private else _PRIVATE
         return "" if self.public else "not this machine"
 
 

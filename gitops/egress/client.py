@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from gitops.egress.addresses import Reach, origin
+from gitops.egress.addresses import PERMITTED, Reach, origin
 from gitops.egress.answers import Answer, too_large
 from gitops.errors import SourceProblem, SourceUnavailable
 from gitops.foreign import one_line
@@ -274,10 +274,13 @@ def _said(error: aiohttp.ClientConnectorError) -> str:
 
 
 def _unreached(refused: str, host: str, place: str) -> SourceProblem:
+    hint = "nothing permits that: look at what its name leads to"
+    if refused in PERMITTED:
+        hint = "if the host is meant to be in a network of your own, permit it: `allow_local: true`"
     return SourceProblem(
         f"the host {host} is {refused}, which is not connected to",
         state=SourceState.REFUSED,
-        hint="if the host is meant to be in a network of your own, permit it: `allow_local: true`",
+        hint=hint,
         place=place,
     )
 

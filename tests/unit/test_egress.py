@@ -26,6 +26,8 @@ EVERYWHERE = Reach(private=True, loopback=True)
     "address",
     ["169.254.169.254", "fe80::1", "fe80::1%eth0", "::ffff:169.254.169.254", "224.0.0.1", "ff02::1",
      "::", "240.0.0.1", "255.255.255.255", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::",
+     "192.0.0.192", "100.100.100.200", "fd00:ec2::254", "::ffff:100.100.100.200",
+     "64:ff9b:1::a9fe:1",
      "", "localhost", "127.1", "0x7f000001"],
 )  # fmt: skip
 def test_some_addresses_are_never_connected_to(address: str) -> None:
