@@ -43,15 +43,21 @@ class Reach:
             return "no address at all"
         if found.is_loopback:
             return "" if self.loopback else _HERE
-        if found.is_link_local:
-            return "a link-local address"
-        if found in _CLOUDS:
-            return "an address where clouds keep credentials"
-        if found.is_multicast or found.is_unspecified or found.is_reserved:
-            return "an address no web host has"
+        if never := _never(found):
+            return never
         if not found.is_global or (found.version == 6 and found.is_site_local):
             return "" if self.private else _PRIVATE
         return "" if self.public else "not this machine"
+
+
+def _never(address: _IP) -> str:
+    """Why nobody can permit it; empty if somebody can."""
+    if address.is_link_local:
+        return "a link-local address"
+    if address in _CLOUDS:
+        return "an address where clouds keep credentials"
+    strange = address.is_multicast or address.is_unspecified or address.is_reserved
+    return "an address no web host has" if strange else ""
 
 
 def is_loopback(host: str) -> bool:
