@@ -59,9 +59,8 @@ class Answers:
         NotAllowed for who could not answer any of it."""
         ticket = asked.ticket
         card = await self.card(ticket.request)
-        scope = scope_of(card, person, decision)
-        back = decision is Decision.DENY and bool(revocable(card))
-        if not back and card.request.root != ticket.root:
+        scope = scope_of(card, person, decision, ticket.root)
+        if card.request.root != ticket.root and not scope.rows:
             return await self.overtaken(card)
         if not scope.rows:
             reasons = "; ".join(dict.fromkeys(why for _, why in scope.refused))
@@ -194,20 +193,24 @@ class Answers:
         return f"It can be approved by: {', '.join(names[:20])}" if names else ""
 
 
-def scope_of(card: Card, person: PersonName, decision: Decision) -> Scope:
-    """With what a no would take back."""
-    scope = modals.scope_of(card, person, decision)
+def scope_of(card: Card, person: PersonName, decision: Decision, root: Digest) -> Scope:
+    """What a yes or no to what that root showed would count for, a no with what it takes back."""
+    now = root == card.request.root
+    scope = modals.scope_of(card, person, decision) if now else Scope((), ())
     if decision is Decision.DENY:
-        return Scope((*scope.rows, *revocable(card)), scope.refused)
+        return Scope((*scope.rows, *revocable(card, root)), scope.refused)
     return scope
 
 
-def revocable(card: Card) -> tuple[Row, ...]:
-    """What was approved and is not being applied yet."""
+def revocable(card: Card, root: Digest) -> tuple[Row, ...]:
+    """What was approved as that root showed it and is not being applied yet."""
+    verdicts = card.request.verdicts
+    shown = {pair for verdict in verdicts if verdict.root == root for pair in verdict.covers}
     return tuple(
         row
         for row in card.rows
         if row.member.state is MemberState.APPROVED
+        and (root == card.request.root or (row.member.change, row.member.seal) in shown)
         and row.record.state in (ChangeState.OPEN, ChangeState.ASKING)
         and (row.record.seal, row.record.request) == (row.member.seal, card.request.id)
     )

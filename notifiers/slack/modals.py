@@ -43,9 +43,11 @@ CONFIRM, REASON = "confirm", "reason"
 PAGE = "gitops.page"
 """Action id of the buttons that turn a diff's pages; the value is the page's number."""
 LONGEST_REASON = 2_000
-_ROWS, _LOST = 20, 10
+_ROWS, _OVER, _LOST = 20, 5, 10
 _ROOM = 9_000
 """Characters of all texts of a form."""
+_LAST = 500
+"""Of these, kept for what a form ends with, however much there is before it."""
 _TITLE = 24
 
 
@@ -161,15 +163,15 @@ def _form(title: str, submit: str, callback: str, blocks: list[Block], memo: str
 
 
 def _about(card: Card, scope: Scope, ink: Ink, trouble: str) -> list[Block]:
-    page = Page(_ROOM)
+    page = Page(_ROOM - _LAST)
     if trouble:
         page.add(paragraph(say(ink.clean(trouble, 1_000), bold=True)))
     page.add(paragraph(say(ink.line(card.request.title, 200), bold=True)))
     page.add(paragraph(say(ink.line(risk(scope.plans), 500))))
     page.rows("", [_row(row, ink) for row in scope.rows], _ROWS, "see the card")
-    for plan in scope.plans:
-        for reason in plan.over_budget:
-            page.add(paragraph(say(f"Deletes beyond the budget: {ink.line(reason, 300)}")))
+    reasons = dict.fromkeys(reason for plan in scope.plans for reason in plan.over_budget)
+    over = [[say(ink.line(reason, 200))] for reason in reasons]
+    page.rows("Deletes beyond the budget", over, _OVER, "see the card")
     lost = [
         [say(ink.line(f"{plan.target}: {change.address}", 200))]
         for plan in scope.plans
@@ -179,6 +181,9 @@ def _about(card: Card, scope: Scope, ink: Ink, trouble: str) -> list[Block]:
     page.rows("What is lost", lost, _LOST, "see the card")
     others = [[say(ink.line(f"{row.lane}: {why}", 300))] for row, why in scope.refused]
     page.rows("Not covered by your answer", others, 5, "see the card")
+    page.room += _LAST
+    if page.cut:
+        page.add(paragraph(say("Not everything fits here: see the card.", bold=True)))
     if more := _still_needed(scope):
         page.add(paragraph(say(more)))
     page.add(

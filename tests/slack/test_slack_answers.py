@@ -17,9 +17,13 @@ from gitops.model.events import ChangeClosed, MemberDecided
 from gitops.model.fleet import ApprovalPolicy
 from gitops.model.ids import RequestId
 from gitops.model.plan import Action, ResourceChange
+from gitops.model.source import Authorship, Signature
 from notifiers.slack import hearing as hearing_module
+from notifiers.slack import modals
+from notifiers.slack.blocks import Ink
 from tests.contract.store_story import change_of, lane, plan_of
 from tests.slack import sending
+from tests.slack.card_cases import BOB, CYD, DELETE, card_of, row_of
 from tests.slack.incoming_rig import REQUEST, Incoming, incoming, text_of
 from tests.slack.render import live
 from tests.slack.server import SlackServer
@@ -121,6 +125,24 @@ async def test_a_form_names_the_phrase_of_what_this_person_may_answer_only(
         assert "recorded" in text_of(ack)
         states = {m.state for m in (await rig.request()).members}
         assert states == {MemberState.APPROVED, MemberState.ASKING}
+
+
+def test_a_form_says_what_is_lost_and_what_it_is_about_however_much_there_is() -> None:
+    rows = []
+    for n in range(60):
+        budget = (f"{n} PersistentVolumeClaim would be deleted {'x' * 400}",)
+        rows.append(
+            row_of(ChangeState.ASKING, DELETE, target=f"c{n}", planned={"over_budget": budget})
+        )
+    others = [row_of(target=f"d{n}", policy=ApprovalPolicy("p", people=(CYD,))) for n in range(9)]
+    card = card_of(*rows, *others)
+    scope = modals.scope_of(card, BOB, Decision.APPROVE)
+    told = text_of(modals.approve_form(card, scope, "memo", Ink()))
+    assert "What is lost\nc0: PersistentVolumeClaim shop/data" in told
+    assert "Not covered by your answer" in told
+    assert "and 55 more: see the card" in told
+    assert card.request.root[:12] in told
+    assert "Type: delete 60" in told
 
 
 async def test_the_second_of_two_yes_is_still_needed_and_one_person_is_one(
@@ -269,6 +291,22 @@ async def test_a_yes_can_be_taken_back_until_it_is_applied(
     await rig.submit(cyd, reason="wait")
     [member] = (await rig.request()).members
     assert member.state is MemberState.DENIED
+
+
+async def test_a_no_from_an_old_card_says_that_it_takes_back_only_what_that_card_showed(
+    rig: Incoming, bob: str, cyd: str
+) -> None:
+    await rig.ask()
+    by_bob = Authorship(signatures=(Signature("Bob", "bob@example.org"),))
+    await rig.ask("blog", wish="b", authorship=by_bob)
+    await rig.approve(bob)
+    await rig.press("Deny", cyd)
+    shown = rig.shown()
+    assert "shop@prod" in shown
+    assert "blog@prod" not in shown
+    await rig.submit(cyd, reason="wait")
+    states = {member.state for member in (await rig.request()).members}
+    assert states == {MemberState.DENIED, MemberState.ASKING}
 
 
 # --- who may not --------------------------------------------------------------------------------
