@@ -47,10 +47,11 @@ tools: venv ## Find or build the tools (minutes the first time, then cached)
 	@$(BIN)/gitops sandbox tools >/dev/null
 
 # The fast ones first: a slip shows within seconds. Tests that share something heavy are grouped.
-TESTS := tests/unit/ $(filter-out tests/unit/ tests/__pycache__/,$(wildcard tests/*/))
+TESTS := tests/unit/ $(filter-out tests/unit/ tests/node/ tests/__pycache__/,$(wildcard tests/*/))
 
 test: venv ## Every test, on real parts
 	@$(BIN)/gitops sandbox tools --tests >/dev/null
+	@$(BIN)/python -m tests.npm
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS) $(TESTARGS)
 
 unit: venv ## The fast tests alone (what takes seconds runs with `make test`)

@@ -63,7 +63,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
     clock = Clock()
     running = offline(fleet, clock)
     controller = running.controller
-    controller.parts.keeper._seconds = 1e9
+    controller.parts.keeper._seconds = 1e10
     await controller.parts.keeper.acquire()
     transport = httpx.ASGITransport(build(controller, trusted=False))
     async with httpx.AsyncClient(transport=transport, base_url=HERE) as client:

@@ -12,8 +12,8 @@ import structlog
 from gitops.errors import NotAllowed
 from gitops.model.ids import PersonName
 from gitops.model.serving import SignInSpec
+from gitops.web.auth.doorman import BURST, path_of_ours
 from gitops.web.auth.passwords import FREE, LONGEST_WAIT, OWNER, Passwords
-from gitops.web.auth.routes import BURST, path_of_ours
 from tests.unit.test_web_sessions import ADA, BOB, HERE, PUBLIC, Service, service
 
 __all__ = ["service"]

@@ -4,8 +4,6 @@ Everything a stranger sends gets the same answer, however wrong it is. After sig
 back to the page they wanted, which is a path of ours and nothing else (open redirects, CWE-601).
 """
 
-import re
-from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import quote
 
@@ -14,25 +12,16 @@ from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from starlette.responses import RedirectResponse
 
 from gitops.controller import Controller
-from gitops.model.ids import PersonName
+from gitops.web.auth import oidc_routes
+from gitops.web.auth.doorman import Doorman, path_of_ours
 from gitops.web.auth.guard import Guard, cookie_name, cookie_of, form
-from gitops.web.auth.origins import origin_of
 from gitops.web.auth.page import STYLE_AT, page, style
 from gitops.web.auth.passwords import Passwords
 from gitops.web.auth.viewer import Viewer, Way, viewer
-from gitops.web.buckets import Buckets, sender
 
 _log = structlog.get_logger(__name__)
 
-_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]{0,500}")
 _WRONG = "Name or password is wrong, or there were too many attempts: wait a moment and try again."
-RATE, BURST = 0.5, 20.0
-"""Attempts a second of one address."""
-
-
-def path_of_ours(text: str) -> str:
-    """The path, if it can lead nowhere but to this controller; else the first page."""
-    return text if _PATH.fullmatch(text) else "/"
 
 
 def wants_page(request: Request) -> bool:
@@ -48,61 +37,10 @@ def to_sign_in(request: Request) -> Response:
     return RedirectResponse(f"/sign-in?next={quote(path_of_ours(wanted), safe='')}", 303)
 
 
-class Doorman:
-    """What the ways to sign in share: cookies, limits, sessions."""
-
-    def __init__(self, controller: Controller, guard: Guard) -> None:
-        self.controller, self.guard = controller, guard
-        self.attempts = Buckets(RATE, BURST)
-
-    def refuse_many(self, request: Request) -> None:
-        """Raises 429."""
-        host = request.client.host if request.client else ""
-        if wait := self.attempts.take(sender(host)):
-            seconds = str(int(wait) + 1)
-            raise HTTPException(429, "too many attempts at once", headers={"Retry-After": seconds})
-
-    async def admit(
-        self,
-        request: Request,
-        person: PersonName | None,
-        way: str,
-        next_: str,
-        *,
-        subject: str = "",
-        name: str = "",
-        groups: Sequence[str] = (),
-    ) -> Response:
-        """Begins a session and goes on to the page that was wanted."""
-        cookie = await self.guard.sessions.begin(
-            person,
-            way,
-            subject=subject,
-            name=name,
-            groups=groups,
-            instead_of=cookie_of(request, self.controller),
-        )
-        _log.info("session.begun", person=person, way=way, subject=subject)
-        response = RedirectResponse(path_of_ours(next_), 303)
-        longest = self.controller.fleet.api.sign_in.longest
-        response.set_cookie(
-            cookie_name(request, self.controller),
-            cookie,
-            max_age=int(longest.total_seconds()),
-            secure=self.secure(request),
-            httponly=True,
-            samesite="lax",
-        )
-        return response
-
-    def secure(self, request: Request) -> bool:
-        ours = origin_of(request.headers.get("host", ""), self.controller.fleet.api)
-        return ours is not None and ours.secure
-
-
 def add_routes(app: FastAPI, controller: Controller, guard: Guard) -> None:
     doorman = Doorman(controller, guard)
     _signing_in(app, doorman)
+    oidc_routes.add_routes(app, doorman)
     _signing_out(app, doorman)
 
 
