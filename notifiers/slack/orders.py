@@ -47,6 +47,8 @@ _LINK = re.compile(r"<(?:https?://|mailto:)[^|>]*\|([^>]*)>")
 _SPAN = re.compile(r"(?:\d{1,6}[a-z]+)+", re.IGNORECASE)
 _PART = re.compile(r"(\d+)([a-z]+)", re.IGNORECASE)
 _UNITS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}
+_ROOT = re.compile(r"[0-9a-f]{12,64}")
+"""No shorter than cards show it: other changes that share fewer digits could be made up."""
 _HEX = re.compile(r"[0-9a-f]{8,64}")
 _ID = re.compile(r"[0-9a-f]{4,64}")
 
@@ -101,7 +103,7 @@ def split_root(rest: str) -> tuple[str, str]:
     """(root or empty, what has to be typed) of what follows an id."""
     first, _, more = rest.partition(" ")
     word = first.strip(_WORD).lower()
-    return (word, more.strip(_WORD)) if _HEX.fullmatch(word) else ("", rest.strip(_WORD))
+    return (word, more.strip(_WORD)) if _ROOT.fullmatch(word) else ("", rest.strip(_WORD))
 
 
 def split_delivery(rest: str) -> tuple[str, str]:

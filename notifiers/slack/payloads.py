@@ -246,7 +246,7 @@ def _command(given: Mapping[str, Any]) -> Said:
     )
 
 
-_MENTION = re.compile(r"<@[A-Z0-9]+(?:\|[^<>]*)?>")
+_MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|[^<>]*)?>")
 
 
 def _event(given: Mapping[str, Any]) -> Said:
@@ -258,6 +258,11 @@ def _event(given: Mapping[str, Any]) -> Said:
     if event.get("bot_id") or event.get("subtype") or event.get("edited"):
         # What a program wrote, and what somebody made of an earlier text, is no order of theirs.
         return Nothing("a mention by a program, or an edited one")
+    text = _text(event.get("text"), LONGEST_TEXT)
+    first, us = _MENTION.search(text), _us(given)
+    if first is not None and us and first[1] != us:
+        # "@bob approve …, says @gitops": told to bob, and no order of who tells him.
+        return Nothing("a mention by the way")
     home = next(
         (each for key in ("user_team", "source_team", "team") if (each := event.get(key))), ""
     )
@@ -272,8 +277,15 @@ def _event(given: Mapping[str, Any]) -> Said:
             thread=_like(_TS, event.get("thread_ts")),
         ),
         event=_like(_TRIGGER, given.get("event_id")),
-        text=_MENTION.sub(" ", _text(event.get("text"), LONGEST_TEXT), count=1),
+        text=_MENTION.sub(" ", text, count=1),
     )
+
+
+def _us(given: Mapping[str, Any]) -> str:
+    """The user this app is, as far as an event says it."""
+    found = given.get("authorizations")
+    first = _object(found[0]) if isinstance(found, list) and found else {}
+    return _like(_ID, first.get("user_id")) if first.get("is_bot") is True else ""
 
 
 # --- fields -----------------------------------------------------------------------------------

@@ -106,6 +106,28 @@ async def test_approve_without_a_root_shows_the_form_and_with_one_is_the_answer(
     assert [v.via for v in await rig.verdicts()] == ["slack"]
 
 
+async def test_a_root_shorter_than_cards_show_is_no_answer_but_asks_for_the_form(
+    rig: Incoming, bob: str
+) -> None:
+    await rig.ask()
+    root = (await rig.request()).root
+    assert await rig.command(f"approve 0123 {root[:8]}", bob) == ""
+    assert rig.last_view()["title"]["text"] == "Approve"
+    assert not await rig.verdicts()
+
+
+async def test_what_is_written_to_somebody_else_is_no_order(
+    rig: Incoming, slack: SlackServer, bob: str, ada: str
+) -> None:
+    await rig.ask()
+    root = (await rig.request()).root
+    event = sending.mention(slack, "", bob, rig.channel)
+    event["event"]["text"] = f"<@{ada}> approve {REQUEST} {root[:12]} <@{slack.bot_user}>"
+    await rig.send(sending.signed_event(slack, event))
+    await rig.hearing.drain()
+    assert not await rig.verdicts()
+
+
 async def test_a_mention_is_told_the_line_that_would_be_the_answer(
     rig: Incoming, slack: SlackServer, bob: str
 ) -> None:
