@@ -18,11 +18,11 @@ from pathlib import Path
 
 from gitops.errors import ToolMissing
 from gitops.sandbox.golang import environment, find_go, install_go
-from gitops.sandbox.recipes import MODULES, Tool, linker_flags, members
+from gitops.sandbox.recipes import MODULES, Tool, linker_flags, members, tags
 from gitops.sandbox.tools import Progress, Report
 
 _GIB = 1 << 30
-_SPACE = {"controlplane": 4 * _GIB, "tofu": 4 * _GIB}
+_SPACE = {"controlplane": 4 * _GIB, "tofu": 4 * _GIB, "promtool": 4 * _GIB}
 """Free bytes wanted for sources, compiler cache and result; 2 GiB for the small ones."""
 _LINES_KEPT = 40
 
@@ -95,14 +95,20 @@ def _compile(
 ) -> None:
     out = str(folder / tools[0].name) if len(tools) == 1 else f"{folder}/"
     options = ["-v", "-trimpath", "-buildvcs=false", "-ldflags", linker_flags(module), "-o", out]
-    _run([str(go), "build", *options, *(t.package for t in tools)], module, meter)
+    _run([str(go), "build", *_tagged(module), *options, *(t.package for t in tools)], module, meter)
+
+
+def _tagged(module: str) -> list[str]:
+    return ["-tags", tags(module)] if tags(module) else []
 
 
 def _count(go: Path, module: str, report: Report) -> int:
     """How many packages there are; fetches their sources on the way."""
     report(Progress(module, 0, 0, "fetching sources"))
     packages = [tool.package for tool in members(module)]
-    said = _run([str(go), "list", "-deps", *packages], module, _Meter(module, 0, report))
+    said = _run(
+        [str(go), "list", *_tagged(module), "-deps", *packages], module, _Meter(module, 0, report)
+    )
     return len(said.splitlines())
 
 

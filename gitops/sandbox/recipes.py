@@ -33,6 +33,11 @@ _LINKER = {
     # It knows its version; without the stamp it calls itself a "-dev" build of it.
     "tofu": ("-X github.com/opentofu/opentofu/version.dev=no",),
     "terraform-provider-local": (),
+    "promtool": ("-X github.com/prometheus/common/version.Version={version}",),
+}
+_TAGS = {
+    # Without the clients of all the clouds Prometheus can find machines in: half the time.
+    "promtool": ("remove_all_sd",),
 }
 
 
@@ -58,6 +63,7 @@ _KUBERNETES = "k8s.io/kubernetes"
 _ETCD = "go.etcd.io/etcd/server/v3"
 _REGISTRY = "github.com/distribution/distribution/v3"
 _TOFU = "github.com/opentofu/opentofu"
+_PROMETHEUS = "github.com/prometheus/prometheus"
 _LOCAL = "github.com/terraform-providers/terraform-provider-local"
 
 
@@ -84,13 +90,14 @@ TOOLS: dict[str, Tool] = {
         Tool("helm", "helm", "helm.sh/helm/v4/cmd/helm", "helm.sh/helm/v4", ("version",)),
         Tool("registry", "registry", f"{_REGISTRY}/cmd/registry", _REGISTRY, ("--version",)),
         Tool("tofu", "tofu", f"{_TOFU}/cmd/tofu", _TOFU, ("version",)),
+        Tool("promtool", "promtool", f"{_PROMETHEUS}/cmd/promtool", _PROMETHEUS, ("--version",)),
         # It says no version to anybody but a terraform, so only a built one counts.
         Tool("terraform-provider-local", "terraform-provider-local", _LOCAL, _LOCAL, ()),
     )
 }
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
 RENDERING = ("kustomize", "helm")
-TESTING = ("registry", "tofu", "terraform-provider-local")
+TESTING = ("registry", "tofu", "terraform-provider-local", "promtool")
 """Built only when asked for: nobody waits for them who does not run the tests. A fleet, or the
 demo, asks for tofu where there is no terraform."""
 
@@ -115,6 +122,11 @@ def linker_flags(module: str) -> str:
     return " ".join(("-s -w", *stamps))
 
 
+def tags(module: str) -> str:
+    """Go's build tags of a module, as its ``-tags`` takes them; empty for none."""
+    return ",".join(_TAGS.get(module, ()))
+
+
 @cache
 def digest(module: str) -> str:
     """Changes whenever a built binary could: module files, stamps, processor."""
@@ -122,6 +134,7 @@ def digest(module: str) -> str:
     for name in ("go.mod", "go.sum"):
         content.update((MODULES / module / name).read_bytes())
     content.update(f"{linker_flags(module)} {machine()}".encode())
+    content.update(tags(module).encode())
     return content.hexdigest()[:16]
 
 

@@ -13,6 +13,7 @@ import yaml
 from tests.unit.test_metrics import Observed, observed  # noqa: F401 - a fixture
 
 FOLDER = Path(__file__).parents[2] / "examples" / "monitoring"
+TRIALS = sorted(FOLDER.glob("alerts-*test.yaml"))
 NAME = re.compile(r"\b(?:gitops|process)_[a-z_]+\b(?!=)")
 
 
@@ -48,14 +49,14 @@ async def test_every_series_asked_for_exists(question: str, known: set[str]) -> 
 
 
 async def test_series_in_the_trials_of_alerts_exist(known: set[str]) -> None:
-    tests = yaml.safe_load((FOLDER / "alerts-test.yaml").read_text())["tests"]
+    tests = [test for file in TRIALS for test in yaml.safe_load(file.read_text())["tests"]]
     given = {s["series"].split("{")[0] for test in tests for s in test["input_series"]}
     assert given <= known
 
 
 @pytest.mark.parametrize("alert", alerts(), ids=lambda alert: str(alert["alert"]))
 def test_every_alert_is_tried_and_says_what_to_do(alert: dict[str, Any]) -> None:
-    trials = (FOLDER / "alerts-test.yaml").read_text()
+    trials = "".join(file.read_text() for file in TRIALS)
     assert re.search(rf'alertname(: |="){alert["alert"]}\b', trials)
     assert alert["labels"]["severity"] in {"page", "ticket"}
     assert alert["annotations"].keys() == {"summary", "description"}
