@@ -8,7 +8,6 @@ words of our own. What left the fleet file is forgotten by :meth:`Measures.retai
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from bisect import bisect_left
@@ -17,14 +16,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import structlog
-
+from gitops.engine.pulse import Pulse
 from gitops.model.delivery import Cause, Change, ChangeRecord, ChangeState, LaneId
 from gitops.model.events import ChangeClosed, Claimed, Event
 from gitops.ports import Transaction
 from gitops.ports.observing import Ended, NoTrail, Trail
-
-_log = structlog.get_logger(__name__)
 
 STEP_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 """Seconds: from a cached render to a long rollout."""
@@ -41,11 +37,6 @@ _BEGINS = {
     "recall": "apply",
 }
 """What a round says it reached, and the step of the sentence that is part of."""
-PULSE = 1.0
-STUCK = 5.0
-"""Seconds the event loop may stand still before that is said."""
-REMEMBERED = 60.0
-"""Seconds a standstill is held against the process."""
 
 
 class Histogram:
@@ -168,40 +159,6 @@ class Measures:
         """Forgets what is counted of any other lane."""
         for key in [key for key in self.deliveries if key[0] not in lanes]:
             del self.deliveries[key]
-
-
-class Pulse:
-    """Notices when the event loop stands still: nothing is delivered and nobody answered then."""
-
-    def __init__(self) -> None:
-        self.longest = 0.0
-        """Seconds, of all standstills of this process."""
-        self._late: list[tuple[float, float]] = []
-
-    async def run(self) -> None:
-        """For ever."""
-        while True:
-            before = time.monotonic()
-            await asyncio.sleep(PULSE)
-            self.beat(time.monotonic() - before - PULSE)
-
-    def beat(self, late: float) -> None:
-        """The loop came ``late`` seconds late."""
-        self.longest = max(self.longest, late)
-        if late >= STUCK:
-            self._late.append((time.monotonic(), late))
-            _log.warning(
-                "loop.stuck",
-                seconds=round(late, 1),
-                hint="look for what kept the machine or the event loop busy",
-            )
-
-    @property
-    def recent(self) -> float:
-        """Seconds of the longest standstill of the last minute; 0 for none worth a word."""
-        now = time.monotonic()
-        self._late = [(at, late) for at, late in self._late if now - at < REMEMBERED]
-        return max((late for _, late in self._late), default=0.0)
 
 
 class Hearing:

@@ -10,6 +10,7 @@ short lists; there is never a message, a revision or a person in one.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import platform
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,30 +46,21 @@ class Scrapes:
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(look(self._controller))
         seen = await asyncio.shield(self._looking)
-        families = list(Collector(self._controller, seen).collect())
         encode, content_type = choose_encoder(accept)
         # Writing out the series of a large fleet takes a while: not on the event loop.
-        body = await asyncio.to_thread(encode, _Once(families))
+        body = await asyncio.to_thread(encode, Collector(self._controller, seen))
         return body, content_type
 
 
-class _Once:
-    """What an encoder takes for a registry."""
-
-    def __init__(self, families: Sequence[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterator[Metric]:
-        yield from self._families
-        yield from PROCESS_COLLECTOR.collect()
-
-
 class Collector:
-    """The families of one look."""
+    """The families of one look. Made on the event loop, and then used on any one thread."""
 
     def __init__(self, controller: Controller, seen: Seen) -> None:
-        self._measures = controller.measures
+        self._measures = measures = controller.measures
         self._seen = seen
+        self._ended = dict(measures.deliveries)
+        self._changes = dict(measures.changes)
+        self._durations = dict(measures.durations)
 
     def collect(self) -> Iterator[Metric]:
         yield from self._self()
@@ -79,6 +71,7 @@ class Collector:
         yield from self._clusters()
         yield from self._webhooks()
         yield from self._store()
+        yield from PROCESS_COLLECTOR.collect()
 
     def _self(self) -> Iterator[Metric]:
         seen = self._seen
@@ -141,20 +134,20 @@ class Collector:
             ("application", "target", "result"),
             [
                 ((lane.application, lane.target, state.value), count)
-                for (lane, state), count in measures.deliveries.most_common(2 * MOST_LANES)
+                for (lane, state), count in itertools.islice(self._ended.items(), 2 * MOST_LANES)
             ],
         )
         yield _counter(
             "gitops_changes_ended",
             "Changes that ended, carried out or not, by cause and how.",
             ("cause", "result"),
-            [((c.value, s.value), count) for (c, s), count in measures.changes.items()],
+            [((c.value, s.value), count) for (c, s), count in self._changes.items()],
         )
         yield _histogram(
             "gitops_change_duration_seconds",
             "From the opening of a change to healthy, people's answers included.",
             ("cause",),
-            {(cause.value,): known for cause, known in measures.durations.items()},
+            {(cause.value,): known for cause, known in self._durations.items()},
         )
         yield _histogram(
             "gitops_step_duration_seconds",
@@ -265,15 +258,15 @@ def _of_lanes(lanes: Sequence[LaneState]) -> Iterator[Metric]:
     )
     yield _gauge(
         "gitops_lane_drifted",
-        "1 while the target differs from what was delivered.",
+        "1 while the target differs from what was delivered, absent while it does not.",
         labels,
-        [(n, lane.drifted) for n, lane in zip(names, lanes, strict=True)],
+        [(n, 1) for n, lane in zip(names, lanes, strict=True) if lane.drifted],
     )
     yield _gauge(
         "gitops_lane_held",
-        "1 while a lane waits for people: what it wants was denied, expired or failed.",
+        "1 while what a lane wants was denied, expired or failed, absent while nothing holds it.",
         labels,
-        [(n, lane.held) for n, lane in zip(names, lanes, strict=True)],
+        [(n, 1) for n, lane in zip(names, lanes, strict=True) if lane.held],
     )
     yield _gauge(
         "gitops_lane_rolled_back",
