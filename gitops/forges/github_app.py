@@ -13,6 +13,7 @@ import asyncio
 import re
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -42,6 +43,9 @@ _LIFE = 540.0
 """Of the JWT; GitHub takes at most ten minutes."""
 _LIMIT = 64 << 10
 _PATIENCE = Patience(timeout=20.0, stall=10.0)
+_THREADS = ThreadPoolExecutor(4, thread_name_prefix="github-app")
+"""Where a token is waited for. Whoever wants the same one waits for whoever asks for it; on the few
+threads everybody shares, a GitHub that is silent would have everything else wait as well."""
 _TOKEN = re.compile(r"[A-Za-z0-9_.~+/=-]{10,2000}\Z")
 
 
@@ -128,7 +132,8 @@ def app_signer(options: Options, app_token: AppToken) -> Sign | None:
         return None
 
     async def sign() -> Mapping[str, str]:
-        token = await asyncio.to_thread(app_token, app, ca_file, "")
+        loop = asyncio.get_running_loop()
+        token = await loop.run_in_executor(_THREADS, app_token, app, ca_file, "")
         return {"Authorization": f"Bearer {token}"}
 
     return sign

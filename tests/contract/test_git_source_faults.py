@@ -15,6 +15,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -574,3 +575,27 @@ def _proc(name: str) -> Iterator[bytes]:
             yield (process / name).read_bytes()
         except OSError:
             continue
+
+
+async def test_remotes_that_never_answer_keep_nothing_else_waiting(state: Path) -> None:
+    """An outage of one git host with a dozen repositories: rendering, applying and looking names up
+    need threads as well."""
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(4))
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        silent.setblocking(False)
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        looks = [
+            asyncio.create_task(source(state, f"{url}/{n}.git", name=f"s{n}").look(None))
+            for n in range(6)
+        ]
+        taken = [(await loop.sock_accept(silent))[0] for _ in range(4)]
+        try:
+            async with asyncio.timeout(15):
+                assert await asyncio.to_thread(lambda: "done") == "done"
+        finally:
+            for look in looks:
+                look.cancel()
+            await asyncio.gather(*looks, return_exceptions=True)
+            for connection in taken:
+                connection.close()

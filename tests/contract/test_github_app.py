@@ -426,3 +426,25 @@ async def test_an_installation_that_was_suspended_meanwhile_is_said(
         github.answer = (403, {}, b'{"message":"This installation has been suspended"}')
         with pytest.raises(SourceProblem, match="is suspended"):
             await made.look(first)
+
+
+async def test_a_github_that_is_silent_keeps_nothing_else_waiting(app: GitHubApp) -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+    begun, over = threading.Event(), threading.Event()
+
+    def token(_app: GitHubApp, _ca: Path | None = None, _refused: str = "") -> str:
+        begun.set()
+        over.wait(20)
+        return "ghs_" + "x" * 36
+
+    sign = app_signer(Options("", GitCredentials(github_app=app)), token)
+    assert sign is not None
+    waiting = [asyncio.ensure_future(sign()) for _ in range(6)]
+    try:
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(10):
+            assert await asyncio.to_thread(lambda: "done") == "done"
+    finally:
+        over.set()
+        await asyncio.gather(*waiting)

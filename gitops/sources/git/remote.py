@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from typing import ClassVar, TypeVar
 from weakref import WeakValueDictionary
@@ -20,6 +22,10 @@ from gitops.sources.git.mirror import Mirror, MissingRef
 from gitops.sources.git.process import Access
 
 T = TypeVar("T")
+
+_THREADS = ThreadPoolExecutor(32, thread_name_prefix="git-remote")
+"""For whatever waits for a remote, for minutes if that is silent. The threads of the event loop,
+few as they are, look up names, start renderers and write files for everybody else."""
 
 
 class Heads:
@@ -128,9 +134,9 @@ class Remote:
 
 async def stoppable(work: Callable[[threading.Event], T]) -> T:
     """Run ``work`` in a thread; being cancelled stops its git process."""
-    stop = threading.Event()
+    stop, loop = threading.Event(), asyncio.get_running_loop()
     try:
-        return await asyncio.to_thread(work, stop)
+        return await loop.run_in_executor(_THREADS, copy_context().run, work, stop)
     except asyncio.CancelledError:
         stop.set()
         raise

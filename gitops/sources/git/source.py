@@ -84,12 +84,14 @@ class GitSource:
 
     async def forget(self, revision: Revision) -> None:
         """See ports.merging."""
-        await asyncio.to_thread(self._merges.forget, self._remote.access, revision.id)
+        access = self._remote.access
+        await stoppable(lambda _stop: self._merges.forget(access, revision.id))
 
     async def keep(self, revision: Revision) -> None:
         """Hold on to a commit (delivered, approved, shown) although the branch may forget it."""
         if await asyncio.to_thread(self._mirror.objects.has, revision.id):
-            await asyncio.to_thread(self._mirror.keep, self._remote.access, revision.id)
+            access = self._remote.access  # it waits for whoever is fetching
+            await stoppable(lambda _stop: self._mirror.keep(access, revision.id))
 
     async def close(self) -> None:
         """End the process that reads objects; reading again starts a new one."""
