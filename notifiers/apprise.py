@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -95,9 +96,9 @@ class Ears:
 
 def opened(address: str, seconds: float) -> Apprise:
     """One service, bounded. Raises ConfigError for what is no address of one."""
+    _silence()
     import apprise  # noqa: PLC0415 - 0.2 s, and only where it is used
 
-    _silence()
     asset: Any = apprise.AppriseAsset(
         async_mode=False,
         storage_mode="memory",
@@ -118,7 +119,9 @@ def opened(address: str, seconds: float) -> Apprise:
 
 
 def _silence() -> None:
-    """What it logs may hold parts of an address."""
+    """What it logs may hold parts of an address, and what it imports is its own business."""
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"apprise\b")
+    warnings.filterwarnings("ignore", "'imghdr' is deprecated", DeprecationWarning)
     log = logging.getLogger("apprise")
     log.propagate = False
     log.disabled = True
