@@ -7,6 +7,7 @@ belongs together is read in one transaction; nothing is decided here (the gate a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from gitops.controller import Controller
 from gitops.engine.ballot import CLAIMED
@@ -34,7 +35,7 @@ from gitops.model.delivery import (
     LaneRecord,
     Pause,
 )
-from gitops.model.fleet import ApplicationSpec, People
+from gitops.model.fleet import ApplicationSpec, ApprovalPolicy, People
 from gitops.model.ids import (
     ApplicationName,
     ChangeId,
@@ -45,7 +46,7 @@ from gitops.model.ids import (
     short,
 )
 from gitops.model.plan import Plan
-from gitops.model.source import SourceState, SourceStatus
+from gitops.model.source import Authorship, SourceState, SourceStatus
 from gitops.orders import Orders
 from gitops.ports import Reading
 from gitops.ports.office import Card, Row, Standing
@@ -193,27 +194,28 @@ class FrontOffice:
         return spec
 
     def _card(self, reading: Reading, request: Request) -> Card:
+        people = _Said(self.people())
         rows = tuple(
             row
             for member in request.members
-            if (row := self._row(reading, request, member)) is not None
+            if (row := self._row(reading, request, member, people)) is not None
         )
         asked = [row.plan for row in rows if row.plan and _is_asked(row)]
         return Card(request, rows, confirmation_phrase(asked))
 
-    def _row(self, reading: Reading, request: Request, member: Member) -> Row | None:
+    def _row(self, reading: Reading, request: Request, member: Member, people: _Said) -> Row | None:
         record = reading.change(member.change)
         if record is None:
             return None
         spec = self._controller.roster.spec(record.change.lane.application)
-        authors = authors_of(record.change.authorship, self.people())
+        about = people.of(spec.approval if spec else None, record.change.authorship)
         return Row(
             member,
             record,
             reading.plan(member.change),
             spec,
-            self._electorate(record, spec),
-            (*sorted(authors.persons), *authors.strangers),
+            about.group,
+            about.authors,
             reading.delivery(record.delivery) if record.delivery else None,
             self._commits_at(record.change.revision.source),
         )
@@ -304,6 +306,34 @@ def _bystander(record: ChangeRecord) -> Member:
     return Member(
         record.change.id, record.seal or nothing, record.plan or nothing, MemberState.LEFT
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _AboutPeople:
+    """Who made something and who may say yes to it."""
+
+    policy: ApprovalPolicy | None
+    authors: tuple[str, ...]
+    group: Electorate | None
+
+
+class _Said:
+    """The same for all members of one card: most have one policy and one cause, and to sort a
+    hundred people anew for each of thousands takes longer than Slack waits."""
+
+    def __init__(self, people: People) -> None:
+        self._people = people
+        self._known: dict[tuple[int, Authorship], _AboutPeople] = {}
+
+    def of(self, policy: ApprovalPolicy | None, authorship: Authorship) -> _AboutPeople:
+        """By the policy itself, which is kept: it may hold what cannot be compared quickly."""
+        key = (id(policy), authorship)
+        if key not in self._known:
+            authors = authors_of(authorship, self._people)
+            told = (*sorted(authors.persons), *authors.strangers)
+            group = electorate(policy, authorship, self._people) if policy else None
+            self._known[key] = _AboutPeople(policy, told, group)
+        return self._known[key]
 
 
 def _is_asked(row: Row) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gitops.errors import StaleWrite, StoreUnavailable
+from gitops.gate import electorate
 from gitops.model.approval import Decision, MemberState
 from gitops.model.delivery import ChangeState
 from gitops.model.events import ChangeClosed, MemberDecided
@@ -143,6 +144,23 @@ def test_a_form_says_what_is_lost_and_what_it_is_about_however_much_there_is() -
     assert "and 55 more: see the card" in told
     assert card.request.root[:12] in told
     assert "Type: delete 60" in told
+
+
+async def test_who_may_is_worked_out_once_for_all_that_one_commit_and_one_policy_bring(
+    rig: Incoming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(
+        "gitops.office.electorate", lambda *given: asked.append(given) or electorate(*given)
+    )
+    made = Authorship(signatures=(Signature("Ada", "ada@example.org"),))
+    for name, wish in (("shop", "a"), ("blog", "b")):
+        await rig.ask(name, wish=wish, authorship=made)
+    asked.clear()
+    card = await rig.office.card(REQUEST)
+    assert card is not None
+    assert [row.electorate is not None for row in card.rows] == [True, True]
+    assert len(asked) == 1
 
 
 async def test_the_second_of_two_yes_is_still_needed_and_one_person_is_one(
