@@ -251,8 +251,8 @@ class Cards:
                 say(self._ink.line(names + more, 400)),
             ]
         authors = self._ink.line(", ".join(row.authors[:AUTHORS]) or "nobody", 400)
-        if (more := len(row.authors) - AUTHORS) > 0:
-            authors += f" and {more:,} more authors"
+        if (others := len(row.authors) - AUTHORS) > 0:
+            authors += f" and {others:,} more authors"
         spans += [say("\nAuthors: " if spans else "Authors: ", bold=True)]
         note = self._ink.line(f" – {group.note}", 300) if group and group.note else ""
         return [*spans, say(f"{authors}{note}")]

@@ -29,7 +29,7 @@ from notifiers.slack.cards import Cards, Drawn
 from notifiers.slack.client import Refusal, Unfit
 from notifiers.slack.search import Found, Search
 from notifiers.slack.standing import State, shown, state_of
-from notifiers.slack.thread import Detail, details, events, parts
+from notifiers.slack.thread import Detail, details, events, parts, unlike
 
 _log = structlog.get_logger(__name__)
 
@@ -42,6 +42,8 @@ EVENT = "gitops_request"
 """``event_type`` of our messages' metadata."""
 DETAILS = 100
 """Plans of one card that are told in full."""
+_BEYOND = "plans beyond"
+"""Key of the line that counts the others."""
 GROUPS = 1_000
 TOLD = 1_000
 """Keys of a thread that are remembered."""
@@ -155,11 +157,11 @@ class Post:
         if message is None or not message.ts:
             message = await self._posted(key, card, message, channel)
         for _ in range(2):
-            if message.shows == _digest(self._drawn(card, message)):
+            if message.shows == _digest(await self._drawn(card, message)):
                 return message
             await self._paced(message.ts)
             card = await self._again(key, card)
-            drawn = self._drawn(card, message)
+            drawn = await self._drawn(card, message)
             lost = await self._edited(message, card, drawn)
             if not lost:
                 return await self._keep(key, replace(message, shows=_digest(drawn)))
@@ -178,14 +180,15 @@ class Post:
                 return await self._keep(key, there)
             twice = found is None
         message = await self._intend(key, Message(channel, twice=twice), key)
-        drawn = self._drawn(card, message)
+        drawn = await self._drawn(card, message)
         answer = await self._send(channel, card, drawn, metadata=_metadata(key, key))
         channel, ts = str(answer["channel"]), str(answer["ts"])
         posted = replace(message, channel=channel, ts=ts, shows=_digest(drawn), intents={})
         return await self._keep(key, posted)
 
-    def _drawn(self, card: Card, message: Message) -> Drawn:
-        drawn = self._cards.draw(card)
+    async def _drawn(self, card: Card, message: Message) -> Drawn:
+        # A card of thousands takes a second: meanwhile people get their answers.
+        drawn = await asyncio.to_thread(self._cards.draw, card)
         if not message.twice:
             return drawn
         mark = blocks.context("There may be a second message about this: an earlier post was lost.")
@@ -221,9 +224,15 @@ class Post:
     async def _followed(self, key: str, card: Card, message: Message) -> Message:
         """Plans in full, answers and how it ended, each told once."""
         state = state_of(card)
-        for detail in details(card, shown(card), self._ink)[:DETAILS]:
-            if f"plan {detail.key}" not in message.told and state not in _UNSEEN:
+        rows = shown(card) if state not in _UNSEEN else ()
+        for detail in await asyncio.to_thread(details, card, rows, self._ink, DETAILS):
+            if f"plan {detail.key}" not in message.told:
                 message = await self._detailed(key, message, detail)
+        more = await asyncio.to_thread(unlike, rows) - DETAILS if len(rows) > DETAILS else 0
+        if more > 0 and _BEYOND not in message.told:
+            text = f"and {more:,} more plans, with: gitops show {short(key)}"
+            content = [blocks.rich(paragraph(say(text)))]
+            message = await self._replied(key, message, _BEYOND, content, text)
         for line in events(card, self._ink) if card.request.id else ():
             if line.key not in message.told:
                 content = [blocks.rich(paragraph(say(line.text)))]

@@ -46,13 +46,23 @@ class Detail:
     text: str
 
 
-def details(card: Card, rows: Sequence[Row], ink: Ink) -> list[Detail]:
-    """Of the plans of these rows, equal ones once."""
+def details(card: Card, rows: Sequence[Row], ink: Ink, most: int | None = None) -> list[Detail]:
+    """Of the plans of these rows, equal ones once; of the first ``most``."""
+    chosen = list(_groups(rows).items())[:most]
+    return [_detail(key, same, ink) for key, same in chosen]
+
+
+def unlike(rows: Sequence[Row]) -> int:
+    """How many different plans these rows have."""
+    return len(_groups(rows))
+
+
+def _groups(rows: Sequence[Row]) -> dict[str, list[Plan]]:
     groups: dict[str, list[Plan]] = {}
     for row in rows:
         if row.plan is not None and row.plan.changes:
             groups.setdefault(summary.likeness(row.plan), []).append(row.plan)
-    return [_detail(key, same, ink) for key, same in groups.items()]
+    return groups
 
 
 def _detail(key: str, same: list[Plan], ink: Ink) -> Detail:

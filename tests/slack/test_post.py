@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from gitops.ports.office import Card
 from gitops.store import open_memory_store
 from notifiers.slack import Options
 from notifiers.slack.account import Account
+from notifiers.slack.cards import Cards, Drawn
 from notifiers.slack.client import address
 from notifiers.slack.post import EVENT, Post
 from tests.slack.card_cases import (
@@ -190,6 +192,35 @@ async def test_without_the_scope_for_files_a_long_plan_is_told_in_pieces(desk: D
     lines = desk.lines()
     assert len(lines) == 7
     assert "more lines" in lines[-1]
+
+
+async def test_plans_beyond_the_first_hundred_are_counted_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("notifiers.slack.post.DETAILS", 2)
+    rows = [
+        row_of(ChangeState.ASKING, replace(UPDATE, address=f"D shop/{n}"), target=f"c{n}")
+        for n in range(5)
+    ]
+    await desk.tell(card_of(*rows))
+    await desk.tell(card_of(*rows, title="again"))
+    assert len(desk.lines()) == 3
+    assert desk.lines()[-1] == "and 3 more plans, with: gitops show 3f2a9c0d4e5b\n"
+
+
+async def test_cards_are_drawn_beside_the_loop(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = set()
+    draw = Cards.draw
+
+    def noticed(self: Cards, card: Card) -> Drawn:
+        places.add(threading.get_ident())
+        return draw(self, card)
+
+    monkeypatch.setattr(Cards, "draw", noticed)
+    await desk.tell(card_of(row_of()))
+    await desk.tell(CASES["healthy"]())
+    assert places
+    assert threading.get_ident() not in places
 
 
 async def test_a_plan_that_moved_is_told_in_full_again(desk: Desk) -> None:
