@@ -333,7 +333,7 @@ async def test_what_failed_is_asked_for_again(watched: Watched, served: Host) ->
         (PAGE, "text/html", "HTML page"),
         (PAGE, "application/gzip", "HTML page"),
         (b"\xef\xbb\xbf  \n<HTML>", "text/plain", "HTML page"),
-        (gzip.compress(bytes(10240)), "application/gzip", "holds no file"),
+        (gzip.compress(bytes(10240), mtime=0), "application/gzip", "holds no file"),
         (b"not found", "text/plain", "no gzip file"),
     ],
 )
