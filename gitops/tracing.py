@@ -53,8 +53,7 @@ FAREWELL = 3.0
 QUEUE = 2_048
 """Spans that wait to be sent; more are dropped."""
 _ASKED = 10_000
-"""Changes of which it is remembered since when they wait for an answer."""
-_SHORTEST_WAIT = 0.1
+"""Changes of which it is remembered since when people are asked."""
 _BAD = frozenset({ChangeState.FAILED})
 _NANO = 1_000_000_000
 
@@ -77,7 +76,8 @@ class Traces:
             BatchSpanProcessor(_Once(_exporter(spec)), QUEUE, 1_000, 256)
         )
         self._tracer = self._provider.get_tracer("gitops-controller", __version__)
-        self._asked: OrderedDict[ChangeId, int] = OrderedDict()
+        self._asked: OrderedDict[ChangeId, tuple[int, int]] = OrderedDict()
+        """When it was first asked about, and when the last round since then began."""
 
     def step(self, change: Change, name: str, seconds: float, failed: str) -> None:
         """See :class:`gitops.ports.observing.Trail`."""
@@ -87,15 +87,17 @@ class Traces:
         self._span(change, name, start, end, failed)
 
     def _waited(self, change: Change, name: str, start: int, end: int) -> None:
-        """What lies between the question and the application is people's time."""
+        """From the first question to the round that began with the answer: people's time."""
         if name == "ask":
-            self._asked[change.id] = end
+            self._asked.setdefault(change.id, (end, end))
             while len(self._asked) > _ASKED:
                 self._asked.popitem(last=False)
+        elif name == "watch" and change.id in self._asked:
+            self._asked[change.id] = self._asked[change.id][0], start
         elif name == "apply":
-            asked = self._asked.pop(change.id, start)
-            if start - asked > _SHORTEST_WAIT * _NANO:
-                self._span(change, "answer", asked, start)
+            asked, answered = self._asked.pop(change.id, (end, end))
+            if answered > asked:
+                self._span(change, "answer", asked, answered)
 
     def _span(self, change: Change, name: str, start: int, end: int, failed: str = "") -> None:
         under = set_span_in_context(NonRecordingSpan(root_of(change)), Context())

@@ -30,7 +30,8 @@ LEAD_BOUNDS = (1, 5, 15, 60, 300, 900, 3_600, 14_400, 43_200, 86_400, 259_200, 6
 """Seconds from the opening of a change to its end, people's answers included."""
 STEPS = ("watch", "render", "check", "plan", "ask", "apply", "verify")
 _BEGINS = {
-    **{step: step for step in STEPS if step != "watch"},
+    **{step: step for step in STEPS if step not in ("watch", "apply")},
+    # "apply" itself is reached by every round, also by one in which nobody said yes yet.
     "claim": "apply",
     "claimed": "apply",
     "executed": "apply",

@@ -6,14 +6,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from structlog.testing import capture_logs
 
@@ -23,69 +17,17 @@ from gitops.model.observing import TracingSpec
 from gitops.model.secret import SecretRef
 from gitops.ports.observing import Ended
 from gitops.tracing import QUEUE, Traces, root_of
+from tests.contract.otlp import Receiver, receiving
 from tests.contract.store_story import change_of, lane
 
 CHANGE = change_of(lane())
 RECORD = ChangeRecord(CHANGE, ChangeState.OPEN, 0.0, 0.0)
 
 
-@dataclass
-class Receiver:
-    """Takes what is sent by OTLP over HTTP (opentelemetry.io/docs/specs/otlp), as protobuf."""
-
-    code: int = 200
-    spans: list[Span] = field(default_factory=list)
-    resources: list[dict[str, str]] = field(default_factory=list)
-    headers: list[dict[str, str]] = field(default_factory=list)
-    bytes: bytes = b""
-    port: int = 0
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def took(self, path: str, headers: dict[str, str], body: bytes) -> None:
-        assert path == "/v1/traces"
-        assert headers["content-type"] == "application/x-protobuf"
-        request = ExportTraceServiceRequest.FromString(body)
-        self.headers.append(headers)
-        self.bytes += body
-        if self.code == 200:
-            for resource in request.resource_spans:
-                told = {a.key: a.value.string_value for a in resource.resource.attributes}
-                self.resources.append(told)
-                for scope in resource.scope_spans:
-                    self.spans.extend(scope.spans)
-
-    def named(self, name: str) -> Span:
-        (found,) = [span for span in self.spans if span.name == name]
-        return found
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    found = Receiver()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            found.took(self.path, {k.lower(): v for k, v in self.headers.items()}, body)
-            self.send_response(found.code)
-            self.send_header("Content-Type", "application/x-protobuf")
-            self.send_header("Location", "http://127.0.0.1:1/")
-            self.end_headers()
-            self.wfile.write(ExportTraceServiceResponse().SerializeToString())
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield found
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with receiving() as found:
+        yield found
 
 
 def attributes(span: Span) -> dict[str, str]:
@@ -145,12 +87,20 @@ def test_waiting_for_people_is_a_span_of_its_own(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     traces, now = Traces(TracingSpec(receiver.endpoint)), time.time_ns()
-    traces.step(CHANGE, "ask", 0.0, "")
-    monkeypatch.setattr(time, "time_ns", lambda: now + 60 * 10**9)
-    traces.step(CHANGE, "apply", 0.0, "")
+    for minutes, steps in ((0, ("watch", "ask")), (60, ("watch", "ask", "apply"))):
+        monkeypatch.setattr(time, "time_ns", lambda at=now + minutes * 60 * 10**9: at)
+        for step in steps:
+            traces.step(CHANGE, step, 0.0, "")
     traces.close()
     waited = receiver.named("answer")
-    assert waited.end_time_unix_nano - waited.start_time_unix_nano == pytest.approx(60e9, rel=0.05)
+    assert waited.end_time_unix_nano - waited.start_time_unix_nano == 3_600 * 10**9
+
+
+def test_what_nobody_was_asked_about_has_no_such_span(receiver: Receiver) -> None:
+    traces = Traces(TracingSpec(receiver.endpoint))
+    tell(traces, "watch", "ask", "apply")
+    traces.close()
+    assert "answer" not in {span.name for span in receiver.spans}
 
 
 def test_a_step_that_failed_and_a_delivery_that_failed_are_marked(receiver: Receiver) -> None:

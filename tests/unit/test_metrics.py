@@ -320,7 +320,7 @@ class TestMeasures:
 
         def crash() -> None:
             with measures.round(lane()):
-                measures.reached("apply", record)
+                measures.reached("claim", record)
                 raise RuntimeError
 
         with pytest.raises(RuntimeError):
