@@ -17,7 +17,7 @@ from gitops.errors import StaleWrite, StoreUnavailable
 from gitops.model import events as e
 from gitops.model.delivery import Cause, ChangeRecord, ChangeState, Delivered, Hold, LaneId
 from gitops.model.fleet import ApplicationSpec, Fleet, WebhookSpec
-from gitops.model.ids import ApplicationName, SourceName, TargetName, combine
+from gitops.model.ids import ApplicationName, PersonName, SourceName, TargetName, combine
 from gitops.model.plan import SealParts
 from gitops.web import metrics as page
 from gitops.web import observing
@@ -132,6 +132,16 @@ class TestLanes:
         assert found["gitops_lane_state", (*shop[:1], ("state", "held"), *shop[1:])] == 1
         assert ("gitops_lane_drifted", shop) not in found
         assert found["gitops_lane_drifted", cart] == 1
+
+    async def test_of_a_paused_application_say_so_until_it_is_over(
+        self, observed: Observed
+    ) -> None:
+        name, until = ApplicationName("shop"), observed.clock.time + 60
+        await observed.say(e.ApplicationPaused(name, PersonName("ada"), "the freeze", until))
+        await observed.controller.pauses.load()
+        assert await observed.value("gitops_application_paused", application="shop") == 1
+        observed.clock.time += 60
+        assert await observed.value("gitops_application_paused", application="shop") is None
 
     async def test_of_a_huge_fleet_lose_their_series_at_rest_first(
         self, observed: Observed, monkeypatch: pytest.MonkeyPatch
