@@ -65,4 +65,6 @@ class PatientProtocol(H11Protocol):
             if isinstance(each, PatientProtocol) and each._deadline is not None
         ]
         victim = min(slow)[2] if slow else self
+        # It is counted until the loop turns: whoever comes before that needs another one's room.
+        victim._relax()
         victim.transport.abort()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import random
@@ -16,8 +17,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
-from gitops.web.connections import PATIENCE
+from gitops.web.connections import PATIENCE, PatientProtocol
 from tests.contract.git_servers import HttpGit, Repo
 from tests.contract.listening import SECRETS, Listening, about
 from tests.unit.hook_cases import Case, case, signature
@@ -166,6 +169,28 @@ def test_w4_whoever_sends_slowly_is_cut_and_keeps_nobody_waiting(running: Listen
     assert set(ends) <= {b"", b"HTTP/1.1 408"}
     assert b"HTTP/1.1 408" in ends
     assert running.memory() - before < 32 << 20
+
+
+async def test_a_flood_of_connections_stays_within_what_there_may_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All in one turn of the loop, as they come when many wait to be let in."""
+    monkeypatch.setattr("gitops.web.connections.MOST", 5)
+    config = uvicorn.Config(lambda _scope: None, http=PatientProtocol, log_config=None)
+    config.load()
+    state = ServerState()
+
+    def one() -> PatientProtocol:
+        return PatientProtocol(config=config, server_state=state, app_state={})
+
+    server = await asyncio.get_running_loop().create_server(one, "127.0.0.1", 0)
+    with contextlib.ExitStack() as stack:
+        for _ in range(60):  # the kernel takes them; the loop has not turned yet
+            stack.enter_context(socket.create_connection(server.sockets[0].getsockname()))
+        for _ in range(200):
+            await asyncio.sleep(0.005)
+        assert len(state.connections) == 5
+    server.close()
 
 
 def _drip(wires: list[socket.socket], stop: threading.Event) -> None:
