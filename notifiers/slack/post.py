@@ -28,7 +28,7 @@ from notifiers.slack.blocks import Block, Ink, paragraph, say
 from notifiers.slack.cards import Cards, Drawn
 from notifiers.slack.client import Refusal, Unfit
 from notifiers.slack.search import Found, Search
-from notifiers.slack.standing import State, shown, state_of
+from notifiers.slack.standing import State, shown, state_of, subject
 from notifiers.slack.thread import Detail, details, events, parts, unlike
 
 _log = structlog.get_logger(__name__)
@@ -119,7 +119,8 @@ class Post:
         message = await self._shown(key, card, message, self.channel_for(notice))
         if message is not None:
             message = await self._followed(key, card, message)
-            await self._remarked(key, message, notice)
+            if card.asking or notice.kind not in _OF_A_QUESTION:
+                await self._remarked(key, message, notice, subject(card))
 
     # --- what it is about ---------------------------------------------------------------------
 
@@ -274,7 +275,7 @@ class Post:
         )
         return await self._done(key, message, told)
 
-    async def _remarked(self, key: str, message: Message, notice: Notice) -> None:
+    async def _remarked(self, key: str, message: Message, notice: Notice, about: str) -> None:
         """What no card shows: in its thread and, since nobody looks there, in the channel."""
         told = f"remark {notice.id}"
         head = _REMARKS.get(notice.kind)
@@ -283,7 +284,8 @@ class Post:
         reason = str(notice.payload.get("reason") or "")
         text = self._ink.line(f"{head}: {reason}" if reason else head, 700)
         content = [blocks.rich(paragraph(say(text)))]
-        await self._replied(key, message, told, content, text, reply_broadcast=True)
+        alone = self._ink.line(f"{about}: {text}", 900)
+        await self._replied(key, message, told, content, text, alone=alone)
 
     async def _replied(
         self,
@@ -292,25 +294,26 @@ class Post:
         told: str,
         content: list[Block],
         text: str,
-        **more: bool,
+        alone: str = "",
     ) -> Message:
-        """A line in the thread, once."""
+        """A line in the thread, once. One that the channel is to see as well says ``alone`` what it
+        is about, should somebody have deleted what the thread was of."""
         if told in message.intents and await self._search.reply(message.channel, message.ts, told):
             return await self._done(key, message, told)
         message = await self._intend(key, message, told)
         await self._paced(message.channel)
+        given = {"channel": message.channel, "metadata": _metadata(key, told), **_QUIET}
+        line = {"blocks": content, "text": self._ink.fallback(text), "thread_ts": message.ts}
+        ask = self._account.web.ask
         try:
-            await self._account.web.ask(
-                "chat_postMessage",
-                channel=message.channel,
-                thread_ts=message.ts,
-                blocks=content,
-                text=self._ink.fallback(text),
-                metadata=_metadata(key, told),
-                **{**_QUIET, **more},
-            )
+            await ask("chat_postMessage", **given, **line, reply_broadcast=bool(alone) or None)
         except Unfit as unfit:
-            _log.error("slack.reply-refused", code=unfit.code, request=key)
+            if alone and unfit.code == "thread_not_found":
+                content = [blocks.rich(paragraph(say(alone)))]
+                line = {"blocks": content, "text": self._ink.fallback(alone)}
+                await ask("chat_postMessage", **given, **line)
+            else:
+                _log.error("slack.reply-refused", code=unfit.code, request=key)
         return await self._done(key, message, told)
 
     # --- what is remembered -------------------------------------------------------------------
@@ -359,6 +362,8 @@ _REMARKS = {
     "recovered": "Well again",
 }
 """By kind of notice; that nobody can approve, a card says itself."""
+_OF_A_QUESTION = ("reminder",)
+"""Kinds that are not worth saying once nobody is asked any more."""
 
 
 def _group(notice: Notice) -> str:

@@ -283,6 +283,26 @@ async def test_a_route_says_the_channel_and_there_the_message_stays(desk: Desk) 
     assert edits
 
 
+async def test_nobody_is_reminded_of_what_was_answered_meanwhile(desk: Desk) -> None:
+    await desk.tell(card_of(row_of()))
+    await desk.tell(CASES["healthy"](), "reminder")
+    assert not any("Still waiting" in line for line in desk.lines())
+    await desk.tell(card_of(row_of()), "reminder")
+    assert any("Still waiting" in line for line in desk.lines())
+
+
+async def test_what_no_card_shows_is_said_even_if_somebody_deleted_the_card(desk: Desk) -> None:
+    await desk.tell(CASES["healthy"](), "healthy")
+    desk.slack.channels[desk.channel].messages.clear()
+    about: dict[str, object] = {"request": REQUEST, "reason": "pod web-1: OOMKilled"}
+    ill = Notice(f"{50:012}-n", "team", "degraded", "change", about)
+    await desk.post.tell(ill)
+    desk.restart()
+    await desk.post.tell(ill)
+    [message] = desk.messages()
+    assert as_text(message) == "shop on prod-eu: Not well: pod web-1: OOMKilled\n"
+
+
 async def test_what_no_card_shows_is_said_once_in_the_thread_and_in_the_channel(desk: Desk) -> None:
     await desk.tell(CASES["healthy"](), "healthy")
     about: dict[str, object] = {"request": REQUEST, "reason": "pod web-1: OOMKilled <!channel>"}
