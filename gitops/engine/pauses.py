@@ -85,7 +85,10 @@ class Pauses:
         """Raises NotAllowed when there is no pause."""
         if self.of(application) is None:
             raise NotAllowed(f"{application} is not paused")
-        await self._end(application, person)
+        with contextlib.suppress(StaleWrite):  # somebody else's resume was first
+            await self._ledger.append(ApplicationResumed(application, person))
+        self._known.pop(application, None)
+        self._offer(application)
 
     async def run(self) -> None:
         """For ever: ends each pause when its time is up."""
@@ -93,7 +96,7 @@ class Pauses:
             self._moved.clear()
             with contextlib.suppress(Transient):
                 for pause in self._over():
-                    await self._end(pause.application, "its time was up")
+                    await self._ended(pause)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._moved.wait(), self._until_next())
 
@@ -108,11 +111,19 @@ class Pauses:
         left = min(pause.until for pause in self._known.values()) - self._clock.now()
         return min(left, _LONGEST_SLEEP) if left > 0 else _AGAIN
 
-    async def _end(self, application: ApplicationName, by: str) -> None:
-        with contextlib.suppress(StaleWrite):  # somebody else's resume was first
-            await self._ledger.append(ApplicationResumed(application, by))
-        self._known.pop(application, None)
-        self._offer(application)
+    async def _ended(self, pause: Pause) -> None:
+        """Its time is up, unless somebody made it longer while that was noticed."""
+        name = pause.application
+
+        def work(tx: Transaction) -> None:
+            if paused(tx, name, self._clock.now()) is None:
+                tx.append(ApplicationResumed(name, "its time was up"))
+
+        with contextlib.suppress(StaleWrite):  # somebody's resume was first
+            await self._ledger.write(work)
+        if self._known.get(name) == pause:
+            del self._known[name]
+        self._offer(name)
 
 
 def paused(reading: Reading, application: ApplicationName, now: float) -> Pause | None:

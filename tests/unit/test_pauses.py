@@ -136,6 +136,23 @@ async def test_it_ends_by_itself_and_wakes_its_application(door: Door) -> None:
         await door.pauses.resume(SHOP, CYD)
 
 
+async def test_a_pause_made_longer_at_its_last_moment_lasts(door: Door) -> None:
+    await door.pause()
+    door.office.clock.time += 60
+    longer = asyncio.ensure_future(door.pauses.pause((lane(),), CYD, 3_600, "not yet"))
+    ending = asyncio.ensure_future(door.pauses.run())
+    try:
+        pause = await longer
+        for _ in range(20):
+            await asyncio.sleep(0.005)
+    finally:
+        ending.cancel()
+    assert door.pauses.of(SHOP) == pause
+    after = Door(door.office)
+    await after.pauses.load()
+    assert after.pauses.of(SHOP) == pause
+
+
 async def test_another_process_knows_of_it(door: Door) -> None:
     await door.pause()
     second = Door(door.office)
