@@ -10,6 +10,9 @@ are not concerned.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -19,15 +22,44 @@ PATIENCE = 12.0
 take for a body, so that those still answer in words."""
 MOST = 400
 """Connections at once."""
+KNOCKING = 200
+"""Connections at once that have not finished their handshake."""
 _COMING = frozenset({h11.IDLE, h11.SEND_BODY})
+
+
+class Door(socket.socket):
+    """A listening socket for TLS. Whoever opens a connection and does not say hello has none that
+    anybody counts: of those only the newest :data:`KNOCKING` are kept."""
+
+    def __init__(self, family: int, kind: int) -> None:
+        super().__init__(family, kind)
+        self.knocking: dict[int, socket.socket] = {}
+        """By file descriptor, the oldest first."""
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        found, address = super().accept()
+        there = self.knocking.items()
+        self.knocking = {fd: each for fd, each in there if each.fileno() == fd}
+        self.knocking[found.fileno()] = found
+        if len(self.knocking) > KNOCKING:
+            with contextlib.suppress(OSError):  # it has just gone
+                self.knocking.pop(next(iter(self.knocking))).shutdown(socket.SHUT_RDWR)
+        return found, address
+
+    def entered(self, transport: asyncio.BaseTransport) -> None:
+        """The handshake is done: from here on it counts among :data:`MOST`."""
+        self.knocking.pop(transport.get_extra_info("socket").fileno(), None)
 
 
 class PatientProtocol(H11Protocol):
     """One connection."""
 
+    door: Door | None = None
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        if self.door is not None:
+            self.door.entered(transport)
         super().connection_made(transport)
         if len(self.connections) > MOST:
             self._make_room()

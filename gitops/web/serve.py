@@ -15,6 +15,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -27,7 +28,7 @@ from gitops.errors import ConfigError
 from gitops.model.serving import ApiSpec
 from gitops.web import observing
 from gitops.web.api import build
-from gitops.web.connections import PATIENCE, PatientProtocol
+from gitops.web.connections import PATIENCE, Door, PatientProtocol
 from gitops.web.hooks import Hooks
 from gitops.web.request_ids import RequestIds
 from gitops.web.tls import Certificate
@@ -102,16 +103,21 @@ class _Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         self.servers = [
             await loop.create_server(
-                self._protocol, sock=at, ssl=self.config.ssl, ssl_handshake_timeout=PATIENCE
+                partial(self._protocol, at),
+                sock=at,
+                ssl=self.config.ssl,
+                ssl_handshake_timeout=PATIENCE,
             )
             for at in sockets or ()
         ]
         self.started = True
 
-    def _protocol(self) -> PatientProtocol:
-        return PatientProtocol(
+    def _protocol(self, at: socket.socket) -> PatientProtocol:
+        made = PatientProtocol(
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
+        made.door = at if isinstance(at, Door) else None
+        return made
 
 
 def _server(
@@ -196,7 +202,7 @@ def _bound(api: ApiSpec) -> socket.socket:
     host, _, port = api.listen.rpartition(":")
     host = host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = (Door if api.tls else socket.socket)(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, int(port)))

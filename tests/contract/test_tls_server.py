@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
+from gitops.web.connections import Door, PatientProtocol
 from tests.contract.git_servers import Repo
 from tests.contract.listening import Listening, free_port
 from tests.unit.test_tls import write_pair
@@ -72,3 +78,43 @@ def test_old_versions_of_tls_are_refused(running: Encrypted) -> None:
         pytest.raises(ssl.SSLError),
     ):
         old.wrap_socket(plain, server_hostname=NAME)
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+async def test_strangers_who_say_no_hello_use_up_no_descriptors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gitops.web.connections.KNOCKING", 5)
+    spec = write_pair(tmp_path, NAME)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(spec.certificate, spec.key)
+    state, door = ServerState(), Door(socket.AF_INET, socket.SOCK_STREAM)
+    door.bind(("127.0.0.1", 0))
+    config = uvicorn.Config(lambda _scope: None, http=PatientProtocol, log_config=None)
+    config.load()
+
+    def one() -> PatientProtocol:
+        made = PatientProtocol(config=config, server_state=state, app_state={})
+        made.door = door
+        return made
+
+    server = await asyncio.get_running_loop().create_server(one, sock=door, ssl=context)
+    trusting = ssl.create_default_context(cafile=str(spec.certificate))
+    before = descriptors()
+    with contextlib.ExitStack() as stack:
+        for _ in range(60):
+            stack.enter_context(socket.create_connection(door.getsockname()))
+        for _ in range(200):
+            await asyncio.sleep(0.005)
+        assert descriptors() <= before + 60 + 5
+        _, writer = await asyncio.open_connection(
+            *door.getsockname(), ssl=trusting, server_hostname=NAME
+        )
+        while not state.connections:
+            await asyncio.sleep(0.005)
+        assert len(door.knocking) == 4, "whoever says hello is let in, and counted elsewhere"
+        writer.close()
+    server.close()
