@@ -46,6 +46,7 @@ REMEMBERED = 25 * 3_600.0
 """Seconds a signature, command or event is known to have been heard: Slack repeats events for a
 day where an app asks for that, else for minutes."""
 _PRUNE_EVERY = 600.0
+_TELL_EVERY = 60.0
 _DECISIONS = {
     APPROVE: Decision.APPROVE,
     DENY: Decision.DENY,
@@ -89,6 +90,7 @@ class Hearing:
         self._ink = Ink(account.services.mask)
         self._owner = f"{account.owner}/heard"
         self._pruned = float("-inf")
+        self._unsigned, self._told_unsigned = 0, float("-inf")
         self._going_on: set[asyncio.Task[Any]] = set()
 
     async def hear(self, said: Said, signature: str = "") -> Ack:
@@ -99,6 +101,18 @@ class Hearing:
             return self._ack(said, work.result())
         self._start(self._afterwards(said, work))
         return _late(said)
+
+    def unsigned(self, why: str) -> None:
+        """Somebody sent what is not Slack's, or the signing secret is not the app's: whose buttons
+        do nothing finds that here. A flood is one line a minute."""
+        self._unsigned += 1
+        now = self._account.services.clock.monotonic()
+        if now - self._told_unsigned >= _TELL_EVERY:
+            hint = (
+                "if Slack's buttons do nothing: compare signing_secret with the app's, and clocks"
+            )
+            _log.warning("slack.unsigned", why=why, times=self._unsigned, hint=hint)
+            self._told_unsigned, self._unsigned = now, 0
 
     async def drain(self, seconds: float = 5.0) -> None:
         """Waits until everything that is under way is through."""

@@ -29,7 +29,8 @@ async def receive(letter: Letter, account: Account, hearing: Hearing) -> Reply:
         now = account.services.clock.now()
         signature = verified(letter, account.secret(reference), now)
         said = of_letter(letter)
-    except Forged:
+    except Forged as forged:
+        hearing.unsigned(str(forged))
         return _UNSIGNED
     except Malformed:
         return Reply(400, b"not understood\n", _PLAIN)

@@ -152,6 +152,24 @@ async def test_what_is_not_signed_is_not_read_and_what_is_old_or_repeated_is_ref
         assert len(await rig.verdicts()) == 1
 
 
+async def test_a_wrong_signing_secret_is_told_in_the_log_and_a_flood_is_one_line_a_minute(
+    tmp_path: Path, slack: SlackServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with incoming(tmp_path, slack) as rig:
+        bob = slack.add_user("bob", "bob@example.org")
+        slack.signing_secret, kept = "0" * 32, slack.signing_secret
+        order = sending.command(slack, "status", bob, rig.channel)
+        for _ in range(20):
+            assert (await rig.send(sending.signed_command(slack, order))).status == 401
+        rig.clock.time += 61
+        assert (await rig.send(sending.signed_command(slack, order))).status == 401
+        told = [line for line in capsys.readouterr().out.splitlines() if "slack.unsigned" in line]
+        assert len(told) == 2
+        assert "the signature is not Slack's" in told[0]
+        assert "times=20" in told[1]
+        assert kept not in "".join(told)
+
+
 async def test_slack_is_answered_whose_address_this_is_only_under_its_signature(
     tmp_path: Path, slack: SlackServer
 ) -> None:
