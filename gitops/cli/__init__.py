@@ -19,7 +19,14 @@ from typing import Annotated
 import typer
 
 from gitops.cli.commands import Commands
-from gitops.cli.settings import Chosen, ConfigOption, NoColorOption, OutputOption, from_environment
+from gitops.cli.settings import (
+    Chosen,
+    ConfigOption,
+    NoColorOption,
+    OutputOption,
+    ServerOption,
+    from_environment,
+)
 
 app = typer.Typer(
     name="gitops",
@@ -45,6 +52,7 @@ def root(
     config: ConfigOption = None,
     output: OutputOption = None,
     no_color: NoColorOption = False,
+    server: ServerOption = None,
     version: Annotated[
         bool,
         typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),

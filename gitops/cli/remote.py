@@ -15,11 +15,15 @@ T = TypeVar("T")
 
 
 def controller(ctx: typer.Context) -> Api:
-    """The API of the fleet file's controller. Secrets of the fleet are not needed to find it."""
+    """The API of the controller that is named, else of the fleet file's: secrets of the fleet are
+    not needed to find it."""
     from gitops.config import load
-    from gitops.web.client import Api
+    from gitops.web.client import Api, address_named
 
-    return Api.of(load(settings(ctx).config, resolve_secrets=False))
+    chosen = settings(ctx)
+    if chosen.server:
+        return Api(address_named(chosen.server))
+    return Api.of(load(chosen.config, resolve_secrets=False))
 
 
 def read(kind: type[T], value: Any) -> T:

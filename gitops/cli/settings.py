@@ -1,6 +1,6 @@
-"""What every command may be told: fleet file, form of the output, colour.
+"""What every command may be told: fleet file, controller, form of the output, colour.
 
-The three options are accepted before and after the command's name (``gitops --output json plan``
+The four options are accepted before and after the command's name (``gitops --output json plan``
 and ``gitops plan --output json``); the later one wins. Commands read them with
 :func:`settings`. Imported by every command, so it stays free of anything slow.
 """
@@ -29,6 +29,8 @@ class Settings:
     """False after ``--no-color`` or with ``NO_COLOR`` set to anything."""
     config_given: bool = False
     """Somebody named the fleet file, so a missing one is an error even where it is optional."""
+    server: str = ""
+    """Where a controller answers; empty: that of the fleet file."""
 
     @property
     def json(self) -> bool:
@@ -41,6 +43,7 @@ def from_environment() -> Settings:
         config=Path(named or "gitops.yaml"),
         color=not os.environ.get("NO_COLOR"),
         config_given=bool(named),
+        server=os.environ.get("GITOPS_API", ""),
     )
 
 
@@ -77,6 +80,21 @@ def _no_color(ctx: typer.Context, value: bool) -> None:
         _remember(ctx, color=False)
 
 
+def _server(ctx: typer.Context, value: str | None) -> None:
+    if value is not None:
+        _remember(ctx, server=value)
+
+
+ServerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        metavar="URL",
+        help="A controller elsewhere, with your token in $GITOPS_TOKEN; else $GITOPS_API.",
+        callback=_server,
+        expose_value=False,
+    ),
+]
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
@@ -110,9 +128,12 @@ NoColorOption = Annotated[
 
 
 def accepts_everywhere(
-    config: ConfigOption = None, output: OutputOption = None, no_color: NoColorOption = False
+    config: ConfigOption = None,
+    output: OutputOption = None,
+    no_color: NoColorOption = False,
+    server: ServerOption = None,
 ) -> None:
-    """Carries the three options; the command table copies them onto every command."""
+    """Carries the four options; the command table copies them onto every command."""
 
 
 def shared_parameters() -> list[Any]:

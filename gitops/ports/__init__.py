@@ -329,7 +329,11 @@ class Reading(Protocol):
         """Who approved this very seal in this lane before (for ``retry``); empty if nobody."""
 
     def request(self, request: RequestId) -> Request | None: ...
-    def requests(self, *, open_only: bool = True, limit: int = 100) -> Sequence[Request]: ...
+    def requests(
+        self, *, open_only: bool = True, limit: int = 100, before: str = ""
+    ) -> Sequence[Request]:
+        """Newest first; ``before`` is the id of the last one seen."""
+
     def request_for(self, occasion: str) -> Request | None:
         """The open request of an occasion."""
 

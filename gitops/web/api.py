@@ -42,6 +42,9 @@ from gitops.web.auth.guard import Guard
 from gitops.web.auth.routes import to_sign_in, wants_page
 from gitops.web.auth.shield import Shield
 from gitops.web.auth.viewer import Viewer, account, operator, viewer
+from gitops.web.badges import add_badge_routes
+from gitops.web.description import add_description
+from gitops.web.etags import Tagged
 from gitops.web.health import Probes
 from gitops.web.hook_routes import add_routes
 from gitops.web.preview_routes import add_preview_routes
@@ -101,7 +104,7 @@ def build(controller: Controller, *, trusted: bool) -> FastAPI:
         version=__version__,
         docs_url=None,
         redoc_url=None,
-        openapi_url="/api/v1/openapi.json",
+        openapi_url=None,
     )
     app.state.guard = Guard(controller, trusted=trusted)
     _map_errors(app)
@@ -113,6 +116,9 @@ def build(controller: Controller, *, trusted: bool) -> FastAPI:
     add_routes(app, controller, viewer, operator, account, _json)
     add_preview_routes(app, controller, viewer, operator, _json)
     add_stats_routes(app, controller, viewer, _json)
+    add_badge_routes(app, controller, viewer)
+    add_description(app, viewer)
+    app.add_middleware(Tagged)
     if not trusted:
         signing.add_routes(app, controller, app.state.guard)
         app.add_middleware(Shield, controller=controller)
@@ -128,13 +134,14 @@ def _looking(app: FastAPI, controller: Controller) -> None:
         return _json(await views.status(controller))
 
     @app.get("/api/v1/requests", dependencies=look)
-    async def requests(all: bool = False, limit: int = 50) -> JSONResponse:
-        """Open requests, newest first; ``all`` for ended ones too."""
+    async def requests(all: bool = False, limit: int = 50, before: str = "") -> JSONResponse:
+        """Open requests, newest first; ``all`` for ended ones too. ``next`` is the ``before`` of
+        the page after this one, empty at the end."""
         most = _page(limit)
         found = await controller.ledger.read(
-            lambda reading: reading.requests(open_only=not all, limit=most)
+            lambda reading: reading.requests(open_only=not all, limit=most, before=before)
         )
-        return _json({"requests": found})
+        return _json({"requests": found, "next": found[-1].id if len(found) == most else ""})
 
     @app.get("/api/v1/deliveries", dependencies=look)
     async def deliveries(

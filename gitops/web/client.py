@@ -1,8 +1,9 @@
 """The command line's side of the controller's API.
 
 Called by the commands that ask a running controller or change something. They find it over its
-Unix socket or on loopback; ``GITOPS_API`` (``unix:/path`` or a URL) names another place, and a
-person's token is in ``GITOPS_TOKEN`` or in the file ``GITOPS_TOKEN_FILE`` names. The token is never
+Unix socket or on loopback; ``--server`` or ``GITOPS_API`` (``unix:/path`` or a URL) names another
+place, for which no fleet file is needed; ``GITOPS_CA_FILE`` certificates of one's own. A person's
+token is in ``GITOPS_TOKEN`` or in the file ``GITOPS_TOKEN_FILE`` names. The token is never
 sent in the clear to another machine, proxies of the environment are not used, and redirects are not
 followed.
 """
@@ -49,6 +50,8 @@ class Address:
     socket: Path | None = None
     url: str = "http://controller"
     token: str = field(default="", repr=False)
+    ca_file: str = ""
+    """Certificates to verify it against, instead of the system's."""
 
     def __str__(self) -> str:
         return f"unix:{self.socket}" if self.socket else self.url
@@ -61,16 +64,21 @@ def address_of(fleet: Fleet, env: Mapping[str, str] | None = None) -> Address:
     cannot be read.
     """
     env = os.environ if env is None else env
-    token = _token(env)
-    named = env.get("GITOPS_API", "")
-    if named.startswith("unix:"):
-        return Address(Path(named.removeprefix("unix:")), token=token)
-    if named:
-        return Address(url=_checked(named), token=token)
+    if named := env.get("GITOPS_API", ""):
+        return address_named(named, env)
     socket = fleet.api.socket or fleet.state_dir / "api.sock"
     if not socket.exists() and fleet.api.listen:
-        return Address(url=_checked(reached_at(fleet.api)), token=token)
-    return Address(socket, token=token)
+        return address_named(reached_at(fleet.api), env)
+    return Address(socket, token=_token(env))
+
+
+def address_named(named: str, env: Mapping[str, str] | None = None) -> Address:
+    """``unix:/path`` or a URL, with the environment's token. Raises ConfigError as above."""
+    env = os.environ if env is None else env
+    token = _token(env)
+    if named.startswith("unix:"):
+        return Address(Path(named.removeprefix("unix:")), token=token)
+    return Address(url=_checked(named), token=token, ca_file=env.get("GITOPS_CA_FILE", ""))
 
 
 def reached_at(api: ApiSpec) -> str:
@@ -102,10 +110,23 @@ def _checked(url: str) -> str:
     plain = parts.scheme == "http" and is_loopback(parts.hostname or "")
     if not parts.hostname or not (plain or parts.scheme == "https") or parts.username:
         raise ConfigError(
-            "GITOPS_API has to be unix:PATH, https:, or http: on loopback, without a user name",
-            hint="e.g. unix:/run/gitops/api.sock or http://127.0.0.1:8080",
+            "a controller's address has to be unix:PATH, https:, or http: on loopback, without a "
+            "user name",
+            hint="e.g. --server https://gitops.example.com, or GITOPS_API=http://127.0.0.1:8080",
         )
     return url.rstrip("/")
+
+
+def _trust(address: Address) -> ssl.SSLContext:
+    """The system's certificates, or the file's. Raises ConfigError."""
+    if not address.url.startswith("https:"):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # not used: reading them all takes a while
+    try:
+        return ssl.create_default_context(cafile=address.ca_file or None)
+    except OSError as error:
+        raise ConfigError(
+            "the certificates named by GITOPS_CA_FILE cannot be read", place=address.ca_file
+        ) from error
 
 
 def _over(socket: Path) -> httpx.HTTPTransport:
@@ -128,6 +149,7 @@ class Api:
         self._client = httpx.Client(
             base_url=address.url,
             transport=transport,
+            verify=_trust(address),
             headers=headers,
             timeout=httpx.Timeout(SECONDS, connect=5),
             trust_env=False,
@@ -205,7 +227,7 @@ class Api:
             )
         return Transient(
             "no controller answers here",
-            hint="start it with `gitops run`, or name another with GITOPS_API",
+            hint="start it with `gitops run`, or name another with --server or GITOPS_API",
             place=str(self._address),
         )
 

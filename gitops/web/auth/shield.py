@@ -31,7 +31,6 @@ POLICY = "; ".join(
 )
 """Content-Security-Policy Level 3: nothing inline, nothing from elsewhere."""
 _ALWAYS = {
-    "content-security-policy": POLICY,
     "x-frame-options": "DENY",
     "x-content-type-options": "nosniff",
     # Not no-referrer: with it browsers send `Origin: null` with our own forms.
@@ -71,6 +70,7 @@ _NOT_OURS = "this controller goes by another name (api: url: in the fleet file)\
 
 
 def _clothe(headers: MutableHeaders, origin: Origin | None) -> None:
+    headers.append("content-security-policy", POLICY)  # over a route's own: both hold
     for name, value in _ALWAYS.items():
         headers[name] = value
     headers.setdefault("cache-control", "no-store")

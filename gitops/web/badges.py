@@ -1,0 +1,87 @@
+"""How an application stands, as a small picture for a README or a wall.
+
+Added to the API by :mod:`gitops.web.api`, behind its guard: where anonymous readers are let, a
+forge can show it. One state for all its targets, the worst of them.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from html import escape
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Path
+from fastapi.responses import Response
+
+from gitops.controller import Controller
+from gitops.errors import Unknown
+from gitops.foreign import one_line
+from gitops.office import FrontOffice
+from gitops.ports.office import Standing
+
+Guard = Callable[..., Awaitable[Any]]
+_WORST_FIRST = (
+    *(("failed", "#b3261e"), ("held", "#9a5b00"), ("blocked", "#b3261e"), ("asking", "#7a5900")),
+    *(("paused", "#5f6368"), ("new", "#5f6368"), ("healthy", "#1a7f37")),
+)
+_UNDER_WAY = "#0b5cad"
+_LETTER, _MARGIN, _HEIGHT = 6.6, 10, 20
+_SVG = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img" '
+    'aria-label="{name}: {state}"><title>{name}: {state}</title>'
+    '<rect width="{width}" height="{height}" rx="3" fill="{colour}"/>'
+    '<rect width="{left}" height="{height}" rx="3" fill="#3c4043"/>'
+    '<g fill="#fff" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11" '
+    'text-anchor="middle"><text x="{middle_left}" y="14">{name}</text>'
+    '<text x="{middle_right}" y="14">{state}</text></g></svg>\n'
+)
+_HEADERS = {"Content-Security-Policy": "default-src 'none'", "Cache-Control": "no-cache"}
+
+
+def add_badge_routes(app: FastAPI, controller: Controller, look: Guard) -> None:
+    """``look`` guards reading."""
+
+    @app.get(
+        "/api/v1/applications/{application}/badge.svg",
+        dependencies=[Depends(look)],
+        response_class=Response,
+    )
+    async def badge(application: Annotated[str, Path(max_length=253)]) -> Response:
+        """How an application stands, as SVG: the worst state of its targets."""
+        found = [
+            row
+            for row in await FrontOffice(controller).standings()
+            if row.lane.application == application
+        ]
+        if not found:
+            raise Unknown(f"there is no application {one_line(application, 80)!r}")
+        state, colour = worst(found)
+        return Response(
+            draw(application, state, colour), media_type="image/svg+xml", headers=_HEADERS
+        )
+
+
+def worst(standings: Sequence[Standing]) -> tuple[str, str]:
+    """The state that needs somebody most, with its colour; what is under way comes after what waits
+    for people."""
+    states = {row.state for row in standings}
+    known = [(state, colour) for state, colour in _WORST_FIRST if state in states]
+    moving = sorted(states - {state for state, _ in _WORST_FIRST})
+    bad = [each for each in known if each[0] not in ("paused", "new", "healthy")]
+    if bad:
+        return bad[0]
+    return (moving[0], _UNDER_WAY) if moving else known[0]
+
+
+def draw(name: str, state: str, colour: str) -> str:
+    """Both texts are foreign."""
+    name, state = one_line(name, 60), one_line(state, 30)
+    left, right = (round(len(text) * _LETTER + 2 * _MARGIN) for text in (name, state))
+    return _SVG.format(
+        name=escape(name),
+        state=escape(state),
+        colour=colour,
+        left=left,
+        width=left + right,
+        height=_HEIGHT,
+        middle_left=left // 2,
+        middle_right=left + right // 2,
+    )

@@ -1,0 +1,246 @@
+"""What each answer of the API holds, for its description. Nothing is checked or converted by these
+at run time: answers are written from the model's own values (:mod:`gitops.jsonable`), and a test
+holds them to what is said here. Read by :mod:`gitops.web.description` alone.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from gitops.engine.lanes import Trouble
+from gitops.model.approval import Electorate, Member, Request, Verdict
+from gitops.model.cluster import ClusterStatus
+from gitops.model.delivery import ChangeRecord, DeliveryRecord, LaneId, LaneRecord, Pause
+from gitops.model.events import StoredEvent
+from gitops.model.hooks import HookDelivery, HooksStatus
+from gitops.model.ids import ChangeId, DeliveryId, PersonName
+from gitops.model.plan import Plan
+from gitops.model.preview import Preview
+from gitops.model.serving import Role
+from gitops.model.source import SourceStatus
+from gitops.model.terraform import Need
+from gitops.ports.terraform import Place
+
+
+class Problem(BaseModel):
+    """What went wrong, for people (RFC 9457)."""
+
+    title: str
+    status: int
+    hint: str = ""
+    """What to do next."""
+    place: str = ""
+
+
+class ClusterRow(BaseModel):
+    name: str
+    status: ClusterStatus
+
+
+class LaneRow(BaseModel):
+    record: LaneRecord
+    current: ChangeRecord | None
+    trouble: Trouble | None
+
+
+class Status(BaseModel):
+    ready: bool
+    sources: list[SourceStatus]
+    webhooks: HooksStatus
+    problems: list[str]
+    clusters: list[ClusterRow]
+    lanes: list[LaneRow]
+    runs: list[Place]
+    requests: list[Request]
+    paused: list[Pause]
+    no_longer_managed: list[LaneId]
+
+
+class Requests(BaseModel):
+    requests: list[Request]
+    next: str = Field(description="`before` of the next page; empty at the end.")
+
+
+class Deliveries(BaseModel):
+    deliveries: list[DeliveryRecord]
+    live: list[DeliveryId]
+    next: str = Field(description="`before` of the next page; empty at the end.")
+
+
+class MemberRow(BaseModel):
+    member: Member
+    change: ChangeRecord | None
+    plan: Plan | None
+    electorate: Electorate | None
+    confirmation: str
+    needs: dict[str, Need]
+
+
+class ShownRequest(BaseModel):
+    request: Request
+    members: list[MemberRow]
+
+
+class ShownDelivery(BaseModel):
+    delivery: DeliveryRecord
+    plan: Plan | None
+    events: list[StoredEvent]
+
+
+class ShownChange(BaseModel):
+    change: ChangeRecord
+    plan: Plan | None
+    events: list[StoredEvent]
+
+
+class Answered(BaseModel):
+    verdict: Verdict
+
+
+class Lanes(BaseModel):
+    lanes: list[LaneId]
+
+
+class RolledBack(BaseModel):
+    changes: dict[str, ChangeId]
+    skipped: dict[str, str]
+
+
+class Paused(BaseModel):
+    pause: Pause
+
+
+class Resumed(BaseModel):
+    resumed: str
+
+
+class Nudged(BaseModel):
+    source: SourceStatus
+
+
+class TokenRow(BaseModel):
+    id: str
+    person: PersonName
+    expires_at: float
+    note: str
+    created_at: float
+    revoked_at: float | None
+    revoked_by: str | None
+    role: Role
+    applications: list[str]
+
+
+class Tokens(BaseModel):
+    tokens: list[TokenRow]
+
+
+class MadeToken(BaseModel):
+    id: str
+    token: str
+    expires_at: float
+
+
+class Revoked(BaseModel):
+    revoked: str
+
+
+class UserRow(BaseModel):
+    person: PersonName
+    since: float
+
+
+class Users(BaseModel):
+    users: list[UserRow]
+
+
+class PasswordSet(BaseModel):
+    person: PersonName
+    ended: int
+
+
+class PasswordRemoved(BaseModel):
+    removed: PersonName
+    ended: int
+
+
+class SessionRow(BaseModel):
+    person: PersonName | None
+    subject: str
+    way: str
+    made: float
+    seen: float
+
+
+class Sessions(BaseModel):
+    sessions: list[SessionRow]
+
+
+class Ended(BaseModel):
+    ended: int
+
+
+class Webhooks(BaseModel):
+    webhooks: HooksStatus
+
+
+class HookDeliveries(BaseModel):
+    deliveries: list[HookDelivery]
+
+
+class Replayed(BaseModel):
+    delivery: HookDelivery
+
+
+class Sample(BaseModel):
+    path: str
+    listen: str
+    url: str
+    at: float
+    source: str
+    address: str
+    ref: str
+    headers: dict[str, str]
+    body: str
+
+
+class Previews(BaseModel):
+    previews: list[Preview]
+
+
+class OnePreview(BaseModel):
+    preview: Preview | None
+    under_way: bool
+
+
+_APPLICATION = "/applications/{application}"
+ANSWERS: dict[tuple[str, str], Any] = {
+    ("get", "/status"): Status,
+    ("get", "/requests"): Requests,
+    ("get", "/deliveries"): Deliveries,
+    ("get", "/show/{id}"): ShownRequest | ShownDelivery | ShownChange,
+    ("get", "/why/{application}"): dict[str, list[str]],
+    ("post", "/requests/{id}/answer"): Answered,
+    ("post", f"{_APPLICATION}/again"): Lanes,
+    ("post", f"{_APPLICATION}/retry"): Lanes,
+    ("post", f"{_APPLICATION}/unlock"): Lanes,
+    ("post", f"{_APPLICATION}/rollback"): RolledBack,
+    ("post", f"{_APPLICATION}/pause"): Paused,
+    ("post", f"{_APPLICATION}/resume"): Resumed,
+    ("post", "/sources/{source}/nudge"): Nudged,
+    ("get", "/tokens"): Tokens,
+    ("post", "/tokens"): MadeToken,
+    ("delete", "/tokens/{id}"): Revoked,
+    ("get", "/users"): Users,
+    ("post", "/users"): PasswordSet,
+    ("delete", "/users/{person}"): PasswordRemoved,
+    ("get", "/sessions"): Sessions,
+    ("delete", "/sessions/{person}"): Ended,
+    ("get", "/webhooks"): Webhooks,
+    ("get", "/webhooks/deliveries"): HookDeliveries,
+    ("post", "/webhooks/deliveries/{id}/replay"): Replayed,
+    ("post", "/webhooks/{name}/sample"): Sample,
+    ("get", "/previews"): Previews,
+    ("get", "/previews/{source}/{number}"): OnePreview,
+    ("post", "/previews/{source}/{number}"): OnePreview,
+}
+"""By method and path below ``/api/v1``. What is not here answers with an object of its own kind."""
