@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from gitops.errors import Outdated, Unknown
@@ -144,7 +144,8 @@ class Commands:
         for lane, sentences in list(told.items())[:_ROWS]:
             rows = [[say(self._ink.line(each, 700))] for each in sentences]
             page.rows(self._ink.line(lane, 150), rows, 20, "gitops why")
-        return Reply(page.blocks)
+        page.cut = page.cut or len(told) > _ROWS
+        return self._whole(page, f"gitops why {order.subject}")
 
     async def _history(self, order: Order, _: PersonName) -> Reply:
         found = await self._account.office.history(ApplicationName(order.subject))
@@ -278,13 +279,20 @@ class Commands:
         page.add(paragraph(say(self._ink.line(public, 1_000), bold=True)))
         page.add(paragraph(say(private)))
         page.rows("Nothing is done about", rows, _ROWS, "gitops why")
-        return Reply(page.blocks, public)
+        return replace(self._whole(page, "gitops why"), public=public)
 
     def _list(self, head: str, rows: Sequence[list[Span]]) -> Reply:
         page = Page(_ROOM)
         page.rows(head, rows, _ROWS, "the command line or the page shows all")
         if not rows:
             page.add(paragraph(say(head, bold=True)))
+        return self._whole(page, "the command line or the page shows all")
+
+    def _whole(self, page: Page, rest: str) -> Reply:
+        """The page, and where the rest is if something had no room."""
+        if page.cut:
+            told = self._ink.line(f"Not everything fits here: {rest}", _LINE)
+            page.blocks.append(rich(paragraph(say(told, bold=True))))
         return Reply(page.blocks)
 
 

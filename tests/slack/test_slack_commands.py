@@ -11,6 +11,7 @@ from gitops.model.approval import Decision
 from gitops.model.delivery import ChangeState, Delivered
 from gitops.model.events import ApplyFinished, ChangeClosed, ChangeOpened, Claimed
 from gitops.model.ids import short
+from gitops.office import FrontOffice
 from notifiers.slack.voice import Voice
 from tests.contract.store_story import change_of, lane
 from tests.slack import sending
@@ -79,6 +80,19 @@ async def test_history_tells_what_was_delivered_and_by_whose_approval(
     assert short(delivery.id) in told
     assert "healthy" in told
     assert "approved by bob" in told
+
+
+async def test_an_answer_that_is_too_long_says_that_it_is_cut(
+    rig: Incoming, bob: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def why(_: object) -> dict[str, list[str]]:
+        return {f"shop@c{n}": ["because " * 80] * 20 for n in range(40)}
+
+    monkeypatch.setattr(FrontOffice, "why", lambda _self, name: why(name))
+    told = await rig.command("why shop", bob)
+    assert "Not everything fits here: gitops why shop" in told
+    monkeypatch.undo()
+    assert "Not everything" not in await rig.command("why shop", bob)
 
 
 async def test_what_is_mistyped_names_what_was_meant(rig: Incoming, bob: str) -> None:
