@@ -94,6 +94,9 @@ class Vigil:
         self._clock = clock
         self._mask = mask
         self.patience = patience or Patience()
+        self.awake = False
+        """Until it is loaded it hears nothing and has nothing watched: a look at a plan is no
+        vigil."""
         self._clusters: dict[TargetName, Cluster] = {}
         self._dirty: dict[Key, None] = {}
         self._cases: dict[Key, Case] = {}
@@ -113,7 +116,7 @@ class Vigil:
     def heard(self, lane: LaneId, cluster: Cluster, event: LiveEvent) -> None:
         """Something of a lane moved. Cheap: it is looked at later, once."""
         id = event.object.id
-        if inert(id):
+        if not self.awake or inert(id):
             return
         if self._clusters.get(lane.target) is not cluster:
             self._met(lane.target, cluster)
@@ -211,6 +214,7 @@ class Vigil:
         for memo in memos:
             for key, reason, told in read(memo.value):
                 self._cases[key] = Case(reason, True, now, None, told)
+        self.awake = True
 
     async def run(self) -> None:
         """For ever."""

@@ -26,6 +26,8 @@ from gitops.ports import Clock
 
 PODS = Resource("", "v1", "Pod", "pods", namespaced=True)
 REPLICA_SETS = Resource("apps", "v1", "ReplicaSet", "replicasets", namespaced=True)
+_REFUSED = 600.0
+"""Seconds: without the right to look at pods all else works, in however many namespaces."""
 METADATA_ONLY = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
 """(kubernetes.io/docs/reference/using-api/api-concepts, receiving resources as metadata only)"""
 
@@ -163,8 +165,9 @@ class Dependents:
 
     def _start(self, namespace: str) -> None:
         yard = self._yards[namespace] = _Yard(self._clock, self._put)
-        pods = self._make(PODS, yard, Scope(namespace, "", _pod))
-        sets = self._make(REPLICA_SETS, yard, Scope(namespace, "", _set, METADATA_ONLY))
+        whole = Scope(namespace, "", _pod, refused=_REFUSED)
+        heads = Scope(namespace, "", _set, METADATA_ONLY, _REFUSED)
+        pods, sets = self._make(PODS, yard, whole), self._make(REPLICA_SETS, yard, heads)
         self._followers[namespace] = (sets, pods)
         for follower in (sets, pods):
             follower.start()

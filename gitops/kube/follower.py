@@ -55,6 +55,9 @@ class Scope:
     accept: str = ""
     """Another representation than the whole objects; ``{}`` holds ``List`` where one is asked."""
 
+    refused: float = 30.0
+    """Seconds between two tries, at most, while we may not look."""
+
     @property
     def query(self) -> list[tuple[str, str]]:
         return [("labelSelector", self.selector)] if self.selector else []
@@ -151,10 +154,13 @@ class Follower:
 
     async def _pause(self, failures: int, trouble: GitopsError) -> None:
         # A refusal will not pass by itself: ask seldom, but ask, since rights are granted.
-        first = 5.0 if isinstance(trouble, ClusterRefused) else 0.1
+        first, longest = 0.1, 30.0
+        if isinstance(trouble, ClusterRefused):
+            first, longest = 5.0, self._scope.refused
+        wait = backoff(failures, first=first, longest=longest)
         self._asked.clear()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._asked.wait(), backoff(failures, first=first))
+            await asyncio.wait_for(self._asked.wait(), wait)
 
     async def _turn(self, *, after_failure: bool) -> None:
         if after_failure:

@@ -123,6 +123,22 @@ async def test_what_crashes_after_its_delivery_is_told_once_and_so_is_its_recove
         await until(system, ear, "degraded", "recovered")
         assert ear.last("recovered")["change"] == delivered.change.id
         assert not system.controller.vigil.ailments(system.lane)
+    assert sorted(asked_about_pods(rig)) == sorted(
+        [(resource, "list") for resource in ("pods", "replicasets")] * 2
+    ), "once a start, and watches"
+
+
+def asked_about_pods(rig: Rig) -> list[tuple[str, str]]:
+    """(resource, verb) of the controller's requests about them, watches left out."""
+    found = []
+    for line in rig.sandbox.audit_log.read_text().splitlines():
+        if rig.namespace not in line or '"gitops-controller"' not in line:
+            continue
+        event = json.loads(line)
+        about = event["objectRef"]
+        if about.get("namespace") == rig.namespace and event["stage"] == "ResponseComplete":
+            found.append((about["resource"], event["verb"]))
+    return [each for each in found if each[0] in ("pods", "replicasets") and each[1] != "watch"]
 
 
 async def test_a_failed_delivery_says_what_its_pods_say_and_says_it_once(

@@ -71,6 +71,7 @@ class Stage:
         """Another process: only the store is the same."""
         mask = lambda text: text.replace("hunter22", "<hidden>")  # noqa: E731
         self.vigil = Vigil(self.office.ledger, self.office.clock, mask, PATIENCE)
+        self.vigil.awake = True
 
     # --- what the cluster says ----------------------------------------------------------------
 
@@ -349,6 +350,14 @@ async def test_nothing_of_the_well_is_remembered(stage: Stage) -> None:
     assert not stage.vigil._cases
     assert not stage.vigil._dirty
     assert stage.vigil._until_next() is None, "and nothing is waited for"
+
+
+async def test_a_look_at_a_plan_is_no_vigil(stage: Stage) -> None:
+    stage.vigil.forget(lane())
+    stage.vigil.awake = False
+    stage.deployment(uid="d2")
+    assert not stage.pods._followers
+    assert not stage.vigil._dirty
 
 
 async def test_what_was_never_delivered_is_not_judged(office: Office) -> None:
