@@ -24,14 +24,24 @@ _INVISIBLE = re.compile(
     "\ud800-\udfff\ufff9-\ufffb]"  # lone surrogates (undecodable bytes), annotations
 )
 
+_MARK = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+_STACKED = re.compile(f"({_MARK}{{3}})({_MARK})({_MARK}*)")
+"""Marks that stand over and under a letter: of many, a tower that covers the lines around it. No
+language needs four."""
+
 
 def readable(text: str) -> str:
-    """The text without terminal escapes; other invisible characters become ``\\u{202e}`` so that
-    they are seen rather than obeyed. Newlines and tabs stay."""
+    """The text without terminal escapes; other invisible characters, and marks in a tower on one
+    letter, become ``\\u{202e}`` so that they are seen, not obeyed. Newlines and tabs stay."""
     if text.isascii() and text.isprintable():
         return text
     text = _ESCAPES.sub("", text.replace("\r\n", "\n"))
-    return _INVISIBLE.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", text)
+    text = _INVISIBLE.sub(_told, text)
+    return _STACKED.sub(lambda found: f"{found[1]}{_told(found[2])}{'…' * bool(found[3])}", text)
+
+
+def _told(found: re.Match[str] | str) -> str:
+    return f"\\u{{{ord(found[0]):x}}}"
 
 
 def one_line(text: str, limit: int = 0) -> str:

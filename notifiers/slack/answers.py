@@ -263,6 +263,6 @@ def in_words(error: NotAllowed | Transient) -> tuple[str, str]:
     return error.message, _ELSEWHERE.sub(lambda found: f"/gitops {_HERE[found[1]]}", hint)
 
 
-_HERE = {verb: verb for verb in orders.USAGE} | {"show": "diff"}
+_HERE = {verb: verb for verb in orders.USAGE} | {"show": "diff", "deliveries": "history"}
 _ELSEWHERE = re.compile(rf"(?<![/\w-])gitops ({'|'.join(_HERE)})\b")
 """Orders of the command line that can be given here too."""

@@ -91,6 +91,8 @@ async def test_a_notice_is_told_once_however_often_it_comes(
         ("\x1b]0;no end", ""),
         ("\x9b31mx", "x"),
         ("a\u202eb", "a\\u{202e}b"),
+        ("e\u0302\u0301\u0323 is fine", "e\u0302\u0301\u0323 is fine"),
+        ("o" + "\u0337\u0341\u20dd\ufe2e" * 50 + "k", "o\u0337\u0341\u20dd\\u{fe2e}…k"),
         ("zero\u200bwidth", "zero\\u{200b}width"),
         ("tag\U000e0041", "tag\\u{e0041}"),
         ("bell\x07\x00", "bell\\u{7}\\u{0}"),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from gitops.errors import NotAllowed
 from gitops.ports.inbound import Forged, Letter, Malformed
 from notifiers.slack import orders
+from notifiers.slack.answers import in_words
 from notifiers.slack.payloads import (
     Challenge,
     Commanded,
@@ -262,3 +263,15 @@ def test_no_text_surprises(text: str) -> None:
     except NotAllowed:
         return
     assert order.verb in orders.USAGE
+
+
+@pytest.mark.parametrize(
+    ("hint", "here"),
+    [
+        ("look again: gitops show 0123", "look again: /gitops diff 0123"),
+        ("name another one: gitops deliveries shop", "name another one: /gitops history shop"),
+        ("push a fix, or: gitops retry shop", "push a fix, or: gitops retry shop"),
+    ],
+)
+def test_a_hint_names_what_can_be_written_here(hint: str, here: str) -> None:
+    assert in_words(NotAllowed("no", hint=hint)) == ("no", here)
