@@ -247,7 +247,8 @@ def examine_doors(fleet: Fleet) -> Examined:
     hooks = ", ".join(f"/hooks/{spec.name}" for spec in fleet.webhooks)
     free = f"; open without a token: /healthz, /readyz{', ' + hooks if hooks else ''}"
     public = f", called {api.url}" if api.url else ""
-    return Examined("api", State.OK, f"{api.listen} ({how}) for {whom}{public}{free}")
+    look = "; everybody may look, without signing in" if api.sign_in.anonymous else ""
+    return Examined("api", State.OK, f"{api.listen} ({how}) for {whom}{public}{free}{look}")
 
 
 def examine_roots(fleet: Fleet, toolbox: Toolbox) -> Iterator[Examined]:

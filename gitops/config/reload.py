@@ -6,6 +6,7 @@ Called on SIGHUP. A bad file never stops the controller and never half-applies (
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ _SECTIONS = (
 
 def changes(old: Fleet, new: Fleet) -> tuple[str, ...]:
     """What is different, one sentence each, removals first; empty when nothing is."""
-    return (*_removed(old, new), *_different(old, new), *_restart(old, new))
+    return (*_removed(old, new), *_different(old, new), *_open(old, new), *_restart(old, new))
 
 
 def _removed(old: Fleet, new: Fleet) -> Iterator[str]:
@@ -100,8 +101,21 @@ def _effect(before: Any, after: Any) -> str:
     return ""
 
 
+def _open(old: Fleet, new: Fleet) -> Iterator[str]:
+    """Who may come in is asked with every request: these are in force at once."""
+    if old.api.roles != new.api.roles:
+        yield "roles at pages and API were changed: they hold from the next request on"
+    if old.api.sign_in != new.api.sign_in:
+        yield "the ways to sign in were changed: they hold from the next request on"
+        if new.api.sign_in.anonymous and not old.api.sign_in.anonymous:
+            yield "from now on everybody who reaches the address may look"
+
+
 def _restart(old: Fleet, new: Fleet) -> Iterator[str]:
     """These are opened once, at start."""
     for section in ("store", "vault", "api", "state_dir", "terraform", "metrics", "tracing", "log"):
-        if getattr(old, section) != getattr(new, section):
+        before, after = getattr(old, section), getattr(new, section)
+        if section == "api":
+            before = replace(before, sign_in=after.sign_in, roles=after.roles)
+        if before != after:
             yield f"{section} was changed: this takes effect at the next start"

@@ -82,6 +82,24 @@ def test_a_good_file_is_taken_into_use(tmp_path: Path) -> None:
             ("api was changed: this takes effect at the next start",),
         ),
         (
+            (
+                "people:",
+                "api: {listen: '[::1]:1', roles: [{role: viewer, people: [ada]}]}\npeople:",
+            ),
+            (
+                "roles at pages and API were changed: they hold from the next request on",
+                "api was changed: this takes effect at the next start",
+            ),
+        ),
+        (
+            ("people:", "api: {listen: '[::1]:1', sign_in: {anonymous: read}}\npeople:"),
+            (
+                "the ways to sign in were changed: they hold from the next request on",
+                "from now on everybody who reaches the address may look",
+                "api was changed: this takes effect at the next start",
+            ),
+        ),
+        (
             ("people:", "discover: [{source: config, path: a/*, clusters: dev}]\npeople:"),
             ("discoveries were changed",),
         ),

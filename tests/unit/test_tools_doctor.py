@@ -11,7 +11,7 @@ import pytest
 from gitops.cli.doctor import Examined, State, examine_doors, examine_machine, examine_roots
 from gitops.model.fleet import ApplicationSpec, Fleet, WebhookSpec
 from gitops.model.ids import ApplicationName, SourceName
-from gitops.model.serving import ApiSpec, TlsSpec
+from gitops.model.serving import ApiSpec, SignInSpec, TlsSpec
 from gitops.model.terraform import TerraformHost, TerraformSpec
 from gitops.sandbox.tools import Toolbox
 
@@ -170,6 +170,9 @@ def test_it_says_what_is_open_and_to_whom(tmp_path: Path) -> None:
     assert "open without a token: /healthz, /readyz, /hooks/github" in local
     url = "https://gitops.example.com"
     proxied = said(ApiSpec(listen="0.0.0.0:8080", url=url, behind_proxy=True)).detail
+    assert "everybody may look" not in proxied
+    anonymous = SignInSpec(anonymous=True)
+    assert "everybody may look" in said(ApiSpec(listen="[::1]:1", sign_in=anonymous)).detail
     assert "behind a proxy" in proxied
     assert "everybody who reaches this machine" in proxied
     gone = said(ApiSpec(listen="0.0.0.0:8080", url=url, tls=TlsSpec(tmp_path / "x", tmp_path)))
