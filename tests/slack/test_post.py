@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -577,6 +578,62 @@ async def test_a_card_that_moved_while_it_waited_its_turn_is_sent_as_it_is_then(
     await waiting
     assert "healthy" in desk.text().split("\n")[0]
     assert len(desk.slack.calls_of("chat.update")) == 2
+
+
+class Killed(BaseException):
+    """The process ended there."""
+
+
+@dataclass
+class Fuse:
+    """Ends the process before or after the nth thing it asks of Slack or of its memory."""
+
+    left: int
+    after: bool
+
+    def around(self, real: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def asked(*given: Any, **more: Any) -> Any:
+            self.left -= 1
+            if self.left == 0 and not self.after:
+                raise Killed
+            answer = await real(*given, **more)
+            if self.left == 0:
+                raise Killed
+            return answer
+
+        return asked
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_whenever_the_process_ends_there_is_one_message_and_each_line_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    said = (verdict(BOB, reason="looks right"),)
+    first = card_of(row_of())
+    last = card_of(row_of(ChangeState.HEALTHY, yes=(BOB,), seconds=41.0), verdicts=said)
+    for nth in range(1, 60):
+        channel = desk.slack.add_channel(f"c{nth}")
+        desk.options = replace(desk.options, channel=channel)
+        desk.services = replace(desk.services, name=f"t{nth}")  # remembers nothing yet
+        fuse = Fuse(nth, after)
+        desk.restart()
+        account = desk.post._account
+        with monkeypatch.context() as patch, contextlib.suppress(Killed):
+            patch.setattr(account.web, "ask", fuse.around(account.web.ask))
+            for name in ("keep", "recall"):
+                patch.setattr(account.memory, name, fuse.around(getattr(account.memory, name)))
+            await desk.tell(first)
+            await desk.tell(last)
+        desk.restart()
+        await desk.tell(first)
+        await desk.tell(last)
+        (message,) = desk.slack.posted(channel)
+        assert "healthy" in as_text(message).split("\n")[0], nth
+        lines = [as_text(each) for each in desk.slack.thread(message["ts"])]
+        assert len(lines) == len(set(lines)) == 3, (nth, lines)
+        if fuse.left > 0:
+            return
+    raise AssertionError("it never came to an end")
 
 
 # --- set-up -----------------------------------------------------------------------------------
