@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from gitops.errors import NotAllowed, Transient, Unknown
+from gitops.gate import may_answer
 from gitops.model.approval import Decision, MemberState, Request, RequestState, Verdict
 from gitops.model.delivery import ChangeState
+from gitops.model.fleet import People
 from gitops.model.ids import Digest, PersonName, RequestId, short
 from gitops.ports.office import Card, Row
 from notifiers.slack import modals, orders
@@ -59,14 +61,15 @@ class Answers:
         NotAllowed for who could not answer any of it."""
         ticket = asked.ticket
         card = await self.card(ticket.request)
-        scope = scope_of(card, person, decision, ticket.root)
+        people = self._account.office.people()
+        scope = scope_of(card, person, decision, ticket.root, people)
         if card.request.root != ticket.root and not scope.rows:
             return await self.overtaken(card)
         if not scope.rows:
             reasons = "; ".join(dict.fromkeys(why for _, why in scope.refused))
             if not reasons:
                 return await self.overtaken(card)
-            raise NotAllowed(reasons, hint=self._who(card))
+            raise NotAllowed(reasons, hint=self._who(card) if decision is Decision.APPROVE else "")
         return _FORMS[decision](card, scope, asked.memo, self._ink)
 
     def asked(self, memo: str) -> Asked:
@@ -193,13 +196,26 @@ class Answers:
         return f"It can be approved by: {', '.join(names[:20])}" if names else ""
 
 
-def scope_of(card: Card, person: PersonName, decision: Decision, root: Digest) -> Scope:
+def scope_of(
+    card: Card, person: PersonName, decision: Decision, root: Digest, people: People
+) -> Scope:
     """What a yes or no to what that root showed would count for, a no with what it takes back."""
     now = root == card.request.root
-    scope = modals.scope_of(card, person, decision) if now else Scope((), ())
-    if decision is Decision.DENY:
-        return Scope((*scope.rows, *revocable(card, root)), scope.refused)
-    return scope
+    if decision is Decision.APPROVE:
+        return modals.scope_of(card, person) if now else Scope((), ())
+    meant = (*(card.asking if now else ()), *revocable(card, root))
+    refusals = [(row, _may_not_deny(row, person, people)) for row in meant]
+    rows = tuple(row for row, why in refusals if not why)
+    return Scope(rows, tuple((row, why) for row, why in refusals if why))
+
+
+def _may_not_deny(row: Row, person: PersonName, people: People) -> str:
+    """Why, as the gate will say; empty when they may."""
+    if row.application is None:
+        return "the application is no longer in the fleet file"
+    policy, made = row.application.approval, row.record.change.authorship
+    ruling = may_answer(person, Decision.DENY, policy, made, people)
+    return "" if ruling.allowed else ruling.reason
 
 
 def revocable(card: Card, root: Digest) -> tuple[Row, ...]:

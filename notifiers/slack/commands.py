@@ -118,7 +118,7 @@ class Commands:
         return self._list(head if waiting else "nothing waits for an answer", rows)
 
     async def _waits(self, card: Card, person: PersonName) -> list[Span]:
-        scope = modals.scope_of(card, person, Decision.APPROVE)
+        scope = modals.scope_of(card, person)
         yours = "" if scope.rows else "  (not yours to approve)"
         plans = [row.plan for row in card.asking if row.plan is not None]
         title = self._ink.line(card.request.title, 150)
@@ -212,7 +212,7 @@ class Commands:
         if decision is Decision.DENY:
             line = f"deny {card.request.id} reason"
         else:
-            phrase = modals.scope_of(card, person, decision).phrase
+            phrase = modals.scope_of(card, person).phrase
             line = f"approve {card.request.id} {short(card.request.root)} {phrase}".strip()
         told = [block for block in view["blocks"] if block["type"] != "input"]
         return Reply([*told, rich(paragraph(say("Write: "), say(line, code=True)))], view=view)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from gitops.gate import confirmation_phrase
-from gitops.model.approval import Decision
 from gitops.model.ids import PersonName, short
 from gitops.model.plan import Plan
 from gitops.ports.office import Card, Row
@@ -69,12 +68,12 @@ class Scope:
         return confirmation_phrase(self.plans)
 
 
-def scope_of(card: Card, person: PersonName, decision: Decision) -> Scope:
-    """Those of the card's open questions that a yes or no of this person would count for."""
+def scope_of(card: Card, person: PersonName) -> Scope:
+    """Those of the card's open questions that a yes of this person would count for."""
     rows: list[Row] = []
     refused: list[tuple[Row, str]] = []
     for row in card.asking:
-        why = _refusal(row, person) if decision is Decision.APPROVE else ""
+        why = _refusal(row, person)
         if why:
             refused.append((row, why))
         else:

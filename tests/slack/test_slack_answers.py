@@ -21,10 +21,11 @@ from gitops.model.plan import Action, ResourceChange
 from gitops.model.source import Authorship, Signature
 from notifiers.slack import hearing as hearing_module
 from notifiers.slack import modals
+from notifiers.slack.answers import scope_of
 from notifiers.slack.blocks import Ink
 from tests.contract.store_story import change_of, lane, plan_of
 from tests.slack import sending
-from tests.slack.card_cases import BOB, CYD, DELETE, card_of, row_of
+from tests.slack.card_cases import ADA, BOB, CYD, DELETE, PEOPLE, card_of, row_of
 from tests.slack.incoming_rig import REQUEST, Incoming, incoming, text_of
 from tests.slack.render import live
 from tests.slack.server import SlackServer
@@ -137,13 +138,23 @@ def test_a_form_says_what_is_lost_and_what_it_is_about_however_much_there_is() -
         )
     others = [row_of(target=f"d{n}", policy=ApprovalPolicy("p", people=(CYD,))) for n in range(9)]
     card = card_of(*rows, *others)
-    scope = modals.scope_of(card, BOB, Decision.APPROVE)
+    scope = modals.scope_of(card, BOB)
     told = text_of(modals.approve_form(card, scope, "memo", Ink()))
     assert "What is lost\nc0: PersistentVolumeClaim shop/data" in told
     assert "Not covered by your answer" in told
     assert "and 55 more: see the card" in told
     assert card.request.root[:12] in told
     assert "Type: delete 60" in told
+
+
+def test_a_form_for_a_no_shows_only_what_this_person_may_say_no_to() -> None:
+    mine, other = row_of(), row_of(target="c", policy=ApprovalPolicy("p", people=(CYD,)))
+    card = card_of(mine, other)
+    scope = scope_of(card, BOB, Decision.DENY, card.request.root, PEOPLE)
+    assert scope.rows == (mine,)
+    [(row, why)] = scope.refused
+    assert (row, why) == (other, "bob is not among those policy 'p' names")
+    assert scope_of(card, ADA, Decision.DENY, card.request.root, PEOPLE).rows == (mine,)
 
 
 async def test_who_may_is_worked_out_once_for_all_that_one_commit_and_one_policy_bring(
