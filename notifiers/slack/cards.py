@@ -243,9 +243,11 @@ class Cards:
         group = row.electorate
         spans = []
         if group is not None:
-            names = ", ".join(group.eligible[:20]) or "nobody"
-            more = f" and {len(group.eligible) - 20:,} more" if len(group.eligible) > 20 else ""
-            needed = f" ({len(row.member.yes)} of {group.needed} so far)" * (group.needed > 1)
+            left = [name for name in group.eligible if name not in row.member.yes]
+            names = ", ".join(left[:20]) or "nobody"
+            more = f" and {len(left) - 20:,} more" if len(left) > 20 else ""
+            so_far = ", ".join((f"{len(row.member.yes)} of {group.needed} so far", *row.member.yes))
+            needed = f" ({so_far})" * (group.needed > 1)
             spans += [
                 say(f"May approve{needed}: ", bold=True),
                 say(self._ink.line(names + more, 400)),
