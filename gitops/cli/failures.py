@@ -76,6 +76,8 @@ def explain(error: BaseException) -> Iterator[Failure]:
     elif type(error).__name__ == "Abort":
         hint = "without a terminal options answer: see --help"
         yield Failure("Aborted", "nothing was done: no answer, or not a yes", hint=hint)
+    elif isinstance(error, ModuleNotFoundError) and not _ours(error.name or ""):
+        yield _not_installed(error)
     else:
         yield _unexpected(error)
 
@@ -98,6 +100,19 @@ def _nearest_option(error: Any, ctx: Any) -> str:
     known = [option for parameter in ctx.command.params for option in parameter.opts]
     near = difflib.get_close_matches(wanted, known, n=1)
     return near[0] if near else ""
+
+
+def _ours(module: str) -> bool:
+    return module.partition(".")[0] in ("", "gitops", "notifiers", "planners", "webhooks")
+
+
+def _not_installed(error: ModuleNotFoundError) -> Failure:
+    """The code is newer than what is installed beside it: the usual thing after a git pull."""
+    return Failure(
+        "NotInstalled",
+        f"the Python package {error.name} is not installed",
+        hint="`make venv` (or `pip install`) in the folder of gitops brings what it needs",
+    )
 
 
 def _unexpected(error: BaseException) -> Failure:

@@ -103,6 +103,19 @@ def test_wrong_usage_ends_with_1_and_names_the_nearest(
     assert hint in err
 
 
+def test_a_package_that_is_not_installed_is_named_and_no_defect(
+    probe: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    probe(raising(ModuleNotFoundError("No module named 'a_library'", name="a_library.part")))
+    assert code("probe") == 1
+    told = capsys.readouterr().err
+    assert "the Python package a_library.part is not installed" in told
+    assert "make venv" in told
+    probe(raising(ModuleNotFoundError("No module named 'gitops.lost'", name="gitops.lost")))
+    assert code("probe") == 1
+    assert "this is a defect of gitops" in capsys.readouterr().err
+
+
 def test_an_error_tells_place_message_and_hint(
     probe: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
