@@ -181,6 +181,11 @@ def nobody_can(group: Electorate, policy: ApprovalPolicy) -> str:
     have = ", ".join(group.eligible) or "nobody"
     excluded = "; ".join(sorted(group.refusals.values()))
     where = _where_to_add(policy)
+    if group.needed > policy.quorum:  # only because an author is not known
+        where += (
+            " Or, if the author nobody knows is one of them, add that e-mail or login to theirs:"
+            f" then it takes {policy.quorum}."
+        )
     return (
         f"Nobody can approve this: it takes {group.needed} and {have} may. "
         f"{excluded or 'The fleet file names no other people'}. {where}"

@@ -217,6 +217,16 @@ def test_where_authorship_is_not_known_two_people_have_to_approve(authorship: Au
     assert "two different people" in group.note
 
 
+def test_where_only_an_unknown_author_keeps_a_request_from_being_approved_that_is_said() -> None:
+    pushed = replace(by("ada@example.com"), logins=("github:ada-at-work",))
+    two = People({ADA: PEOPLE.persons[ADA], BOB: PEOPLE.persons[BOB]})
+    text = nobody_can(electorate(ANYBODY, pushed, two), ANYBODY)
+    assert text.endswith("add that e-mail or login to theirs: then it takes 1.")
+    alone = People({ADA: PEOPLE.persons[ADA]})
+    text = nobody_can(electorate(ANYBODY, by("ada@example.com"), alone), ANYBODY)
+    assert "login" not in text
+
+
 def test_a_bot_beside_a_person_makes_nothing_unknown() -> None:
     authors = authors_of(by("ada@example.com", "bot@forge.example"), PEOPLE)
     assert authors.known
