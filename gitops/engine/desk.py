@@ -303,6 +303,8 @@ def _since_they_looked(
     same = member.seal == question.seal
     aside = f": {member.reason}" if member.reason else ""
     told = f"it was put aside meanwhile{aside}" if same else "the plan changed since it was asked"
+    if not same and member.plan == question.plan.digest:
+        told = "the plan is the same; live state, files, tools, policy or people are not"
     gone = sorted(
         {
             verdict.person

@@ -70,10 +70,13 @@ class Office:
         assert record is not None
         return record
 
-    async def ask(self, record: ChangeRecord, text: str = "p", plan: Plan | None = None) -> Answer:
+    async def ask(
+        self, record: ChangeRecord, text: str = "p", plan: Plan | None = None, policy: str = ""
+    ) -> Answer:
         plan = plan or plan_of(record.change, text)
+        rules = combine("policy", policy) if policy else NOTHING
         parts = SealParts(
-            *(record.change.after, NOTHING, plan.digest, "tools", "uid", NOTHING), plan.over_budget
+            *(record.change.after, NOTHING, plan.digest, "tools", "uid", rules), plan.over_budget
         )
         spec = self.spec_of(record.change.lane.application)
         assert spec is not None
@@ -343,6 +346,19 @@ async def test_a_yes_in_a_request_that_closed_is_void_once_it_is_asked_again(
     assert len(await office.requests()) == 2
     with pytest.raises(StaleWrite, match="nobody approved"):
         await office.claim(record, approved)
+
+
+async def test_a_question_asked_anew_does_not_say_that_the_plan_moved_when_it_did_not(
+    office: Office,
+) -> None:
+    record = await office.open()
+    await office.ask(record)
+    await office.ask(record, policy="other people")
+    (member,) = (await office.request()).members
+    assert member.moved.startswith("the plan is the same")
+    await office.ask(record, "second", policy="other people")
+    (member,) = (await office.request()).members
+    assert member.moved == "the plan changed since it was asked"
 
 
 async def test_a_plan_that_comes_to_exceed_its_budget_is_asked_again(office: Office) -> None:
