@@ -139,7 +139,8 @@ class Trial:
             return self._step(False, "it was answered, and yet no delivery is in the log")
         sources = delivery["sources"]
         if not sources:
-            return self._step(False, f"it concerns no source: {delivery['note']}")
+            advice = "a source at another address is named in `sources` of the webhook"
+            return self._step(False, f"it concerns no source: {delivery['note']}; {advice}")
         self._step(True, f"it concerns {', '.join(sources)}")
         looked = [self._looked(each, sample["at"]) for each in sources]
         return all(looked)

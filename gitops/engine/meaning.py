@@ -65,7 +65,8 @@ def _of_word(word: Word, webhook: WebhookSpec, sources: Mapping[SourceName, Sour
         return Effect(nudges=tuple(name for name in webhook.sources if name in sources))
     found = matching(word.repository, sources, webhook.sources)
     if not found:
-        named = ", ".join(one_line(name[:_SHOWN]) for name in word.repository.names[:3])
+        names = dict.fromkeys(one_line(name[:_SHOWN]) for name in word.repository.names[:3])
+        named = ", ".join(names)
         return Effect(notes=(f"no source is at {named}",))
     if not isinstance(word, Pushed):
         return Effect(pulls=tuple((name, word) for name in found))

@@ -102,7 +102,8 @@ def _chosen(controller: Controller, webhook: WebhookSpec, source: str) -> Source
             raise Unknown(f"there is no source {one_line(source, 40)!r}", hint=f"sources: {known}")
         return sources[SourceName(source)]
     named = [sources[name] for name in webhook.sources if name in sources]
-    found = named or [spec for spec in sources.values() if place(spec.url)]
+    pushed_to = (spec for spec in sources.values() if spec.kind == "git")
+    found = named or [spec for spec in pushed_to if place(spec.url)]
     if not found:
         hint = "a path on this machine has no forge; name the sources: webhooks: … sources: [NAME]"
         raise Unknown("no source lies at a forge", hint=hint)

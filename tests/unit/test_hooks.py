@@ -23,7 +23,7 @@ from gitops.web.hooks import LARGEST_BODY, MOST_HELD, Hooks
 from tests.contract.store_story import Clock
 from tests.unit.hook_cases import SECRET, Case, case, signature
 
-SHOP = SourceName("shop")
+FILES, SHOP = SourceName("files"), SourceName("shop")
 
 
 @dataclass
@@ -73,7 +73,10 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
     fleet = Fleet(
         tmp_path / "gitops.yaml",
         tmp_path,
-        sources={SHOP: SourceSpec(SHOP, "git", "https://github.com/acme/shop")},
+        sources={
+            FILES: SourceSpec(FILES, "web", "https://files.example.com/config.tar.gz"),
+            SHOP: SourceSpec(SHOP, "git", "https://github.com/acme/shop"),
+        },
         webhooks=(hook,),
     )
     running = offline(fleet, Clock())
