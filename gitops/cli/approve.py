@@ -41,6 +41,7 @@ def approve(
         seen = found["request"]["root"]
         if not yes:
             show_request_answer(found, make_console(settings(ctx), stderr=settings(ctx).json))
+            _waiting(found["request"])
             typer.confirm("Apply exactly this?", abort=True, err=True)
             confirm = confirm or _typed(found)
         answer = api.post(
@@ -56,6 +57,17 @@ def approve(
             },
         )
     say(ctx, f"approved as {answer['verdict']['person']}", answer)
+
+
+def _waiting(request: dict[str, Any]) -> None:
+    """Raises NotAllowed where a yes would be for nothing."""
+    from gitops.errors import NotAllowed
+
+    if request["state"] != "open":
+        raise NotAllowed(
+            f"request {request['id'][:12]} is closed: nothing of it waits for an answer",
+            hint="`gitops deliveries` tells what was delivered",
+        )
 
 
 def find_request(api: Api, id: str) -> Any:

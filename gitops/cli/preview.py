@@ -19,6 +19,7 @@ from gitops.cli.settings import settings
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from gitops.errors import Unknown
     from gitops.model.fleet import Fleet
     from gitops.model.preview import LanePreview, Preview
 
@@ -101,7 +102,6 @@ def _list(ctx: typer.Context) -> None:
 
 
 def _kept(ctx: typer.Context, said: _Words) -> Preview:
-    from gitops.errors import Unknown
     from gitops.model.preview import Preview
 
     with controller(ctx) as api:
@@ -110,11 +110,19 @@ def _kept(ctx: typer.Context, said: _Words) -> Preview:
             rows = api.get("previews")["previews"]
             names = [row["source"] for row in rows if row["number"] == int(said.number)]
             if len(names) != 1:
-                several = f"several sources have one: {', '.join(names)}" if names else "none has"
-                hint = "write gitops preview show SOURCE NUMBER; `gitops preview list` tells all"
-                raise Unknown(f"which pull request {said.number}? {several}", hint=hint)
+                raise _not_one(said.number, names)
             source = names[0]
         return read(Preview, api.get("previews", source, said.number)["preview"])
+
+
+def _not_one(number: str, sources: list[str]) -> Unknown:
+    from gitops.errors import Unknown
+
+    if not sources:
+        hint = "`gitops preview list` tells what was drawn, `gitops preview SOURCE NUMBER` draws it"
+        return Unknown(f"no preview of a pull request {number} was drawn", hint=hint)
+    several = f"pull request {number} is one of several sources: {', '.join(sources)}"
+    return Unknown(several, hint="write gitops preview show SOURCE NUMBER")
 
 
 def _posted(ctx: typer.Context, said: _Words) -> Preview:
