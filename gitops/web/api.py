@@ -121,7 +121,7 @@ def build(controller: Controller, *, trusted: bool) -> FastAPI:
     app.add_middleware(Tagged)
     if not trusted:
         signing.add_routes(app, controller, app.state.guard)
-        app.add_middleware(Shield, controller=controller)
+        app.add_middleware(Shield, door=controller.fleet.api)
     return app
 
 

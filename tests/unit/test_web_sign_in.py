@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Annotated
 
 import httpx
 import pytest
 import structlog
+from fastapi import Depends
 
 from gitops.errors import NotAllowed
 from gitops.model.ids import PersonName
 from gitops.model.serving import SignInSpec
+from gitops.web.api import build
 from gitops.web.auth.doorman import BURST, path_of_ours
 from gitops.web.auth.passwords import FREE, LONGEST_WAIT, OWNER, Passwords
+from gitops.web.auth.viewer import Viewer, viewer
 from tests.unit.test_web_sessions import ADA, BOB, HERE, PUBLIC, Service, service
 
 __all__ = ["service"]
@@ -186,3 +190,23 @@ async def test_no_password_is_ever_logged_or_shown(service: Service) -> None:
         right = await sign_in(service)
     assert "canary" not in json.dumps(log, default=str) + wrong.text
     assert GOOD not in json.dumps(log, default=str) + right.text + str(right.headers)
+
+
+async def test_who_asks_for_a_page_is_sent_to_the_way_in_and_comes_back(service: Service) -> None:
+    app = build(service.controller, trusted=False)
+
+    @app.get("/some/page")
+    async def page(found: Annotated[Viewer, Depends(viewer)]) -> str:
+        return str(found.person)
+
+    browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url=HERE) as client:
+        answer = await client.get("/some/page?a=b&c=//evil", headers=browser)
+        assert answer.status_code == 303
+        assert answer.headers["location"] == "/sign-in?next=%2Fsome%2Fpage%3Fa%3Db%26c%3D%2F%2Fevil"
+        assert (await client.get("/some/page")).status_code == 401
+        assert (await client.post("/some/page", headers=browser)).status_code == 405
+        cookie = await service.sessions.begin(ADA, "local")
+        headers = {**browser, "cookie": f"gitops={cookie}"}
+        assert (await client.get("/some/page", headers=headers)).text == '"ada"'

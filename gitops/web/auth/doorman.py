@@ -14,8 +14,7 @@ from starlette.responses import RedirectResponse
 
 from gitops.controller import Controller
 from gitops.model.ids import PersonName
-from gitops.web.auth.guard import Guard, cookie_name, cookie_of
-from gitops.web.auth.origins import origin_of
+from gitops.web.auth.guard import Guard
 from gitops.web.buckets import Buckets, sender
 
 _log = structlog.get_logger(__name__)
@@ -62,21 +61,17 @@ class Doorman:
             subject=subject,
             name=name,
             groups=groups,
-            instead_of=cookie_of(request, self.controller),
+            instead_of=self.guard.cookie(request),
         )
         _log.info("session.begun", person=person, way=way, subject=subject)
         response = RedirectResponse(path_of_ours(next_), 303)
         longest = self.controller.fleet.api.sign_in.longest
         response.set_cookie(
-            cookie_name(request, self.controller),
+            self.guard.cookie_name(request),
             cookie,
             max_age=int(longest.total_seconds()),
-            secure=self.secure(request),
+            secure=self.guard.secure(request),
             httponly=True,
             samesite="lax",
         )
         return response
-
-    def secure(self, request: Request) -> bool:
-        ours = origin_of(request.headers.get("host", ""), self.controller.fleet.api)
-        return ours is not None and ours.secure

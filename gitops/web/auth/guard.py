@@ -14,7 +14,7 @@ from fastapi import HTTPException, Request
 from gitops.controller import Controller
 from gitops.model.serving import Role
 from gitops.tokens import hash_of
-from gitops.web.auth.origins import origin_of
+from gitops.web.auth.origins import Origin, origin_of
 from gitops.web.auth.roles import EVERYTHING, LOOKING, Scope, roles_of
 from gitops.web.auth.sessions import Sessions
 from gitops.web.auth.viewer import Viewer, Way
@@ -32,6 +32,8 @@ class Guard:
     def __init__(self, controller: Controller, *, trusted: bool) -> None:
         self._controller = controller
         self.trusted = trusted
+        self.door = controller.fleet.api
+        """What we listen on, and by which name: as at the start, whatever the file says since."""
         clock = controller.parts.clock
         self.sessions = Sessions(controller.ledger, clock, lambda: controller.fleet.api.sign_in)
 
@@ -49,7 +51,7 @@ class Guard:
             return await self._by_token(request.headers.getlist("authorization"))
         if self.trusted:
             return Viewer(None, EVERYTHING, Way.SOCKET)
-        by_session = await self._by_session(cookie_of(request, self._controller))
+        by_session = await self._by_session(self.cookie(request))
         if by_session is not None:
             return by_session
         anonymous = self._controller.fleet.api.sign_in.anonymous
@@ -86,20 +88,26 @@ class Guard:
 
     def same_origin(self, request: Request) -> bool:
         """Browsers say where a request that is no GET comes from; who does not say is refused."""
-        ours = origin_of(request.headers.get("host", ""), self._controller.fleet.api)
+        ours = self.origin(request)
         return ours is not None and request.headers.getlist("origin") == [ours.text]
 
+    def origin(self, request: Request) -> Origin | None:
+        """The origin of a browser that called us as this one did; None by a name not ours."""
+        return origin_of(request.headers.get("host", ""), self.door)
 
-def cookie_name(request: Request, controller: Controller) -> str:
-    """``__Host-`` binds a cookie to this host and TLS (RFC 6265bis 4.1.3.2). Plain HTTP there is on
-    loopback alone, where browsers would not keep such a cookie."""
-    ours = origin_of(request.headers.get("host", ""), controller.fleet.api)
-    return "__Host-gitops" if ours is not None and ours.secure else "gitops"
+    def cookie_name(self, request: Request) -> str:
+        """``__Host-`` binds a cookie to this host and TLS (RFC 6265bis 4.1.3.2). Plain HTTP there
+        is on loopback alone, where browsers would not keep such a cookie."""
+        return "__Host-gitops" if self.secure(request) else "gitops"
 
+    def secure(self, request: Request) -> bool:
+        ours = self.origin(request)
+        return ours is not None and ours.secure
 
-def cookie_of(request: Request, controller: Controller) -> str:
-    found = request.cookies.get(cookie_name(request, controller), "")
-    return found if len(found) <= LONGEST_COOKIE else ""
+    def cookie(self, request: Request) -> str:
+        """The session's; empty without one."""
+        found = request.cookies.get(self.cookie_name(request), "")
+        return found if len(found) <= LONGEST_COOKIE else ""
 
 
 async def _field(request: Request) -> str:

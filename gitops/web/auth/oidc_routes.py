@@ -16,11 +16,9 @@ from starlette.responses import RedirectResponse
 from gitops.errors import GitopsError, NotAllowed
 from gitops.model.fleet import Fleet
 from gitops.model.ids import PersonName
-from gitops.model.serving import Role
+from gitops.model.serving import OidcSpec, Role
 from gitops.web.auth.doorman import Doorman, path_of_ours
-from gitops.web.auth.guard import cookie_name
 from gitops.web.auth.oidc import Attempt, Identity, Provider
-from gitops.web.auth.origins import origin_of
 from gitops.web.auth.page import page
 from gitops.web.auth.roles import roles_of
 
@@ -55,31 +53,30 @@ class Attempts:
 
 def add_routes(app: FastAPI, doorman: Doorman) -> None:
     controller, attempts = doorman.controller, Attempts()
-    built: dict[object, Provider] = {}
+    built: dict[OidcSpec, Provider] = {}
+    url = doorman.guard.door.url
 
     def provider() -> Provider:
         """Of the fleet file in force; it knows the provider's keys while that stays the same."""
-        api = controller.fleet.api
-        if api.sign_in.oidc is None:
+        spec = controller.fleet.api.sign_in.oidc
+        if spec is None or not url:
             raise HTTPException(404, "there is no identity provider to sign in at")
-        key = (api.sign_in.oidc, api.url)
-        if key not in built:
+        if spec not in built:
             built.clear()
-            built[key] = Provider(api.sign_in.oidc, api.url + RETURN, controller.parts.clock)
-        return built[key]
+            built[spec] = Provider(spec, url + RETURN, controller.parts.clock)
+        return built[spec]
 
     @app.get("/sign-in/begin", include_in_schema=False)
     async def begin(request: Request, next: str = "/") -> Response:
-        found, api = provider(), controller.fleet.api
-        ours = origin_of(request.headers.get("host", ""), api)
-        if ours is not None and ours.text != api.url:  # cookies stay with the name we come back to
-            return RedirectResponse(str(request.url.replace(**_parts(api.url))), 303)
+        found, ours = provider(), doorman.guard.origin(request)
+        if ours is not None and ours.text != url:  # cookies stay with the name we come back to
+            return RedirectResponse(str(request.url.replace(**_parts(url))), 303)
         doorman.refuse_many(request)
         try:
-            url, attempt = await found.begin(path_of_ours(next), SECONDS)
+            there, attempt = await found.begin(path_of_ours(next), SECONDS)
         except GitopsError as error:
             return _sorry(doorman, error)
-        response = RedirectResponse(url, 303)
+        response = RedirectResponse(there, 303)
         _set(response, request, doorman, attempts.keep(attempt))
         return response
 
@@ -96,7 +93,9 @@ def add_routes(app: FastAPI, doorman: Doorman) -> None:
             response = await _admit(doorman, request, identity, attempt.next)
         except GitopsError as error:
             response = _sorry(doorman, error)
-        response.delete_cookie(name, secure=doorman.secure(request), httponly=True, samesite="lax")
+        response.delete_cookie(
+            name, secure=doorman.guard.secure(request), httponly=True, samesite="lax"
+        )
         return response
 
 
@@ -147,7 +146,7 @@ def _parts(url: str) -> dict[str, str]:
 
 
 def _cookie(request: Request, doorman: Doorman) -> str:
-    return cookie_name(request, doorman.controller) + "-attempt"
+    return doorman.guard.cookie_name(request) + "-attempt"
 
 
 def _set(response: Response, request: Request, doorman: Doorman, cookie: str) -> None:
@@ -156,7 +155,7 @@ def _set(response: Response, request: Request, doorman: Doorman, cookie: str) ->
         _cookie(request, doorman),
         cookie,
         max_age=int(SECONDS),
-        secure=doorman.secure(request),
+        secure=doorman.guard.secure(request),
         httponly=True,
         samesite="lax",
     )

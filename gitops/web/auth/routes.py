@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse
 from gitops.controller import Controller
 from gitops.web.auth import oidc_routes
 from gitops.web.auth.doorman import Doorman, path_of_ours
-from gitops.web.auth.guard import Guard, cookie_name, cookie_of, form
+from gitops.web.auth.guard import Guard, form
 from gitops.web.auth.page import STYLE_AT, page, style
 from gitops.web.auth.passwords import Passwords
 from gitops.web.auth.viewer import Viewer, Way, viewer
@@ -78,11 +78,11 @@ def _signing_out(app: FastAPI, doorman: Doorman) -> None:
     @app.post("/sign-out", include_in_schema=False)
     async def sign_out(request: Request, found: Annotated[Viewer, Depends(viewer)]) -> Response:
         if found.way is Way.SESSION:
-            await doorman.guard.sessions.end(cookie_of(request, doorman.controller))
+            await doorman.guard.sessions.end(doorman.guard.cookie(request))
         response = RedirectResponse("/sign-in", 303)
         response.delete_cookie(
-            cookie_name(request, doorman.controller),
-            secure=doorman.secure(request),
+            doorman.guard.cookie_name(request),
+            secure=doorman.guard.secure(request),
             httponly=True,
             samesite="lax",
         )

@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gitops.controller import Controller
+from gitops.model.serving import ApiSpec
 from gitops.web.auth.origins import Origin, origin_of
 
 OPEN = frozenset({"/healthz", "/readyz"})
@@ -45,15 +45,15 @@ _A_YEAR = "max-age=31536000"
 class Shield:
     """An ASGI application in front of another."""
 
-    def __init__(self, app: ASGIApp, controller: Controller) -> None:
-        self._app, self._controller = app, controller
+    def __init__(self, app: ASGIApp, door: ApiSpec) -> None:
+        self._app, self._door = app, door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
-        origin = origin_of(hosts[0], self._controller.fleet.api) if len(hosts) == 1 else None
+        origin = origin_of(hosts[0], self._door) if len(hosts) == 1 else None
 
         async def clad(message: Message) -> None:
             if message["type"] == "http.response.start":
