@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import httpx
 import pytest
 
+from gitops.web.auth.passwords import FAILURES, FREE
 from tests.contract.listening import Listening, free_port
 
 PASSWORD = "correct horse battery"
@@ -72,3 +75,19 @@ def test_a_person_signs_in_with_a_password_until_they_are_signed_out(running: Li
     log = (running.folder / "controller.log").read_text()
     assert "session.begun" in log
     assert PASSWORD not in log
+
+
+def test_killing_the_controller_between_two_guesses_forgets_none(running: Listening) -> None:
+    assert gitops(running, "add", "ada", typed=PASSWORD + "\n")[0] == 0
+    with httpx.Client(base_url=running.base, trust_env=False) as client:
+        for guess in range(1, FREE + 1):
+            assert sign_in(running, client, f"guess {guess}") == 401
+            if guess == 3:
+                running.child.kill()
+                running.child.wait()
+                running.start()
+    running.stop()
+    database = running.folder / "state" / "store" / "gitops.db"
+    with closing(sqlite3.connect(database)) as store:
+        rows = store.execute("SELECT value FROM memo WHERE owner = ?", (FAILURES,)).fetchall()
+    assert [json.loads(value)["count"] for (value,) in rows] == [FREE]
