@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,19 @@ import pytest
 
 from gitops.logs import configure
 from gitops.sandbox.layout import SandboxInfo
+from tests.e2e.process import end_leftovers
 from tests.e2e.rig import Rig
 
 
 @pytest.fixture(autouse=True)
 def readable_log() -> None:
     configure(json=False, color=False)
+
+
+@pytest.fixture(autouse=True)
+def no_leftovers() -> Iterator[None]:
+    yield
+    end_leftovers()
 
 
 @pytest.fixture

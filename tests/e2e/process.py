@@ -19,6 +19,18 @@ PAUSE = 0.1
 """Seconds between two questions: each costs the controller a moment it would rather work."""
 
 
+_started: list[subprocess.Popen[bytes]] = []
+
+
+def end_leftovers() -> None:
+    """Kills what a test that failed left running."""
+    while _started:
+        child = _started.pop()
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+
+
 class Process:
     """``gitops run`` as a person would start it."""
 
@@ -31,6 +43,7 @@ class Process:
                 stdout=log,
                 stderr=log,
             )
+        _started.append(self.child)
 
     @property
     def socket(self) -> Path:
