@@ -133,10 +133,16 @@ class SqlReading:
         found = self._requests(self._all(_REQUEST, of=request))
         return found[0] if found else None
 
-    def requests(self, *, open_only: bool = True, limit: int = 100) -> Sequence[Request]:
-        query = select(t.request).order_by(t.request.c.number.desc()).limit(_most(limit))
+    def requests(
+        self, *, open_only: bool = True, limit: int = 100, before: str = ""
+    ) -> Sequence[Request]:
+        """Newest first; ``before`` is the id of the last one seen (unknown: from the newest)."""
+        number = t.request.c.number
+        query = select(t.request).order_by(number.desc()).limit(_most(limit))
         if open_only:
             query = query.where(t.request.c.state == RequestState.OPEN.value)
+        if before and (seen := self._one(select(number).where(t.request.c.id == before))):
+            query = query.where(number < seen.number)
         return self._requests(self._all(query))
 
     def request_for(self, occasion: str) -> Request | None:
