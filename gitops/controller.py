@@ -375,6 +375,17 @@ class Controller:
             )
             if outcome.state.terminal:
                 self.lanes.offer(lane)
+            if outcome.state is ChangeState.HEALTHY:
+                await self._wake_blocked(lane)
+
+    async def _wake_blocked(self, lane: LaneId) -> None:
+        """What a target refused for want of a namespace or kind may be possible now that another
+        application brought it there."""
+        open_ = await self.ledger.read(lambda reading: reading.changes())
+        for record in open_:
+            other = record.change.lane
+            if record.state is ChangeState.BLOCKED and other.target == lane.target:
+                self.lanes.offer(other)
 
     async def _dismiss(self, lane: LaneId) -> None:
         """A departed application that never arrived, or of which nothing is left."""

@@ -109,6 +109,7 @@ class Desk:
             or (record.state is ChangeState.BLOCKED and not question.plan.blocked_by)
         ):
             tx.append(ChangePlanned(record.change.id, question.plan, question.seal, question.parts))
+            record = tx.change(record.change.id) or record  # planning ends its being blocked
         unasked = self._unasked(tx, record, question)
         if unasked is not None:
             return unasked

@@ -49,7 +49,9 @@ def _remembered(record: ChangeRecord, checked: Checked, kit: Kit) -> Drawn | Non
     fits = fits and rules == kit.application
     # The plan's own findings come after those of the checks.
     same = drawn.plan.findings[: len(checked.findings)] == checked.findings
-    return drawn if fits and same and kit.target.recognises(drawn) else None
+    # What the target refused may have been for want of something it has by now: no watch tells.
+    fits = fits and same and not drawn.plan.blocked_by
+    return drawn if fits and kit.target.recognises(drawn) else None
 
 
 async def _draw(record: ChangeRecord, checked: Checked, kit: Kit) -> Drawn:

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import yaml
 
 from gitops.config import load
 from gitops.model.delivery import Cause, ChangeState, LaneId
@@ -154,3 +155,33 @@ def edit(rig: Rig, name: str, patch: str) -> None:
         *("-n", rig.namespace, "patch", "configmap", name),
         *("--field-manager=kubectl-edit", "--patch", patch),
     )
+
+
+async def test_what_waits_for_a_namespace_goes_on_once_another_application_brought_it(
+    rig: Rig,
+) -> None:
+    space = f"{rig.namespace}-late"
+    rig.fleet["applications"] = {
+        f"space-{rig.namespace}": {"path": "space"},
+        f"guest-{rig.namespace}": {"path": "guest", "namespace": space},
+    }
+    guest = LaneId(ApplicationName(f"guest-{rig.namespace}"), TargetName(rig.cluster))
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space}}
+    rig.write("space/namespace.yaml", yaml.safe_dump(namespace))
+    rig.write("guest/a.yaml", config_map("a", v="1"))
+    rig.commit()
+    async with rig.controller() as system:
+
+        async def states() -> list[ChangeState]:
+            found = await system.controller.ledger.read(lambda r: r.changes(lane=guest))
+            return [record.state for record in found]
+
+        await system.nudge()
+        assert await states() == [ChangeState.BLOCKED]
+        await system.answer("bob")
+        await system.quiet()
+        assert await states() == [ChangeState.ASKING]
+        await system.answer("bob")
+        await system.quiet()
+        assert rig.kubectl("-n", space, "get", "configmap", "a", "-o", "name").strip()
+    rig.kubectl("delete", "namespace", space, "--wait=false")

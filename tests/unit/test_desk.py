@@ -278,6 +278,18 @@ async def test_a_blocking_finding_withdraws_the_question(office: Office) -> None
     assert (await office.ask(record)).kind is AnswerKind.PENDING, "mended without a new commit"
 
 
+async def test_what_is_blocked_stays_so_when_only_the_policy_moved(office: Office) -> None:
+    record = await office.open()
+    finding = Finding("lint", Severity.ERROR, "no such field", path="app/a.yaml", line=3)
+    plan = replace(plan_of(record.change), findings=(finding,))
+    await office.ask(record, plan=plan)
+    assert (await office.ask(record, plan=plan, policy="other people")).kind is AnswerKind.BLOCKED
+    id = record.change.id
+    kept = await office.ledger.read(lambda r: r.change(id))
+    assert kept is not None
+    assert kept.state is ChangeState.BLOCKED
+
+
 async def test_an_empty_plan_needs_nobody(office: Office) -> None:
     record = await office.open()
     plan = replace(plan_of(record.change), changes=())
