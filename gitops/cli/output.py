@@ -236,7 +236,8 @@ def show_request(
             (f"request {short(request.id)} ", "bold"), one_line(request.title, VALUE_LIMIT)
         )
     )
-    console.print(Text(f"{request.state.value}; root {short(request.root)}", style="dim"))
+    root = f"; root {short(request.spoken_of)}" if request.spoken_of else ""
+    console.print(Text(f"{request.state.value}{root}", style="dim"))
     asked = [plans[m.change] for m in request.members if m.change in plans]
     console.print(Text(one_line(risk(asked)), style="bold"))
     for line in meaning(asked):

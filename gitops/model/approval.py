@@ -85,6 +85,14 @@ class Request:
     opened_at: float
     verdicts: tuple[Verdict, ...] = ()
 
+    @property
+    def spoken_of(self) -> Digest:
+        """The root people see: what is asked now, else what the last answer was to; empty when it
+        ended without one. (With nothing asked, ``root`` covers nothing.)"""
+        if self.state is RequestState.OPEN:
+            return self.root
+        return self.verdicts[-1].root if self.verdicts else Digest("")
+
 
 class AnswerKind(StrEnum):
     """How ``ask`` came out for one change; values, not exceptions (design section 4)."""

@@ -282,7 +282,9 @@ class Cards:
             return blocks.context(
                 self._ink.line(f"nobody was asked · {card.request.occasion}", LINE)
             )
-        return blocks.context(f"request {short(card.request.id)} · root {short(card.request.root)}")
+        root = card.request.spoken_of
+        told = f" · root {short(root)}" if root else ""
+        return blocks.context(f"request {short(card.request.id)}{told}")
 
 
 def plans(rows: Iterable[Row]) -> list[Plan]:
