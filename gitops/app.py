@@ -129,6 +129,11 @@ def thorough(kind: str) -> bool:
     return bool(getattr(plugins(Role.NOTIFIER)[kind].module, "THOROUGH", False))
 
 
+def edits(kind: str) -> bool:
+    """Does a kind of notifier change what it has said instead of saying more?"""
+    return bool(getattr(plugins(Role.NOTIFIER)[kind].module, "EDITS", False))
+
+
 def notifiers_of(roster: Roster, services: Services) -> Callable[[], Mapping[str, Notifier]]:
     """Built anew when the fleet file changes."""
     specs: tuple[NotifierSpec, ...] = ()
@@ -225,7 +230,8 @@ def assemble(fleet: Fleet, clock: Clock | None = None) -> Running:
     store = open_store(fleet.store, fleet.state_dir, clock, password)
     roster = Roster(fleet, discover)
     ledger = Ledger(
-        store, listening=Announcer(lambda: roster.fleet, clock, thorough, roster.spec).listening
+        store,
+        listening=Announcer(lambda: roster.fleet, clock, thorough, roster.spec, edits).listening,
     )
     trail = _trail(fleet)
     if trail is not None:

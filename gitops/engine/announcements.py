@@ -21,7 +21,7 @@ from gitops.engine.folding import batches, folded
 from gitops.engine.ledger import Ledger
 from gitops.engine.routes import held_until, route, severity_of
 from gitops.errors import Apart, GitopsError, StaleWrite, Transient
-from gitops.model.approval import Decision, Verdict
+from gitops.model.approval import Decision, MemberState, Verdict
 from gitops.model.delivery import ChangeState
 from gitops.model.events import (
     Answered,
@@ -68,13 +68,16 @@ class Announcer:
         clock: Clock,
         thorough: Callable[[str], bool] = lambda _kind: False,
         spec: Callable[[ApplicationName], ApplicationSpec | None] | None = None,
+        edits: Callable[[str], bool] = lambda _kind: False,
     ) -> None:
         """``thorough``: does a kind of notifier want what concerns nobody but itself too? Those
         are told everything, whatever the routes say: they mark things and wake nobody. ``spec``
-        finds an application that is not in the fleet file itself."""
+        finds an application that is not in the fleet file itself. ``edits``: does a kind of notifier
+        change what it has said instead of saying more? That wakes nobody."""
         self._fleet = fleet
         self._clock = clock
         self._thorough = thorough
+        self._edits = edits
         self._spec = spec or self._in_the_file
 
     def _in_the_file(self, name: ApplicationName) -> ApplicationSpec | None:
@@ -103,9 +106,13 @@ class Announcer:
         facts = {**payload, **self._facts(tx, change), "severity": severity_of(kind).value}
         notice = Notice("", "", kind, change, facts, now)
         ears = () if kind in _FOR_THE_THOROUGH else route(notice, self._fleet())
+        edits = {each.name for each in self._fleet().notifiers if self._edits(each.kind)}
         for ear in (*(e for e in ears if e.notifier not in thorough), *map(Told, thorough)):
             identity = short(combine(ear.notifier, kind, change, place), 12)
-            until = held_until(ear, notice, now)
+            silent = kind in _EDITED and ear.notifier in edits
+            # What was asked in the evening and answered at night must not go on asking till morning.
+            told_already = silent and tx.told(ear.notifier, change, now)
+            until = now if told_already else held_until(ear, notice, now)
             tx.enqueue(
                 replace(
                     notice,
@@ -208,6 +215,15 @@ def _context(tx: Transaction, change: ChangeId, kind: str, now: float) -> dict[s
 
 _FOR_THE_THOROUGH = ("opened", ChangeState.UNCHANGED.value)
 """Beginnings, and endings without any effect: of use where every commit has a mark to be moved."""
+
+_EDITED = frozenset(
+    {
+        *("answered", "applying", "verifying"),
+        *(state.value for state in MemberState if state is not MemberState.ASKING),
+        *(ChangeState.HEALTHY.value, ChangeState.SUPERSEDED.value),
+    }
+)
+"""Kinds of which a notifier that edits says nothing new aloud."""
 
 _QUIET = (
     # Told when the member is decided.

@@ -366,6 +366,9 @@ class Reading(Protocol):
         """Not yet delivered, oldest first; ``without`` those of these notifiers, with ``due`` only
         those that may be told by then."""
 
+    def told(self, notifier: str, subject: str, now: float) -> bool:
+        """Was a notifier told something of a subject, and is nothing more of it held back?"""
+
     def held_until(self, now: float) -> float | None:
         """When the first notice is due that is held back at ``now``; None when none is."""
 

@@ -279,6 +279,14 @@ class SqlReading:
             query = query.where(c.not_before <= due)
         return [_notice(row) for row in self._all(query.limit(_most(limit)))]
 
+    def told(self, notifier: str, subject: str, now: float) -> bool:
+        """Was a notifier told something of a subject, and is nothing more of it held back?"""
+        c = t.outbox.c
+        query = select(c.sent_at, c.not_before).where(c.notifier == notifier, c.subject == subject)
+        rows = self._all(query)
+        held = any(row.sent_at is None and row.not_before > now for row in rows)
+        return not held and any(row.sent_at is not None for row in rows)
+
     def held_until(self, now: float) -> float | None:
         """When the first of the notices that are held back is due; None while none is."""
         c = t.outbox.c

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 NAME = "slack"
 VERSION = "1"
+EDITS = True
+"""A card is changed in place: that may be done in quiet hours."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,8 +20,12 @@ from gitops.model.events import (
     ChangeBlocked,
     ChangeClosed,
     ChangeOpened,
+    Claimed,
+    Event,
+    MemberAsked,
     Notice,
 )
+from gitops.model.finding import Severity
 from gitops.model.fleet import Fleet, NotifierSpec
 from gitops.model.ids import (
     ApplicationName,
@@ -30,6 +35,7 @@ from gitops.model.ids import (
     SourceName,
     TargetName,
 )
+from gitops.model.routes import QuietHours, Route, Told
 from gitops.model.source import Revision
 from gitops.store import open_memory_store
 
@@ -296,6 +302,36 @@ async def test_yes_that_is_not_enough_yet_and_an_apply_that_waits_for_health_are
     await Sender(ledger, lambda: ears, clock).send()
     told = [(n.kind, n.subject, n.payload["reason"]) for n in ears["team"].heard]
     assert told == [("answered", CHANGE.id, "fine"), ("verifying", CHANGE.id, "3 applied")]
+
+
+async def test_what_only_changes_a_message_is_not_held_back_once_it_was_sent() -> None:
+    clock = StillClock()
+    quiet = QuietHours(dt.time(0), dt.time(23, 59), "UTC", pierce=Severity.ERROR)
+    kinds = ("card", "mail")
+    fleet = replace(
+        FLEET,
+        notifiers=tuple(NotifierSpec(name, name) for name in kinds),
+        routes=(Route(tuple(Told(name, "", (quiet,)) for name in kinds)),),
+    )
+    announcer = Announcer(lambda: fleet, clock, edits=lambda kind: kind == "card")
+    ledger = await ledger_of(clock)
+    asked = MemberAsked(RequestId("r"), CHANGE.id, Digest("s"), Digest("p"), 9e9)
+    applying = Claimed(CHANGE.id, Digest("s"), ("bob",))
+
+    async def announce(event: Event, place: int) -> dict[str, bool]:
+        await ledger.write(lambda tx: announcer.announce(tx, event, place))
+        due = await ledger.read(lambda reading: reading.outbox(due=clock.now()))
+        return {
+            name: any(n.notifier == name and n.id.startswith(f"{place:012d}") for n in due)
+            for name in kinds
+        }
+
+    await ledger.append(ChangeOpened(CHANGE))
+    assert await announce(asked, 7) == {"card": False, "mail": False}
+    assert await announce(applying, 8) == {"card": False, "mail": False}, "nothing was sent yet"
+    for notice in await ledger.read(lambda reading: reading.outbox()):
+        await ledger.write(lambda tx, id=notice.id: tx.sent(id, 1))
+    assert await announce(applying, 9) == {"card": True, "mail": False}
 
 
 async def test_a_write_wakes_the_sender() -> None:
