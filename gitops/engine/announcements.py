@@ -72,8 +72,8 @@ class Announcer:
     ) -> None:
         """``thorough``: does a kind of notifier want what concerns nobody but itself too? Those
         are told everything, whatever the routes say: they mark things and wake nobody. ``spec``
-        finds an application that is not in the fleet file itself. ``edits``: does a kind of notifier
-        change what it has said instead of saying more? That wakes nobody."""
+        finds an application that is not in the fleet file itself. ``edits``: does a kind of
+        notifier change what it has said instead of saying more? That wakes nobody."""
         self._fleet = fleet
         self._clock = clock
         self._thorough = thorough
@@ -110,7 +110,7 @@ class Announcer:
         for ear in (*(e for e in ears if e.notifier not in thorough), *map(Told, thorough)):
             identity = short(combine(ear.notifier, kind, change, place), 12)
             silent = kind in _EDITED and ear.notifier in edits
-            # What was asked in the evening and answered at night must not go on asking till morning.
+            # What was asked in the evening and answered at night must not ask on till morning.
             told_already = silent and tx.told(ear.notifier, change, now)
             until = now if told_already else held_until(ear, notice, now)
             tx.enqueue(

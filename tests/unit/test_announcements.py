@@ -330,7 +330,7 @@ async def test_what_only_changes_a_message_is_not_held_back_once_it_was_sent() -
     assert await announce(asked, 7) == {"card": False, "mail": False}
     assert await announce(applying, 8) == {"card": False, "mail": False}, "nothing was sent yet"
     for notice in await ledger.read(lambda reading: reading.outbox()):
-        await ledger.write(lambda tx, id=notice.id: tx.sent(id, 1))
+        await ledger.write(lambda tx, sent=notice.id: tx.sent(sent, 1))
     assert await announce(applying, 9) == {"card": True, "mail": False}
 
 
