@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 from gitops.engine.ledger import Ledger
-from gitops.engine.meaning import HEARSAY, Effect, PullWord, meaning
+from gitops.engine.meaning import HEARSAY, Effect, PullWord, meaning, pushes_of
 from gitops.engine.provenance import pulls_of
 from gitops.engine.spacing import SPACING, Spaced
 from gitops.engine.tallies import Tallies
@@ -218,7 +218,7 @@ class Inbox:
             for spec in self._fleet().webhooks:
                 tx.forget_memos(owner(spec.name), now - KEPT)
             for source in self._fleet().sources:
-                tx.forget_memos(facts_of(source), now - FACTS_KEPT)
+                tx.forget_memos(pushes_of(source), now - FACTS_KEPT)
                 tx.forget_memos(pulls_of(source), now - FACTS_KEPT)
 
         try:
@@ -265,12 +265,6 @@ def owner(webhook: str) -> str:
     return f"hook/{webhook}"
 
 
-def facts_of(source: SourceName) -> str:
-    """Whose memo it is who pushed the commits of a source: commit id → ``github:ada``, behind
-    :data:`HEARSAY` where it was told of another repository."""
-    return f"push/{source}"
-
-
 def _keep(tx: Transaction, batch: Sequence[_Waiting]) -> set[str]:
     """The keys that were new."""
     new = set()
@@ -284,10 +278,10 @@ def _keep(tx: Transaction, batch: Sequence[_Waiting]) -> set[str]:
 
 def _learn(tx: Transaction, source: SourceName, commit: str, login: str) -> None:
     """The first who pushed it stays; hearsay gives way to what was told of the source itself."""
-    if tx.memorise_first(facts_of(source), commit, login) or login.startswith(HEARSAY):
+    if tx.memorise_first(pushes_of(source), commit, login) or login.startswith(HEARSAY):
         return
-    if (tx.memo(facts_of(source), commit) or "").startswith(HEARSAY):
-        tx.memorise(facts_of(source), commit, login)
+    if (tx.memo(pushes_of(source), commit) or "").startswith(HEARSAY):
+        tx.memorise(pushes_of(source), commit, login)
 
 
 def _bounded(word: Word) -> Word:

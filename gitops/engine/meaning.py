@@ -26,6 +26,12 @@ HEARSAY = "~"
 may have had a hand in it, and who vouches for nothing."""
 
 
+def pushes_of(source: SourceName) -> str:
+    """Whose memo it is who pushed the commits of a source: commit id → ``github:ada``, behind
+    :data:`HEARSAY` where it was told of another repository."""
+    return f"push/{source}"
+
+
 @dataclass(frozen=True, slots=True)
 class Effect:
     """What follows from one delivery. Decided before it is written, acted on after."""

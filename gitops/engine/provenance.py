@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from gitops.engine.ledger import Ledger
-from gitops.engine.meaning import HEARSAY
+from gitops.engine.meaning import HEARSAY, pushes_of
 from gitops.errors import GitopsError, Permanent, Transient
 from gitops.foreign import one_line
 from gitops.model.fleet import SourceSpec
@@ -363,7 +363,7 @@ def _remembered(reading: Reading, source: SourceName, commits: Sequence[str]) ->
 
 
 def _pushers(reading: Reading, source: SourceName, commits: Iterable[str]) -> dict[str, str]:
-    found = {commit: reading.memo(f"push/{source}", commit) for commit in commits}
+    found = {commit: reading.memo(pushes_of(source), commit) for commit in commits}
     return {commit: login for commit, login in found.items() if login}
 
 

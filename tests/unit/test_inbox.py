@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from gitops.engine.inbox import FACTS_KEPT, KEPT, MOST_WAITING, Busy, Inbox, facts_of, owner
+from gitops.engine.inbox import FACTS_KEPT, KEPT, MOST_WAITING, Busy, Inbox, owner
 from gitops.engine.ledger import Ledger
+from gitops.engine.meaning import pushes_of
 from gitops.engine.provenance import pulls_of
 from gitops.engine.spacing import Spaced
 from gitops.errors import StoreUnavailable, Unknown
@@ -69,7 +70,7 @@ class Desk:
     steps: list[str] = field(default_factory=list)
 
     async def fact(self, commit: str) -> str | None:
-        return await self.ledger.read(lambda r: r.memo(facts_of(SHOP), commit))
+        return await self.ledger.read(lambda r: r.memo(pushes_of(SHOP), commit))
 
 
 @pytest.fixture
