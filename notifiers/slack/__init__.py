@@ -1,8 +1,8 @@
 """Slack: cards go out, answers come in. ``slack_sdk`` is imported in this package and nowhere else.
 
 A notifier plugin: built by the composition root for a fleet file's ``slack``. ``send`` keeps one
-message a request up to date (:mod:`.board`), ``receive`` and ``listen`` take what people press and
-write (:mod:`.inbound`). Nothing here decides: answers go through the office to the one gate, and
+message a request up to date (:mod:`.post`), ``receive`` and ``listen`` take what people press and
+write (:mod:`.hearing`). Nothing here decides: answers go through the office to the one gate, and
 that Slack is away never approves, denies or delays anything but the answers.
 """
 

@@ -113,9 +113,9 @@ class Web:
             retry_handlers=[],  # a post is never repeated blindly; the outbox tries again
             logger=logging.getLogger("gitops.slack"),
         )
+        """Slack's client; its token is set by :meth:`ask`."""
         if is_loopback(urlsplit(api).hostname or ""):
             self.sdk.proxy = None
-        """Slack's client; its token is set by :meth:`ask`."""
 
     async def ask(self, method: str, **given: Any) -> Mapping[str, Any]:
         """One request by the client's method of that name (``chat_postMessage``), arguments that

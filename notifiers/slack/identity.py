@@ -3,9 +3,8 @@
 Asked by :mod:`.hearing` before anything is shown or done. The fleet file's ``slack: [TEAM:USER]``
 says it outright; else the e-mail that Slack verified does, of a person for whom the fleet file
 names no account of this workspace: whoever may change e-mails there must not become them. Either
-way Slack is asked what the
-account is now: guests, programs, other workspaces and closed accounts answer nothing, whatever
-the fleet file says. What a person may do is the gate's to say, not ours.
+way Slack is asked what the account is now: guests, programs, other workspaces and closed accounts
+answer nothing, whatever the fleet file says. What a person may do is the gate's to say, not ours.
 """
 
 from __future__ import annotations
