@@ -15,7 +15,7 @@ from gitops.gate import confirmation_phrase
 from gitops.model.ids import PersonName, short
 from gitops.model.plan import Plan
 from gitops.ports.office import Card, Row
-from gitops.summary import restarts, risk
+from gitops.summary import counted, restarts, risk
 from notifiers.slack.blocks import (
     Block,
     Ink,
@@ -93,17 +93,17 @@ def _refusal(row: Row, person: PersonName) -> str:
 # --- forms ------------------------------------------------------------------------------------
 
 
-def approve_form(card: Card, scope: Scope, memo: str, ink: Ink, trouble: str = "") -> View:
+def approve_form(card: Card, scope: Scope, memo: str, ink: Ink) -> View:
     """A yes to exactly this, with the phrase to type where deletes go over the budget."""
     phrase = scope.phrase
-    blocks = _about(card, scope, ink, trouble)
+    blocks = _about(card, scope, ink)
     if phrase:
         blocks.append(_input(CONFIRM, f"Type: {phrase}", most=100))
     return _form("Approve", "Approve", APPROVE_FORM, blocks, memo)
 
 
-def deny_form(card: Card, scope: Scope, memo: str, ink: Ink, trouble: str = "") -> View:
-    blocks = _about(card, scope, ink, trouble)
+def deny_form(card: Card, scope: Scope, memo: str, ink: Ink) -> View:
+    blocks = _about(card, scope, ink)
     blocks.append(_input(REASON, "Why not?", most=LONGEST_REASON, lines=True))
     return _form("Deny", "Deny", DENY_FORM, blocks, memo)
 
@@ -161,10 +161,8 @@ def _form(title: str, submit: str, callback: str, blocks: list[Block], memo: str
     }
 
 
-def _about(card: Card, scope: Scope, ink: Ink, trouble: str) -> list[Block]:
+def _about(card: Card, scope: Scope, ink: Ink) -> list[Block]:
     page = Page(_ROOM - _LAST)
-    if trouble:
-        page.add(paragraph(say(ink.clean(trouble, 1_000), bold=True)))
     page.add(paragraph(say(ink.line(card.request.title, 200), bold=True)))
     page.add(paragraph(say(ink.line(risk(scope.plans), 500))))
     page.rows("", [_row(row, ink) for row in scope.rows], _ROWS, "see the card")
@@ -199,7 +197,7 @@ def _row(row: Row, ink: Ink) -> list[Span]:
         return [lane, say(" (its plan is not known any more)")]
     spans = [lane, say(ink.line(f": {row.plan.risk}", 300))]
     if pods := restarts([row.plan]):
-        spans.append(say(f"; restarts {pods:,} pod{'s' if pods > 1 else ''}"))
+        spans.append(say(f"; restarts {counted(pods, 'pod')}"))
     spans.append(say(f"  plan {short(row.plan.digest)}"))
     if row.member.moved:
         spans.append(say(f"\nsince you were first asked: {ink.line(row.member.moved, 300)}"))
