@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from gitops.foreign import readable
@@ -72,10 +73,11 @@ def link(url: str, text: str) -> Span:
     return {"type": "link", "url": url, "text": text}
 
 
-def moment(at: float, fallback: str) -> Span:
-    """A time in the reader's own zone."""
+def moment(at: float) -> Span:
+    """A time in the reader's own zone; in UTC where Slack cannot show that."""
     words = "{date_short_pretty} {time}"
-    return {"type": "date", "timestamp": int(at), "format": words, "fallback": fallback}
+    plain = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%MZ")
+    return {"type": "date", "timestamp": int(at), "format": words, "fallback": plain}
 
 
 def length(value: Any) -> int:

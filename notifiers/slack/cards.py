@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from gitops import summary
 from gitops.model.approval import Decision
@@ -236,8 +235,7 @@ class Cards:
             page.add(paragraph(say(self._ink.line(text, 100), bold=True)))
         until = min(row.member.expires_at for row in card.asking)
         if until:
-            plain = datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%d %H:%MZ")
-            page.add(paragraph(say("Expires: ", bold=True), blocks.moment(until, plain)))
+            page.add(paragraph(say("Expires: ", bold=True), blocks.moment(until)))
 
     def _may(self, row: Row) -> list[Span]:
         group = row.electorate

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 from gitops.errors import Outdated, Unknown
 from gitops.model.approval import Decision
@@ -165,7 +164,7 @@ class Commands:
         return [
             say(short(record.id), code=True),
             say(" "),
-            moment(record.started_at, _utc(record.started_at)),
+            moment(record.started_at),
             say(
                 self._ink.line(
                     f" {change.lane} {record.state.value}{took}, {change.revision}{by}{why}", _LINE
@@ -294,7 +293,3 @@ class Commands:
             told = self._ink.line(f"Not everything fits here: {rest}", _LINE)
             page.blocks.append(rich(paragraph(say(told, bold=True))))
         return Reply(page.blocks)
-
-
-def _utc(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%MZ")
