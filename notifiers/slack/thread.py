@@ -77,23 +77,29 @@ def _detail(key: str, same: list[Plan], ink: Ink) -> Detail:
 def parts(text: str) -> list[str]:
     """The text in pieces of one message each, cut between lines where possible; what is beyond
     the last is counted in it."""
-    found: list[str] = []
-    current = ""
-    for line in text.split("\n"):
-        for piece in _pieces(line):
-            if current and len(current) + len(piece) + 1 > PART:
-                found.append(current)
-                current = piece
-            else:
-                current = f"{current}\n{piece}" if current else piece
-    found.append(current)
+    found = pieces_of(text)
     if len(found) <= PARTS:
         return found
     left = sum(len(each.split("\n")) for each in found[PARTS:])
     return [*found[:PARTS], f"… and {left:,} more lines"]
 
 
-def _pieces(line: str) -> Iterator[str]:
+def pieces_of(text: str) -> list[str]:
+    """All of a text, in pieces that fit a block, cut between lines where possible. None is empty:
+    Slack refuses empty texts."""
+    found: list[str] = []
+    held: list[str] = []
+    size = 0
+    for line in (part for whole in text.split("\n") for part in _short(whole)):
+        if held and size + len(line) + 1 > PART:
+            found.append("\n".join(held) or " ")
+            held, size = [], 0
+        held.append(line)
+        size += len(line) + 1
+    return [*found, "\n".join(held) or " "]
+
+
+def _short(line: str) -> Iterator[str]:
     yield line[:PART]
     for start in range(PART, len(line), PART):
         yield line[start : start + PART]
