@@ -9,21 +9,20 @@ from __future__ import annotations
 import difflib
 from datetime import time
 from types import MappingProxyType
+from typing import get_args
 from zoneinfo import ZoneInfo, available_timezones
 
 from gitops.config import shape
 from gitops.config.problems import Draft, Loc, nearest
-from gitops.config.shape_routes import Ear, Quiet
+from gitops.config.shape_routes import Day, Ear, Quiet
 from gitops.config.shape_routes import Route as Given
 from gitops.foreign import one_line
 from gitops.model.finding import Severity
 from gitops.model.fleet import NotifierSpec
-from gitops.model.routes import KINDS, QuietHours, Route, Told
+from gitops.model.routes import KINDS, UNROUTED, QuietHours, Route, Told
 from gitops.plugins import Role, plugins
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-UNROUTED = ("opened", "unchanged")
-"""Told only to those who mark something, whatever the routes say."""
+_DAYS = get_args(Day)
 
 
 def routes(
@@ -95,7 +94,7 @@ def _quiet(draft: Draft, given: Quiet, loc: Loc) -> QuietHours:
         begins=_time(draft, given.begins, (*loc, "begins")),
         ends=_time(draft, given.ends, (*loc, "ends")),
         zone=zone,
-        days=frozenset(DAYS.index(day) for day in given.days),
+        days=frozenset(_DAYS.index(day) for day in given.days),
         pierce=Severity(given.pierce),
     )
 

@@ -39,7 +39,7 @@ from gitops.model.events import (
 )
 from gitops.model.fleet import ApplicationSpec, Fleet
 from gitops.model.ids import ApplicationName, ChangeId, combine, short
-from gitops.model.routes import Told
+from gitops.model.routes import UNROUTED, Told
 from gitops.ports import Clock, Expecting, Gathering, Notifier, Reading, Transaction
 
 _log = structlog.get_logger(__name__)
@@ -99,13 +99,13 @@ class Announcer:
             return
         kind, change, payload = told
         thorough = [each.name for each in self._fleet().notifiers if self._thorough(each.kind)]
-        if kind in _FOR_THE_THOROUGH and not thorough:
+        if kind in UNROUTED and not thorough:
             return
         now = self._clock.now()
         payload = {**_context(tx, change, kind, now), **payload}
         facts = {**payload, **self._facts(tx, change), "severity": severity_of(kind).value}
         notice = Notice("", "", kind, change, facts, now)
-        ears = () if kind in _FOR_THE_THOROUGH else route(notice, self._fleet())
+        ears = () if kind in UNROUTED else route(notice, self._fleet())
         edits = {each.name for each in self._fleet().notifiers if self._edits(each.kind)}
         for ear in (*(e for e in ears if e.notifier not in thorough), *map(Told, thorough)):
             identity = short(combine(ear.notifier, kind, change, place), 12)
@@ -212,9 +212,6 @@ def _context(tx: Transaction, change: ChangeId, kind: str, now: float) -> dict[s
         told["seconds"] = round(now - delivery.started_at, 1)
     return told
 
-
-_FOR_THE_THOROUGH = ("opened", ChangeState.UNCHANGED.value)
-"""Beginnings, and endings without any effect: of use where every commit has a mark to be moved."""
 
 _EDITED = frozenset(
     {

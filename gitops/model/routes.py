@@ -37,6 +37,10 @@ KINDS: Mapping[str, Severity] = {
 """Every kind of notice and how grave it is: an error needs somebody now, a warning waits for
 somebody."""
 
+UNROUTED = ("opened", "unchanged")
+"""Kinds that only notifiers are told which mark things (beginnings, and endings without any
+effect), whatever the routes say."""
+
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
