@@ -5,9 +5,8 @@ Called by the console script. Every command is a module beside this one (see
 message, its place and its hint on stderr, and exit code 1. A traceback is shown to nobody who did
 not set ``GITOPS_DEBUG=1``, and nothing a foreign exception says is printed: it may hold a secret.
 
-Exit codes: 0 done, 1 any error (wrong usage included), 2 only from ``plan`` and
-``preview``: there are changes;
-130 after ctrl-C.
+Exit codes: 0 done, 1 any error (wrong usage included), 2 only from ``plan`` and ``preview``: there
+are changes; 130 after ctrl-C.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The JSON API, ``/api/v1``: everything the command line can see and do.
 
 Served on a Unix socket (0600: whoever opens it is the operator's own account, and may look without
-a token) and, when the fleet file says so, on loopback (where every request needs one). Acting as a
-person always takes that person's token. Errors are problem+json (RFC 9457).
+a token) and, when the fleet file says so, on an address, where every request needs a token or a
+session (:mod:`gitops.web.auth`). Acting as a person always takes that person's own. Errors are
+problem+json (RFC 9457).
 """
 
 import json

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from gitops.engine.cases import Ailment
 from gitops.engine.lanes import Trouble
 from gitops.model.approval import Electorate, Member, Request, Verdict
 from gitops.model.cluster import ClusterStatus
@@ -41,6 +42,7 @@ class LaneRow(BaseModel):
     record: LaneRecord
     current: ChangeRecord | None
     trouble: Trouble | None
+    ailments: list[Ailment]
 
 
 class Status(BaseModel):
