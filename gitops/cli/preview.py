@@ -155,10 +155,10 @@ def _drawn(ctx: typer.Context, said: _Words) -> Preview:
 
 async def _draw(fleet: Fleet, said: _Words) -> Preview:
     from gitops.app import offline
-    from gitops.engine.previews import into
+    from gitops.engine.previews import depth_of, into
     from gitops.errors import NotAllowed, Unknown
+    from gitops.model.fleet import PullRequestsSpec
     from gitops.model.ids import SourceName
-    from gitops.model.preview import Depth
     from gitops.previewing import Previewing
 
     spec = fleet.sources.get(SourceName(said.source))
@@ -177,8 +177,7 @@ async def _draw(fleet: Fleet, said: _Words) -> Preview:
         problems = await control.read_sources()
         if spec.name in problems:
             raise Unknown(f"{spec.name}: {problems[spec.name]}")
-        lint = pull.fork and (spec.pull_requests is None or spec.pull_requests.forks == "lint")
-        depth = Depth.LINT if lint else Depth.PLAN
+        depth = depth_of(pull, spec.pull_requests or PullRequestsSpec())
         return await Previewing(control.surroundings(alone=True)).draw(spec, pull, depth)
     finally:
         await control.close()

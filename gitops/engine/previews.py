@@ -25,6 +25,8 @@ import structlog
 from gitops import preview_text as words
 from gitops.engine.ledger import Ledger
 from gitops.engine.meaning import PullWord
+from gitops.engine.repositories import into_followed
+from gitops.engine.reviews import shown, shown_to
 from gitops.engine.tasks import Tasks
 from gitops.errors import GitopsError, Permanent, StaleWrite, Transient, Unknown
 from gitops.foreign import one_line
@@ -245,8 +247,9 @@ class Previews:
     def _worth_another_try(self, key: Key) -> bool:
         """What kept it from being drawn may have passed."""
         known = self._drawn.get(key)
-        failed = known is not None and known.problem != ""
-        return failed and known is not None and self._clock.now() - known.at > LOOK_ANYWAY
+        if known is None or not known.problem:
+            return False
+        return self._clock.now() - known.at > LOOK_ANYWAY
 
     async def _tidy(self) -> None:
         before = self._clock.now() - DIGESTS_KEPT
@@ -316,8 +319,7 @@ class Previews:
         preview = self._drawn.get(key)
         if entry.forced or preview is None or preview.head != pull.head or preview.problem:
             await self._begin(forge, source, pull)
-            depth = Depth.LINT if pull.fork and policy.forks == "lint" else Depth.PLAN
-            preview = await self._drawing(spec, pull, depth, forge, entry)
+            preview = await self._drawing(spec, pull, depth_of(pull, policy), forge, entry)
             if preview is None:
                 raise _Overtaken
             entry.forced = False
@@ -423,18 +425,18 @@ class Previews:
         mark = words.marker(f"{preview.source} {self._name}", dialect)
         made = words.comment(preview, dialect, mark, page=page, mask=self._mask)
         plans = {
-            str(each.lane): each.plan.digest
+            each.lane: each.plan.digest
             for each in preview.lanes
             if each.lane in made.whole and each.plan is not None and not each.plan.blocked_by
         }
-        shown = json.dumps({"head": preview.head, "plans": plans}, sort_keys=True)
+        value = shown(preview.head, plans)
         owner, key = shown_to(preview.source), str(preview.number)
         before = await self._ledger.read(lambda reading: reading.memo(owner, key))
-        if before != shown and before is not None:
+        if before != value and before is not None:
             await self._ledger.write(lambda tx: tx.memorise(owner, key, None))
         there = await _said(forge.comment(preview.number, mark, made.text), "comment")
-        if there and before != shown:
-            await self._ledger.write(lambda tx: tx.memorise(owner, key, shown))
+        if there and before != value:
+            await self._ledger.write(lambda tx: tx.memorise(owner, key, value))
 
     async def _remove(self, key: Key, forge: Forge, posted: bool) -> None:
         """What plans it was shown stays remembered: it may just have been merged."""
@@ -453,16 +455,15 @@ def posted_by(source: SourceName) -> str:
     return f"preview-posted/{source}"
 
 
-def shown_to(source: SourceName) -> str:
-    """Whose memo it is which plans a pull request was shown: number → ``{"head", "plans"}``."""
-    return f"preview/{source}"
-
-
 def into(pull: PullRequest, spec: SourceSpec) -> bool:
-    """Is it to be merged into the branch the source follows? One that follows whatever the
-    default branch is cannot tell."""
-    followed = spec.ref.removeprefix("refs/heads/")
-    return followed in ("", "HEAD") or pull.base == followed
+    """Is it to be merged into the branch the source follows?"""
+    return into_followed(pull.base, spec.ref)
+
+
+def depth_of(pull: PullRequest, policy: PullRequestsSpec) -> Depth:
+    """How far it is looked into: what a stranger proposes is not planned, unless the operator says
+    otherwise."""
+    return Depth.LINT if pull.fork and policy.forks == "lint" else Depth.PLAN
 
 
 async def _present(forge: Forge, number: int) -> PullRequest | None:

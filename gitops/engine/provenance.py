@@ -19,6 +19,7 @@ import structlog
 
 from gitops.engine.ledger import Ledger
 from gitops.engine.meaning import HEARSAY, pushes_of
+from gitops.engine.repositories import into_followed
 from gitops.errors import GitopsError, Permanent, Transient
 from gitops.foreign import one_line
 from gitops.model.fleet import SourceSpec
@@ -228,10 +229,8 @@ def facts_of(pull: PullRequest) -> PullFacts:
 
 
 def covers(pull: PullFacts, ref: str) -> bool:
-    """Pure: did it bring its commits to the branch that is followed? Sources that follow whatever
-    the default branch is cannot tell it from others."""
-    followed = ref.removeprefix("refs/heads/")
-    return followed in ("", "HEAD") or pull.base == followed
+    """Pure: did it bring its commits to the branch that is followed?"""
+    return into_followed(pull.base, ref)
 
 
 def joined_with(

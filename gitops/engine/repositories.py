@@ -1,7 +1,7 @@
-"""Is the repository a forge talks about one that we watch?
+"""Is the repository, and the branch, a forge talks about one that we watch?
 
-Pure. Called by the inbox of webhooks: what a payload names is only ever compared with the addresses
-of the fleet file, as text. It becomes no URL, no path and no argument.
+Pure. Called by the inbox of webhooks, by previews and by provenance: what a forge names is only
+ever compared with what the fleet file names, as text. It becomes no URL, no path and no argument.
 """
 
 from __future__ import annotations
@@ -77,6 +77,13 @@ def matching(
     allowed = [name for name in named if name in sources]
     found = [name for name in (allowed if named else sources) if same(repository, sources[name])]
     return tuple(found or allowed)
+
+
+def into_followed(base: str, ref: str) -> bool:
+    """Is a pull request into branch ``base`` one into what a source follows (``SourceSpec.ref``)?
+    One that follows whatever the default branch is cannot tell it from others."""
+    followed = ref.removeprefix("refs/heads/")
+    return followed in ("", "HEAD") or base == followed
 
 
 def follows(source: SourceSpec, ref: str) -> bool:

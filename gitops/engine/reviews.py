@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from gitops.engine.ballot import Ballot, Paper
@@ -103,10 +103,21 @@ def _decided(request: Request, record: ChangeRecord) -> tuple[PersonName, ...]:
     return ()
 
 
+def shown_to(source: SourceName) -> str:
+    """Whose memo it is which plans a pull request was shown: number → what :func:`shown` wrote."""
+    return f"preview/{source}"
+
+
+def shown(head: str, plans: Mapping[LaneId, Digest]) -> str:
+    """As it is remembered: ``{"head": …, "plans": {"app@target": …}}``."""
+    named = {str(lane): digest for lane, digest in plans.items()}
+    return json.dumps({"head": head, "plans": named}, sort_keys=True)
+
+
 def _posted(tx: Reading, source: SourceName, number: int, lane: LaneId) -> _Posted | None:
-    """What was remembered when the preview was shown: ``{"head": …, "plans": {"app@target": …}}``,
-    optionally with ``at``, seconds since the epoch from which on it was to be seen."""
-    for memo in tx.memos(f"preview/{source}", limit=_MOST_POSTED):
+    """What :func:`shown` wrote; optionally with ``at``, seconds since the epoch from which on it
+    was to be seen."""
+    for memo in tx.memos(shown_to(source), limit=_MOST_POSTED):
         if memo.key == str(number):
             return _read(memo, lane)
     return None

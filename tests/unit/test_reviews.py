@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gitops.engine.reviews import shown_to
 from gitops.model.approval import Answer, AnswerKind, Decision
 from gitops.model.delivery import Change, ChangeRecord
 from gitops.model.events import Answered, ChangeOpened, Noted
@@ -74,7 +75,7 @@ async def posted(office: Office, record: ChangeRecord, **more: Any) -> None:
     plans = {str(record.change.lane): plan_of(record.change, "p").digest}
     value = json.dumps({"head": HEAD, "plans": plans, **more})
     source = record.change.revision.source
-    await office.ledger.write(lambda tx: tx.memorise(f"preview/{source}", "4", value))
+    await office.ledger.write(lambda tx: tx.memorise(shown_to(source), "4", value))
 
 
 async def ask(office: Office, facts: PullFacts = FACTS, **shown: Any) -> Answer:
@@ -133,7 +134,7 @@ async def test_what_is_remembered_and_unreadable_counts_for_nothing(
 ) -> None:
     record = await opened(office)
     source = record.change.revision.source
-    await office.ledger.write(lambda tx: tx.memorise(f"preview/{source}", "4", value))
+    await office.ledger.write(lambda tx: tx.memorise(shown_to(source), "4", value))
     assert (await office.ask(record)).kind is AnswerKind.PENDING
 
 
@@ -197,7 +198,7 @@ async def test_deletes_over_the_budget_need_somebody_to_type(office: Office) -> 
     plans = {str(record.change.lane): plan.digest}
     source = record.change.revision.source
     value = json.dumps({"head": HEAD, "plans": plans})
-    await office.ledger.write(lambda tx: tx.memorise(f"preview/{source}", "4", value))
+    await office.ledger.write(lambda tx: tx.memorise(shown_to(source), "4", value))
     assert (await office.ask(record, plan=plan)).kind is AnswerKind.PENDING
     assert any("does not count" in text for text in await told(office, record))
 
