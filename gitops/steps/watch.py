@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from gitops.engine.ballot import CLAIMED
 from gitops.engine.ledger import open_change
 from gitops.engine.renders import Rendered
+from gitops.engine.rollbacks import half_way
 from gitops.engine.supplies import joined
 from gitops.model.delivery import (
     Cause,
@@ -174,12 +175,11 @@ async def _wish(
     if kit.memory.demanded or (back is not None and back == desire.rollback):
         return desire
     after, delivered = desire.after, lane.delivered
-    # What failed half-way left something else live than what counts as delivered.
-    half_way = lane.hold is not None and lane.hold.failed
-    if delivered is None or delivered.closure != after or half_way:
+    torn = half_way(lane)
+    if delivered is None or delivered.closure != after or torn:
         if not _holds(lane.hold, after):
             return desire
-        if delivered is None or half_way:
+        if delivered is None or torn:
             return None
     if kit.application.drift is DriftPolicy.IGNORE:
         return None
