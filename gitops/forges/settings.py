@@ -1,7 +1,7 @@
 """What a forge's client is told: the source's address and sign-in, and where the API is.
 
-Shared by every client's ``build``. Pure but for :func:`secret_headers`, which reads the token when
-it is needed. No message ever holds a part of it.
+Shared by every client's ``build``. Pure but for what :func:`signer` and :func:`basic_signer` make,
+which reads the token when it is needed. No message ever holds a part of it.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def target(options: Options, documented: Documented) -> Target:
 
 
 def signer(options: Options, scheme: str = "Bearer") -> Sign:
-    """Signs with the token, as Basic where the operator gave a user name that is an account's."""
+    """Signs with the token, or with nothing where there is none."""
     ref = options.token or options.credentials.token
 
     async def sign() -> Mapping[str, str]:
@@ -102,7 +102,8 @@ def signer(options: Options, scheme: str = "Bearer") -> Sign:
 
 
 def basic_signer(options: Options) -> Sign:
-    """Bitbucket Cloud takes an API token with the account's e-mail only as Basic (RFC 7617)."""
+    """Bitbucket Cloud takes an account's API token only as Basic (RFC 7617) with the account's
+    e-mail, which is then the ``username``; any other token as :func:`signer` sends it."""
     ref = options.token or options.credentials.token
     name = options.credentials.username
     account = name if "@" in name else ""
