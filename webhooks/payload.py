@@ -114,9 +114,6 @@ class Fields:
             raise Malformed(f"{self._path(name)} is not a number of something")
         return value  # type: ignore[no-any-return]
 
-    def flag(self, name: str) -> bool:
-        return self._get(name, bool)  # type: ignore[no-any-return]
-
     def object(self, name: str) -> Fields:
         return Fields(self._value.get(name), self._path(name))
 

@@ -44,10 +44,6 @@ Text = Annotated[str, _cut(1 << 20)]
 Number = Annotated[int, Field(ge=1, lt=1 << 53)]
 
 
-class Other(Said):
-    """Something of which only that it is there matters."""
-
-
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
