@@ -176,7 +176,7 @@ class Collector:
         )
         yield _one(
             "gitops_notices_waiting",
-            f"Notices not delivered yet, at most {MOST_NOTICES}.",
+            f"Notices that are due and not delivered yet, at most {MOST_NOTICES}.",
             self._seen.notices,
         )
 
@@ -321,7 +321,6 @@ def _counter(name: str, help: str, labels: tuple[str, ...], samples: Samples) ->
 def _histogram(
     name: str, help: str, labels: tuple[str, ...], known: Mapping[tuple[str, ...], Histogram]
 ) -> Metric:
-
     family = HistogramMetricFamily(name, help, labels=labels)
     for values, histogram in known.items():
         buckets = [(_bound(bound), n) for bound, n in histogram.cumulative()]

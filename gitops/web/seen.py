@@ -80,12 +80,15 @@ async def look(controller: Controller) -> Seen:
     """Raises StoreUnavailable: a scrape that fails is honest, one with old figures is not."""
     lanes = controller.roster.lanes()
     controller.measures.retain(set(lanes))
+    now = controller.parts.clock.now()
 
     def query(reading: Reading) -> tuple[list[LaneState], Sequence[Request], int]:
         known = {record.lane: record for record in reading.lanes()}
         current = {record.change.lane: record for record in reading.changes()}
         states = [lane_state(known.get(at) or LaneRecord(at), current.get(at)) for at in lanes]
-        return states, reading.requests(limit=10_000), len(reading.outbox(MOST_NOTICES))
+        # What quiet hours hold back until morning is not stuck.
+        due = reading.outbox(MOST_NOTICES, due=now)
+        return states, reading.requests(limit=10_000), len(due)
 
     states, requests, notices = await controller.ledger.read(query)
     names = controller.roster.specs()

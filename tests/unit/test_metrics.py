@@ -19,6 +19,7 @@ from gitops.model.delivery import Cause, ChangeRecord, ChangeState, Delivered, H
 from gitops.model.fleet import ApplicationSpec, Fleet, WebhookSpec
 from gitops.model.ids import ApplicationName, PersonName, SourceName, TargetName, combine
 from gitops.model.plan import SealParts
+from gitops.ports import Transaction
 from gitops.web import metrics as page
 from gitops.web import observing
 from gitops.web.seen import STATES
@@ -214,6 +215,21 @@ class TestQuestions:
         assert found[oldest, ()] == observed.clock.time
         since = ("gitops_lane_asking_timestamp_seconds",)
         assert found[(*since, (("application", "shop"), ("target", "prod")))]
+
+
+class TestNotices:
+    async def test_that_quiet_hours_hold_back_are_not_taken_for_stuck(
+        self, observed: Observed
+    ) -> None:
+        def work(tx: Transaction) -> None:
+            now = observed.clock.now()
+            tx.enqueue(e.Notice("1", "mail", "asked", "some change"))
+            tx.enqueue(e.Notice("2", "mail", "healthy", "another", not_before=now + 3_600))
+
+        await observed.controller.ledger.write(work)
+        assert await observed.value("gitops_notices_waiting") == 1
+        observed.clock.time += 3_600
+        assert await observed.value("gitops_notices_waiting") == 2
 
 
 class TestTheRest:
