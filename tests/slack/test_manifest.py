@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from notifiers.slack.orders import USAGE
 from tests.slack.methods import NEEDS
 from tests.slack.workspace import SCOPES
 
@@ -17,6 +18,13 @@ def test_it_has_the_scopes_every_method_that_is_called_needs() -> None:
     scopes = manifest["oauth_config"]["scopes"]["bot"]
     assert scopes == sorted(SCOPES)
     assert {scope for needed in NEEDS.values() for scope in needed} <= set(scopes)
+
+
+def test_its_hint_names_every_command_there_is() -> None:
+    [command] = yaml.safe_load(MANIFEST.read_text())["features"]["slash_commands"]
+    hints = command["usage_hint"].split(" | ")
+    assert {hint.split()[0] for hint in hints} == set(USAGE)
+    assert "pause APP 2h reason" in hints
 
 
 def test_it_takes_answers_over_socket_mode_and_hears_mentions() -> None:
