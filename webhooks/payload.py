@@ -1,9 +1,9 @@
 """Reads a verified body strictly: what is not as the provider documents it is refused by name.
 
 Python's own JSON reader takes NaN, repeated keys, lone surrogates and numbers of any length, and
-gives up on deep nesting with an error nobody expects (reliability F18, W5). Everything of the kind
-ends in :class:`gitops.ports.inbound.Malformed`. Used by every receiver of this package; only what
-is asked for is looked at, so that a provider may add fields.
+gives up on deep nesting with an error nobody expects. Everything of the kind ends in
+:class:`gitops.ports.inbound.Malformed`. Used by every receiver of this package; only what is asked
+for is looked at, so that a provider may add fields.
 """
 
 from __future__ import annotations

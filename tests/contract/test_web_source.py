@@ -225,7 +225,7 @@ async def test_old_states_go_and_delivered_ones_stay(watched: Watched, served: H
     assert caught.value.state is SourceState.GONE
 
 
-# --- hosts that lie (E1-E3) --------------------------------------------------------------------
+# --- hosts that lie ----------------------------------------------------------------------------
 
 
 async def test_the_digest_decides_and_not_the_etag(watched: Watched, served: Host) -> None:
@@ -323,7 +323,7 @@ async def test_what_failed_is_asked_for_again(watched: Watched, served: Host) ->
     assert served.requests[-1][1].get("If-None-Match") not in (None, '"page"')
 
 
-# --- what is never taken for deleted (E6) ------------------------------------------------------
+# --- what is never taken for deleted -----------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -379,7 +379,7 @@ async def test_what_the_host_says_is_told(
     assert words in await watched.refused(state)
 
 
-# --- hosts that are away (X4) ------------------------------------------------------------------
+# --- hosts that are away -----------------------------------------------------------------------
 
 
 async def test_a_host_that_asks_for_a_pause_is_heard(watched: Watched, served: Host) -> None:
@@ -463,7 +463,7 @@ async def test_an_answer_over_the_limit_is_not_held(tmp_path: Path, served: Host
     assert "over 1 MiB" in await watched.refused()
 
 
-# --- where it may lead (E4) --------------------------------------------------------------------
+# --- where it may lead -------------------------------------------------------------------------
 
 
 async def test_a_redirect_on_the_same_host_is_followed(watched: Watched, served: Host) -> None:

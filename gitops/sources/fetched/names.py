@@ -1,9 +1,8 @@
 """Pure: which paths of an archive or an index are taken.
 
-Each is judged before a byte of its content is looked at (reliability E5): the checks that Python's
-own archive filters make were got around more than once, and they are about one disk's rules, not
-about what a person approving a change can tell apart. Called by :mod:`.unpack` and by the web
-source's index.
+Each is judged before a byte of its content is looked at: the checks that Python's own archive
+filters make were got around more than once, and they are about one disk's rules, not about what a
+person approving a change can tell apart. Called by :mod:`.unpack` and by the web source's index.
 """
 
 from __future__ import annotations

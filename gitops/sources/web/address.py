@@ -38,7 +38,7 @@ class Site:
 
     def permit(self, url: str, *, allow_local: bool) -> Reach:
         """Nothing but this host is ever asked: credentials go with every request, and what another
-        one answers is not what the operator named (E4)."""
+        one answers is not what the operator named."""
         scheme, host, port = origin(url)
         if (scheme, host, port) != origin(self.url):
             where = f"{scheme}://{one_line(host, 100)}"

@@ -1,7 +1,7 @@
 """Pure: what a folder on a web host says it holds, and whether a file is one at all.
 
 Called by the web source with bytes just fetched. What it raises ends the look: the last good state
-stays, and nothing is taken for deleted (reliability E6).
+stays, and nothing is taken for deleted.
 """
 
 from __future__ import annotations

@@ -2,9 +2,8 @@
 
 Built by the package's ``build``. A host is asked "still the same?" by its own marks (``ETag``, else
 ``Last-Modified``: RFC 9110 section 13), but what is new is decided by the digest of the bytes, and
-every so often the whole is asked for, since hosts and caches in front of them are wrong at times
-(reliability E1-E3). Nothing is kept of a look that went wrong, its marks included: the next one
-asks for the same again.
+every so often the whole is asked for, since hosts and caches in front of them are wrong at times.
+Nothing is kept of a look that went wrong, its marks included: the next one asks for the same again.
 """
 
 from __future__ import annotations
@@ -245,12 +244,12 @@ class _Visit:
         except Garbled:
             if not condition:
                 raise
-            # Some hosts send a body with 304, which garbles the line (E3).
+            # Some hosts send a body with 304, which garbles the line.
             condition, answer = {}, await self._ask(site.asked, limit, {})
         if answer.status == 304 and condition:
             return None
         if answer.status == 304:
-            # It was asked for the whole (E3): some cache answers for it.
+            # It was asked for the whole: some cache answers for it.
             answer = await self._ask(site.asked, limit, {"Cache-Control": "no-cache"})
         if answer.status == 304:
             raise unfit("the host answers “not modified” to whoever has nothing", site.asked)
