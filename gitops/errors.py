@@ -8,6 +8,7 @@
     │   ├── RenderError              an application cannot be rendered: file:line where known
     │   ├── SourceProblem            a source cannot be read; carries the SourceState to show
     │   ├── ClusterRefused           the API server said no (403, 422, F7's 500 …)
+    │   ├── NotifierRefused          the other side will not take this very notice
     │   ├── FieldConflict            another field manager owns what we would write (409)
     │   ├── ObjectMoved              a write's precondition failed: resourceVersion or uid (409)
     │   ├── SealBroken               live state is neither the sealed before nor the sealed after
@@ -20,6 +21,7 @@
         ├── SourceUnavailable        the remote does not answer; the last good revision stays
         ├── ClusterUnavailable       connection, 429, 5xx that is not F7, time-out before sending
         ├── AnswerLost               sent, then no answer: read back before believing anything
+        ├── NotifierUnavailable      a notice did not get through; it is kept
         ├── Apart                    one of several destinations is away, others may be there
         ├── ChildTimeout             a child process was ended at its deadline
         └── StoreUnavailable         the database is away: nothing new is applied
@@ -32,6 +34,7 @@ expired and superseded are values (:mod:`gitops.model.approval`), not errors.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from gitops.model.source import SourceState
 
@@ -229,3 +232,14 @@ class NotifierUnavailable(Transient):
 
 class StoreUnavailable(Transient):
     pass
+
+
+def raised_at(error: BaseException) -> str:
+    """``hooks.py:41``: where a defect was raised, for the log and for people. File and line alone:
+    what a foreign exception says may hold a secret, or what a stranger sent."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return ""
+    return f"{PurePath(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"

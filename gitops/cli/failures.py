@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import difflib
 import json
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -19,7 +17,7 @@ from rich.text import Text
 
 from gitops.cli.output import make_console
 from gitops.cli.settings import Settings
-from gitops.errors import ConfigError, GitopsError
+from gitops.errors import ConfigError, GitopsError, raised_at
 from gitops.foreign import readable
 
 _PROBLEMS_SHOWN = 50
@@ -117,11 +115,9 @@ def _not_installed(error: ModuleNotFoundError) -> Failure:
 
 def _unexpected(error: BaseException) -> Failure:
     """A defect of ours. Its text may hold anything, so only its type and place are told."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return Failure(
         "InternalError",
         f"something unexpected happened ({type(error).__name__})",
-        place,
+        raised_at(error),
         "this is a defect of gitops; GITOPS_DEBUG=1 shows the whole story",
     )

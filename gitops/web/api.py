@@ -28,6 +28,7 @@ from gitops.errors import (
     StaleWrite,
     Transient,
     Unknown,
+    raised_at,
 )
 from gitops.jsonable import to_json
 from gitops.model.approval import Decision
@@ -256,7 +257,7 @@ def _map_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def defect(_request: Request, error: Exception) -> JSONResponse:
-        _log.error("api.defect", error=type(error).__name__)
+        _log.error("api.defect", error=type(error).__name__, at=raised_at(error))
         return _problem(500, "an internal error, see the controller's log")
 
     @app.exception_handler(RequestValidationError)

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gitops.controller import Controller
 from gitops.engine.inbox import Busy
-from gitops.errors import GitopsError
+from gitops.errors import GitopsError, raised_at
 from gitops.foreign import one_line
 from gitops.ports.inbound import Absent, Forged, Inbound, Letter, Malformed, Receiver, Reply
 from gitops.web.buckets import Buckets, sender
@@ -202,9 +202,4 @@ def _come_again(seconds: float) -> Reply:
 
 
 def _where(error: Exception) -> str:
-    if isinstance(error, GitopsError):
-        return error.message
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
+    return error.message if isinstance(error, GitopsError) else raised_at(error)

@@ -15,7 +15,14 @@ from typing import Any
 
 import structlog
 
-from gitops.errors import GitopsError, NotAllowed, Outdated, StaleWrite, Transient
+from gitops.errors import (
+    GitopsError,
+    NotAllowed,
+    Outdated,
+    StaleWrite,
+    Transient,
+    raised_at,
+)
 from gitops.model.approval import Decision
 from gitops.model.ids import PersonName
 from notifiers.slack import diffs, modals
@@ -144,7 +151,7 @@ class Hearing:
             return self._refused(said, Unsure(error.message))
         except Exception as error:
             # A defect of ours: its text may hold what a stranger sent.
-            _log.error("slack.defect", kind=type(error).__name__, at=_where(error))
+            _log.error("slack.defect", kind=type(error).__name__, at=raised_at(error))
             return self._refused(said, Unsure("something here is broken, its log says what"))
 
     async def _do(self, said: Said) -> _Outcome:
@@ -328,10 +335,3 @@ def _whose(said: Said) -> str:
     """``TEAM:USER``, for the log."""
     speaker = getattr(said, "speaker", None)
     return f"{speaker.team}:{speaker.user}" if isinstance(speaker, Speaker) else ""
-
-
-def _where(error: Exception) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
