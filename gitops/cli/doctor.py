@@ -61,7 +61,7 @@ def doctor(ctx: typer.Context) -> None:
     Exit code 1 if something is missing that every delivery needs, or a cluster of the fleet file
     cannot be used.
     """
-    from gitops.cli.output import emit
+    from gitops.cli.output import emit, make_console, show_examined
     from gitops.sandbox.tools import Toolbox
 
     chosen = settings(ctx)
@@ -71,7 +71,8 @@ def doctor(ctx: typer.Context) -> None:
     if chosen.json:
         emit({"ok": well, "checks": found})
     else:
-        _show(found, chosen)
+        rows = [(one.state.value, one.name, one.detail, one.remedy) for one in found]
+        show_examined(rows, make_console(chosen))
     if not well:
         raise typer.Exit(1)
 
@@ -307,24 +308,3 @@ def _refused(name: str, problem: GitopsError) -> Examined:
     where = f"{problem.place}: " if problem.place else ""
     remedy = problem.hint or "gitops config check"
     return Examined(name, State.MISSING, where + problem.message, remedy)
-
-
-def _show(found: list[Examined], chosen: Settings) -> None:
-    from rich.text import Text
-
-    from gitops.cli.output import make_console
-    from gitops.foreign import one_line
-
-    marks = {
-        State.OK: ("✓", "green"),
-        State.OPTIONAL: ("·", "yellow"),
-        State.MISSING: ("✗", "bold red"),
-    }
-    console = make_console(chosen)
-    width = max(len(one.name) for one in found)
-    for one in found:
-        mark, style = marks[one.state]
-        detail = one_line(one.detail, 2000)
-        console.print(Text.assemble((mark, style), f" {one.name.ljust(width)}  {detail}"))
-        if one.remedy:
-            console.print(Text(f"  {' ' * width}  → {one_line(one.remedy, 2000)}", style="cyan"))

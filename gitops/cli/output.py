@@ -47,6 +47,7 @@ __all__ = [
     "from_json",
     "make_console",
     "show_deliveries",
+    "show_examined",
     "show_findings",
     "show_plan",
     "show_request",
@@ -68,6 +69,7 @@ _MARKS = {
 }
 _SEVERITIES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _DIFF = {"+": "green", "-": "red", "@": "dim"}
+_EXAMINED = {"ok": ("✓", "green"), "optional": ("·", "yellow"), "missing": ("✗", "bold red")}
 _GOOD = {ChangeState.HEALTHY, ChangeState.UNCHANGED}
 _CLAIMED = {ChangeState.APPLYING, ChangeState.VERIFYING}
 _BAD = {ChangeState.FAILED, ChangeState.BLOCKED}
@@ -446,3 +448,14 @@ def show_table(
             joined.append(" " * (width - cell_len(cell.plain) + 2))
         joined.rstrip()
         console.print(joined)
+
+
+def show_examined(rows: Sequence[tuple[str, str, str, str]], console: Console) -> None:
+    """(``ok``, ``optional`` or ``missing``; what was looked at; what was found; what to do)"""
+    width = max((len(name) for _, name, _, _ in rows), default=0)
+    for state, name, detail, remedy in rows:
+        mark, style = _EXAMINED[state]
+        line = f" {name.ljust(width)}  {one_line(detail, 2_000)}"
+        console.print(Text.assemble((mark, style), line))
+        if remedy:
+            console.print(Text(f"  {' ' * width}  → {one_line(remedy, 2_000)}", style="cyan"))

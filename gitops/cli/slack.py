@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitops.cli.settings import Settings, settings
+from gitops.cli.settings import settings
 
 if TYPE_CHECKING:
     from gitops.model.fleet import Fleet, NotifierSpec
@@ -28,19 +28,24 @@ def check(
     Looks only; posts nothing. Exit code 1 if something is missing without which cards or answers
     do not come through.
     """
+    from rich.text import Text
+
+    from gitops.cli.output import emit, make_console, show_examined
     from gitops.config import load
+    from gitops.foreign import one_line
 
     chosen = settings(ctx)
     fleet = load(chosen.config, resolve_secrets=False)
     found = {spec.name: _examined(fleet, spec) for spec in _slacks(fleet, name)}
     well = all(one.state != "missing" for each in found.values() for one in each)
     if chosen.json:
-        from gitops.cli.output import emit
-
         emit({"ok": well, "notifiers": found})
     else:
+        console = make_console(chosen)
         for notifier, each in found.items():
-            _show(notifier, each, chosen)
+            console.print(Text(one_line(notifier), style="bold"))
+            rows = [(one.state.value, one.name, one.detail, one.remedy) for one in each]
+            show_examined(rows, console)
     if not well:
         raise typer.Exit(1)
 
@@ -76,21 +81,3 @@ def _examined(fleet: Fleet, spec: NotifierSpec) -> list[Found]:
     notifier = plugin.build(spec.options, replace(services, name=spec.name))
     found: list[Found] = asyncio.run(notifier.check(fleet.people))
     return found
-
-
-def _show(name: str, found: list[Found], chosen: Settings) -> None:
-    from rich.text import Text
-
-    from gitops.cli.output import make_console
-    from gitops.foreign import one_line
-
-    marks = {"ok": ("✓", "green"), "optional": ("·", "yellow"), "missing": ("✗", "bold red")}
-    console = make_console(chosen)
-    console.print(Text(one_line(name), style="bold"))
-    width = max(len(one.name) for one in found)
-    for one in found:
-        mark, style = marks[one.state]
-        detail = one_line(one.detail, 2_000)
-        console.print(Text.assemble((mark, style), f" {one.name.ljust(width)}  {detail}"))
-        if one.remedy:
-            console.print(Text(f"  {' ' * width}  → {one_line(one.remedy, 2_000)}", style="cyan"))
