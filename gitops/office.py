@@ -15,7 +15,6 @@ from gitops.engine.ledger import Ledger, open_change
 from gitops.engine.rollbacks import earlier_deliveries
 from gitops.engine.why import Story
 from gitops.engine.why import why as explain
-from gitops.errors import Unknown
 from gitops.gate import authors_of, confirmation_phrase, electorate
 from gitops.links import commits_at
 from gitops.model.approval import (
@@ -132,14 +131,14 @@ class FrontOffice:
         return await self._controller.ledger.read(query)
 
     async def why(self, application: ApplicationName) -> Mapping[str, Sequence[str]]:
-        spec = self._spec(application)
+        spec = self._controller.roster.named(application)
         lanes = [LaneId(application, target) for target in spec.targets]
         return {str(lane): explain(await self._story(lane, spec)) for lane in lanes}
 
     async def history(
         self, application: ApplicationName, limit: int = 10
     ) -> Sequence[DeliveryRecord]:
-        self._spec(application)
+        self._controller.roster.named(application)
         return await self._controller.ledger.read(
             lambda reading: reading.deliveries(application=application, limit=limit)
         )
@@ -183,15 +182,6 @@ class FrontOffice:
         await self.orders.resume(application, person)
 
     # --- parts --------------------------------------------------------------------------------
-
-    def _spec(self, application: ApplicationName) -> ApplicationSpec:
-        spec = self._controller.roster.spec(application)
-        if spec is None:
-            known = ", ".join(sorted(self._controller.roster.specs())[:20]) or "none"
-            raise Unknown(
-                f"there is no application {application[:63]!r}", hint=f"applications: {known}"
-            )
-        return spec
 
     def _card(self, reading: Reading, request: Request) -> Card:
         people = _Said(self.people())

@@ -118,10 +118,7 @@ class Orders:
 
     def _of(self, application: ApplicationName) -> tuple[ApplicationSpec, tuple[LaneId, ...]]:
         """An application and its lanes. Raises Unknown."""
-        spec = self._system.roster.spec(application)
-        if spec is None:
-            known = ", ".join(sorted(self._system.roster.specs())) or "none"
-            raise Unknown(f"there is no application {application!r}", hint=f"applications: {known}")
+        spec = self._system.roster.named(application)
         return spec, tuple(LaneId(application, target) for target in spec.targets)
 
     def _not_paused(self, application: ApplicationName) -> None:

@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 
 from gitops.config.discover import Discovered, instance
-from gitops.errors import ConfigError
+from gitops.errors import ConfigError, Unknown
+from gitops.foreign import one_line
 from gitops.model.delivery import LaneId, LaneRecord
 from gitops.model.fleet import ApplicationSpec, Discovery, Fleet
 from gitops.model.ids import ApplicationName, SourceName
 from gitops.ports import Snapshot
+
+_LISTED = 20
+"""Names shown to whoever wrote one that is none."""
 
 Discover = Callable[[Fleet, Discovery, Snapshot], Discovered]
 
@@ -52,6 +56,19 @@ class Roster:
             if name in found:
                 return found[name]
         return self._departed.get(name)
+
+    def named(self, name: ApplicationName) -> ApplicationSpec:
+        """The one somebody spoke of; the name is as they wrote it. Raises Unknown."""
+        spec = self.spec(name)
+        if spec is None:
+            every = sorted(self.specs())
+            more = f" and {len(every) - _LISTED} more" if len(every) > _LISTED else ""
+            known = ", ".join(every[:_LISTED]) or "none"
+            raise Unknown(
+                f"there is no application {one_line(name, 80)!r}",
+                hint=f"applications: {known}{more}",
+            )
+        return spec
 
     def specs(self) -> Mapping[ApplicationName, ApplicationSpec]:
         every = dict(self._departed)

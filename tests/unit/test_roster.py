@@ -9,6 +9,7 @@ import pytest
 
 from gitops.config.discover import Discovered
 from gitops.engine.roster import Roster
+from gitops.errors import Unknown
 from gitops.model.delivery import Delivered, LaneId, LaneRecord
 from gitops.model.fleet import ApplicationSpec, ApprovalPolicy, Discovery, Fleet
 from gitops.model.ids import ApplicationName, Digest, SourceName, TargetName
@@ -127,3 +128,15 @@ def test_a_reload_forgets_what_was_found_under_the_old_file() -> None:
     roster.reload(roster_of().fleet)
     look(roster, "apps/a")
     assert not roster.lanes()
+
+
+def test_a_name_that_is_none_is_refused_with_some_of_those_there_are() -> None:
+    roster = roster_of(listed=tuple(f"app-{n:02}" for n in range(25)))
+    assert roster.named(ApplicationName("app-24")).path == "app-24"
+    with pytest.raises(Unknown, match="no application 'shop⏎'") as caught:
+        roster.named(ApplicationName("shop\n"))
+    assert caught.value.hint.startswith("applications: app-00, app-01,")
+    assert caught.value.hint.endswith("app-19 and 5 more")
+    with pytest.raises(Unknown) as caught:
+        roster_of().named(ApplicationName("shop"))
+    assert caught.value.hint == "applications: none"
