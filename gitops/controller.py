@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import structlog
 
@@ -291,7 +290,7 @@ class Controller:
             given = {
                 name: notifier
                 for name, notifier in self.parts.notifiers().items()
-                if callable(getattr(notifier, "listen", None))
+                if isinstance(notifier, Listener)
             }
         except ConfigError as error:
             _log.error("notifiers.refused", problem=error.message, hint=error.hint)
@@ -302,7 +301,7 @@ class Controller:
         for name, notifier in given.items():
             if name not in self._listeners:
                 self._listeners[name] = notifier
-                self._tasks.start(f"listener {name}", cast(Listener, notifier).listen)
+                self._tasks.start(f"listener {name}", notifier.listen)
 
     async def _expire(self) -> None:
         while True:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +137,7 @@ class Inbound(Protocol):
         """Verifies and acts; whatever it answers for is committed when it returns."""
 
 
+@runtime_checkable
 class Listener(Protocol):
     """A notifier that keeps a connection of its own for answers (Slack's Socket Mode)."""
 
