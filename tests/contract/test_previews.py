@@ -424,7 +424,8 @@ async def test_a_check_that_is_run_again_is_the_pull_requests_with_that_head(
     await story.until(lambda: len(story.painter.drawn) == 2)
     await story.settled()
     story.previews.heard(SOURCE, CheckAgain(HERE, SECOND))
-    await asyncio.sleep(0.1)
+    await story.until(lambda: not story.previews._errands)
+    assert not story.previews.busy(SOURCE, 1)
     assert len(story.painter.drawn) == 2
 
 
