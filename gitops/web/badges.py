@@ -19,7 +19,8 @@ from gitops.ports.office import Standing
 
 Guard = Callable[..., Awaitable[Any]]
 _WORST_FIRST = (
-    *(("failed", "#b3261e"), ("held", "#9a5b00"), ("blocked", "#b3261e"), ("asking", "#7a5900")),
+    *(("failed", "#b3261e"), ("degraded", "#b3261e"), ("held", "#9a5b00")),
+    *(("blocked", "#b3261e"), ("asking", "#7a5900")),
     *(("paused", "#5f6368"), ("new", "#5f6368"), ("healthy", "#1a7f37")),
 )
 _UNDER_WAY = "#0b5cad"

@@ -86,6 +86,7 @@ async def test_a_badge_shows_how_an_application_stands(service: Service) -> None
     [
         (["healthy", "failed", "asking"], "failed"),
         (["healthy", "asking"], "asking"),
+        (["asking", "degraded", "applying"], "degraded"),
         (["healthy", "applying", "paused"], "applying"),
         (["paused", "healthy"], "paused"),
         (["healthy", "healthy"], "healthy"),
