@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gitops import health
+from gitops.engine.ballot import CLAIMED
 from gitops.engine.cases import (
     MOST,
     STEADY,
@@ -52,7 +53,6 @@ _LOST = 60.0
 """Seconds an object may take to be seen after a start."""
 _SETTLES = 0.2
 _AFTER_TROUBLE = 2.0
-_UNDER_WAY = (ChangeState.APPLYING, ChangeState.VERIFYING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,7 +339,7 @@ class Vigil:
     async def _is_under_way(self, lane: LaneId) -> bool:
         def query(reading: Reading) -> bool:
             record = open_change(reading, reading.lane(lane))
-            return record is not None and record.state in _UNDER_WAY
+            return record is not None and record.state in CLAIMED
 
         return await self._ledger.read(query)
 
