@@ -41,7 +41,7 @@ ROLLED_OUT = {
     "many-clusters": {("shop-front", "shop"): 1, ("shop-front", "shop", "prod"): 3},
     "terraform-and-app": {("default", "web"): 3},
 }
-ELSEWHERE = {"kubernetes"}
+ELSEWHERE = {"kubernetes", "monitoring"}
 """Examples with a test of their own."""
 WAIT = 60.0
 TOO_LATE = ("too late", "changed since")

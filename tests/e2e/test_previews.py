@@ -73,8 +73,7 @@ class Stage:
         return [
             event
             for event in events
-            if "gitops" in event.get("userAgent", "")
-            and (self.rig.namespace in event["requestURI"] or event["verb"] not in READS)
+            if "gitops" in event.get("userAgent", "") and self.rig.namespace in event["requestURI"]
         ]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from gitops.config import load
 from tests.unit.test_metrics import Observed, observed  # noqa: F401 - a fixture
 
 FOLDER = Path(__file__).parents[2] / "examples" / "monitoring"
@@ -76,3 +77,8 @@ def test_panels_do_not_lie_on_one_another() -> None:
         taken |= place
     ids = [panel["id"] for panel in dashboard()["panels"]]
     assert len(ids) == len(set(ids))
+
+
+def test_its_fleet_file_is_one() -> None:
+    fleet = load(FOLDER / "gitops.yaml")
+    assert fleet.metrics.listen

@@ -34,7 +34,7 @@ class Doorman:
 
     def __init__(self, controller: Controller, guard: Guard) -> None:
         self.controller, self.guard = controller, guard
-        self.attempts = Buckets(RATE, BURST)
+        self.attempts = Buckets(RATE, BURST, now=controller.parts.clock.monotonic)
 
     def refuse_many(self, request: Request) -> None:
         """Raises 429."""
