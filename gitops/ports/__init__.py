@@ -89,6 +89,9 @@ class Vault(Protocol):
 
 # --- sources ----------------------------------------------------------------------------------
 
+MAX_BLOB = 16 << 20
+"""Bytes of one file; no snapshot reads a larger one."""
+
 
 class Snapshot(Protocol):
     """One revision, read-only, synchronous and safe to use from a worker thread."""
@@ -106,7 +109,7 @@ class Snapshot(Protocol):
         """Every non-tree entry beneath ``path``, sorted by path."""
 
     def read(self, entry: Entry) -> bytes:
-        """A blob's bytes. Raises RenderError over the size limit (16 MiB)."""
+        """A blob's bytes. Raises RenderError over :data:`MAX_BLOB`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gitops.errors import RenderError, SourceProblem
 from gitops.model.fleet import GitCredentials
@@ -34,17 +33,13 @@ from gitops.model.source import (
     SourceState,
 )
 from gitops.plugins import Services
-from gitops.ports import Look, Snapshot
+from gitops.ports import MAX_BLOB, Look, Snapshot
 from gitops.sources.oids import blob_id, tree_id
-
-if TYPE_CHECKING:
-    from gitops.sources.remembered import Remembered
+from gitops.sources.remembered import Remembered
 
 NAME = "directory"
 VERSION = "1"
 
-MAX_BLOB = 16 << 20
-"""Bytes; ports.Snapshot."""
 MAX_ENTRIES = 200_000
 """Names in one folder tree; more is a folder somebody did not mean."""
 _MAX_DEPTH = 128
@@ -81,9 +76,6 @@ def build(options: Options, services: Services) -> DirectorySource:
             state=SourceState.REFUSED,
             hint="say `allow_local: true` at this source if that is meant",
         )
-    # Imported late: what a pack may hold is said in this module.
-    from gitops.sources.remembered import Remembered  # noqa: PLC0415
-
     name = SourceName(options.name)
     states = Remembered(services.state_dir / "sources" / "directory" / name)
     return DirectorySource(Path(options.url.removeprefix("file://")), name, options.authors, states)

@@ -12,6 +12,7 @@ import pytest
 from gitops.errors import RenderError, SourceProblem
 from gitops.model.ids import PersonName, SourceName
 from gitops.model.source import EntryKind, SourceState
+from gitops.ports import MAX_BLOB
 from gitops.sources import directory, remembered
 from gitops.sources.directory import DirectorySnapshot, DirectorySource
 from gitops.sources.remembered import KEPT, Remembered
@@ -119,7 +120,7 @@ def test_a_file_swapped_for_a_link_after_the_snapshot_is_refused(folder: Path) -
 
 def test_a_file_over_the_limit_is_named_with_both_numbers(folder: Path) -> None:
     with (folder / "big.bin").open("wb") as file:
-        file.truncate(directory.MAX_BLOB + 1)
+        file.truncate(MAX_BLOB + 1)
     snapshot = DirectorySnapshot.of(folder)
     entry = snapshot.entry("big.bin")
     assert entry is not None

@@ -2,7 +2,8 @@
 
 :mod:`.names` judges what a stranger calls a file, :mod:`.unpack` reads archives, :mod:`.packs`
 keeps one state as one file that is a snapshot, :mod:`.kept` the states of one source. Called by
-:mod:`gitops.sources.web` and :mod:`gitops.sources.oci`. No name from an archive or an index ever
+:mod:`gitops.sources.web` and :mod:`gitops.sources.oci`, the packs also by
+:mod:`gitops.sources.remembered` for folders. No name from an archive or an index ever
 becomes a name on this machine's disk.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 from gitops.errors import SourceProblem
 from gitops.model.source import SourceState
+from gitops.ports import MAX_BLOB
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,8 @@ class Bounds:
     """Bytes of all files."""
     entries: int = 50_000
     """Files and folders."""
-    file: int = 16 << 20
-    """Bytes of one file; ports.Snapshot reads no more."""
+    file: int = MAX_BLOB
+    """Bytes of one file."""
 
 
 def unfit(message: str, place: str, hint: str = "") -> SourceProblem:

@@ -179,7 +179,7 @@ class Kept:
 
 
 def _age(path: Path) -> float:
-    """Sorts the newest first; 0 for what has just gone."""
+    """Sorts the newest first; what has just gone counts as new."""
     with contextlib.suppress(OSError):
         return -path.stat().st_mtime
     return -time.time()

@@ -20,7 +20,7 @@ from types import TracebackType
 
 from gitops.errors import RenderError
 from gitops.model.source import Entry, EntryKind, Revision
-from gitops.sources.directory import MAX_BLOB
+from gitops.ports import MAX_BLOB
 from gitops.sources.oids import blob_id, tree_id
 
 _MAGIC = b"gitops pack 1\n"

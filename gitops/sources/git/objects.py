@@ -23,10 +23,9 @@ from weakref import WeakKeyDictionary, finalize
 
 from gitops.errors import RenderError, SourceProblem
 from gitops.model.source import EntryKind, SourceState
+from gitops.ports import MAX_BLOB
 from gitops.sources.git.process import serve
 
-MAX_BLOB = 16 << 20
-"""Bytes; ports.Snapshot."""
 _MAX_TREE = 64 << 20
 _MAX_COMMIT = MAX_BLOB
 _MAX_PEEL = 8

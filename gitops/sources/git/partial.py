@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from gitops.errors import RenderError
 from gitops.model.source import EntryKind
-from gitops.sources.git.objects import MAX_BLOB, Objects
+from gitops.ports import MAX_BLOB
+from gitops.sources.git.objects import Objects
 
 if TYPE_CHECKING:
     from gitops.sources.git.mirror import Mirror
