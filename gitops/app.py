@@ -20,7 +20,7 @@ from gitops.controller import Controller, Parts
 from gitops.engine.announcements import Announcer
 from gitops.engine.desk import Desk, RefusingDesk
 from gitops.engine.keeper import LeaseKeeper
-from gitops.engine.ledger import Ledger
+from gitops.engine.ledger import Ledger, LedgerMemory
 from gitops.engine.looking import Unlocked
 from gitops.engine.renders import Renders
 from gitops.engine.roster import Roster
@@ -36,7 +36,7 @@ from gitops.model.fleet import (
     WebhookSpec,
 )
 from gitops.model.ids import Digest, SourceName, TargetName
-from gitops.office import FrontOffice, LedgerMemory
+from gitops.office import FrontOffice
 from gitops.plugins import Role, Services, plugins
 from gitops.ports import Clock, Cluster, Notifier, Renderer, Snapshot, Source
 from gitops.ports.forges import Forge

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gitops.controller import Controller
 from gitops.engine.ballot import CLAIMED
-from gitops.engine.ledger import Ledger, open_change
+from gitops.engine.ledger import open_change
 from gitops.engine.rollbacks import earlier_deliveries
 from gitops.engine.why import Story
 from gitops.engine.why import why as explain
@@ -336,22 +336,3 @@ def _by_prefix(reading: Reading, prefix: str) -> Request | None:
     every = reading.requests(open_only=False, limit=1_000)
     found = [request for request in every if request.id.startswith(prefix)]
     return found[0] if len(found) == 1 else None
-
-
-class LedgerMemory:
-    """Plays ``Memory`` in the controller's own store."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-
-    async def recall(self, owner: str, key: str) -> str | None:
-        return await self._ledger.read(lambda reading: reading.memo(owner, key))
-
-    async def keep(self, owner: str, key: str, value: str | None) -> None:
-        await self._ledger.write(lambda tx: tx.memorise(owner, key, value))
-
-    async def keep_first(self, owner: str, key: str, value: str) -> bool:
-        return await self._ledger.write(lambda tx: tx.memorise_first(owner, key, value))
-
-    async def forget(self, owner: str, before: float) -> None:
-        await self._ledger.write(lambda tx: tx.forget_memos(owner, before))

@@ -78,3 +78,22 @@ class Ledger:
 def open_change(reading: Reading, lane: LaneRecord) -> ChangeRecord | None:
     """The lane's one change that has not ended; None when there is none."""
     return reading.change(lane.current) if lane.current else None
+
+
+class LedgerMemory:
+    """Plays ``Memory`` in the store, for adapters."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def recall(self, owner: str, key: str) -> str | None:
+        return await self._ledger.read(lambda reading: reading.memo(owner, key))
+
+    async def keep(self, owner: str, key: str, value: str | None) -> None:
+        await self._ledger.write(lambda tx: tx.memorise(owner, key, value))
+
+    async def keep_first(self, owner: str, key: str, value: str) -> bool:
+        return await self._ledger.write(lambda tx: tx.memorise_first(owner, key, value))
+
+    async def forget(self, owner: str, before: float) -> None:
+        await self._ledger.write(lambda tx: tx.forget_memos(owner, before))

@@ -16,6 +16,7 @@ from typing import Any
 
 from gitops.app import offline
 from gitops.controller import Controller
+from gitops.engine.ledger import LedgerMemory
 from gitops.model.approval import Request, Verdict
 from gitops.model.delivery import Cause, Change
 from gitops.model.events import (
@@ -37,7 +38,7 @@ from gitops.model.ids import (
 from gitops.model.plan import Plan, SealParts
 from gitops.model.secret import SecretRef
 from gitops.model.source import Authorship
-from gitops.office import FrontOffice, LedgerMemory
+from gitops.office import FrontOffice
 from gitops.plugins import Services
 from gitops.ports import Children
 from gitops.ports.inbound import Letter, Reply

@@ -15,14 +15,13 @@ import pytest
 
 from gitops.clock import SystemClock
 from gitops.engine.announcements import Sender
-from gitops.engine.ledger import Ledger
+from gitops.engine.ledger import Ledger, LedgerMemory
 from gitops.errors import AnswerLost, Apart, ConfigError, Transient
 from gitops.model.approval import Decision, MemberState
 from gitops.model.delivery import ChangeState
 from gitops.model.events import Notice
 from gitops.model.ids import RequestId
 from gitops.model.secret import SecretRef
-from gitops.office import LedgerMemory
 from gitops.plugins import Role, Services, plugins
 from gitops.ports.office import Card
 from gitops.store import open_memory_store
