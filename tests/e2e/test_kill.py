@@ -132,13 +132,15 @@ def test_a_second_controller_waits_for_the_first_one_s_lease(rig: Rig) -> None:
     rig.commit()
     first = Process(rig)
     first.until(request)
-    second = subprocess.run(
-        [sys.executable, "-m", "gitops.cli", "--config", str(rig.save()), "run"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
+    try:
+        second = subprocess.run(
+            [sys.executable, "-m", "gitops.cli", "--config", str(rig.save()), "run"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    finally:
+        first.stop()
     assert second.returncode == 1
     assert "another controller already listens" in second.stderr
-    first.stop()
