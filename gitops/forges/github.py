@@ -16,7 +16,7 @@ from urllib.parse import quote
 from gitops.errors import Unknown
 from gitops.forges import comments
 from gitops.forges.comments import Board, Note
-from gitops.forges.github_app import app_signer
+from gitops.forges.github_app import HEADERS, app_signer
 from gitops.forges.line import Denied, Errand, Line, Missing, Query, Unfit, few
 from gitops.forges.settings import Documented, Options, signer, target
 from gitops.forges.shapes import CommitId, Number, Said, Text, Title, link, login, moment, read
@@ -366,8 +366,7 @@ def judge(options: Options) -> None:
 def build(options: Options, services: Services) -> GitHub:
     """Raises ConfigError when the source's address names no repository at GitHub."""
     found = target(options, DOCUMENTED)
-    headers = {"X-GitHub-Api-Version": "2022-11-28", "Accept": "application/vnd.github+json"}
     app = None if options.token else options.credentials.github_app
     sign = app_signer(options, services.app_token) or signer(options)
-    line = Line(found, sign, ca_file=options.credentials.ca_file, headers=headers)
+    line = Line(found, sign, ca_file=options.credentials.ca_file, headers=HEADERS)
     return GitHub(line, found.repository, app.app_id if app else 0)

@@ -31,6 +31,8 @@ from gitops.plugins import AppToken
 from gitops.ports import Clock
 from gitops.secrets import read_secret
 
+HEADERS = {"X-GitHub-Api-Version": "2022-11-28", "Accept": "application/vnd.github+json"}
+"""Sent with every request to GitHub's API."""
 _EARLY = 300.0
 """Seconds before its end at which a token is replaced: a long fetch may still be using it."""
 _LONGEST = 3600.0
@@ -141,11 +143,7 @@ def app_signer(options: Options, app_token: AppToken) -> Sign | None:
 
 async def _ask(app: GitHubApp, ca_file: Path | None, signed: str) -> Answer:
     """REST API, "Create an installation access token for an app"."""
-    headers = {
-        "Accept": "application/vnd.github+json",
-        "Authorization": f"Bearer {signed}",
-        "X-GitHub-Api-Version": "2022-11-28",
-    }
+    headers = {**HEADERS, "Authorization": f"Bearer {signed}"}
     url = f"{app.api}/app/installations/{app.installation_id}/access_tokens"
 
     def permit(_url: str) -> Reach:
