@@ -18,7 +18,7 @@ PAGES = 40
 
 def pages(card: Card, ink: Ink) -> list[list[str]]:
     """At least one page; every piece fits a block."""
-    text = "\n\n".join(detail.text for detail in details(card, shown(card), ink))
+    text = "\n\n".join(detail.text for detail in details(shown(card), ink))
     pieces = pieces_of(text or "nothing would change")
     most = PIECES * PAGES
     if len(pieces) > most:

@@ -226,7 +226,7 @@ class Post:
         """Plans in full, answers and how it ended, each told once."""
         state = state_of(card)
         rows = shown(card) if state not in _UNSEEN else ()
-        for detail in await asyncio.to_thread(details, card, rows, self._ink, DETAILS):
+        for detail in await asyncio.to_thread(details, rows, self._ink, DETAILS):
             if f"plan {detail.key}" not in message.told:
                 message = await self._detailed(key, message, detail)
         more = await asyncio.to_thread(unlike, rows) - DETAILS if len(rows) > DETAILS else 0

@@ -46,7 +46,7 @@ class Detail:
     text: str
 
 
-def details(card: Card, rows: Sequence[Row], ink: Ink, most: int | None = None) -> list[Detail]:
+def details(rows: Sequence[Row], ink: Ink, most: int | None = None) -> list[Detail]:
     """Of the plans of these rows, equal ones once; of the first ``most``."""
     chosen = list(_groups(rows).items())[:most]
     return [_detail(key, same, ink) for key, same in chosen]

@@ -89,7 +89,7 @@ def test_only_the_operator_s_own_addresses_are_live_in_a_card(name: str) -> None
 @pytest.mark.parametrize("name", CASES)
 def test_what_stands_in_the_thread_is_told_in_words(name: str) -> None:
     card = CASES[name]()
-    told = [detail.text for detail in details(card, card.rows, INK)]
+    told = [detail.text for detail in details(card.rows, INK)]
     said = [line.text for line in events(card, INK)]
     golden(f"{name}.thread.txt", "\n\n".join([*told, *said]) + "\n")
 
@@ -107,7 +107,7 @@ def test_a_card_that_is_far_too_much_is_cut_visibly_and_taken() -> None:
     assert "and 4,990 more: in the thread, and with: gitops show 3f2a9c0d4e5b" in text
     assert "characters)" in text
     assert "[ Approve ] red" in text
-    whole = details(card, card.rows, INK)
+    whole = details(card.rows, INK)
     assert len(whole) == 2, "ten thousand changes, and three hundred equal plans once"
     assert all(len(detail.text) <= 1_000_000 for detail in whole)
     assert len(parts(whole[0].text)) == PARTS + 1
@@ -225,7 +225,7 @@ def test_somebody_else_s_words_neither_mention_nor_link_nor_style_nor_hide(text:
     invisible = "\u202e\u200b\u2060\ufeff\x1b\x00\u061c\u2066\u3164\u115f\u00ad\ud800"
     assert not set(invisible) & set(shown)
     assert not any(block["type"] == "section" for block in drawn.blocks)
-    for detail in details(card, card.rows, INK):
+    for detail in details(card.rows, INK):
         assert not set(invisible) & set(detail.text)
 
 
