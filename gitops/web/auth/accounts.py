@@ -12,13 +12,13 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from gitops.controller import Controller
-from gitops.errors import NotAllowed
 from gitops.model.events import TokenCreated, TokenRevoked
 from gitops.model.ids import PersonName
 from gitops.model.serving import Role
 from gitops.tokens import new_token
 from gitops.web.auth.guard import Guard
 from gitops.web.auth.passwords import LONGEST, Passwords
+from gitops.web.auth.roles import known
 from gitops.web.auth.viewer import Viewer, account, admin, viewer
 
 Answer = Callable[[Any], JSONResponse]
@@ -48,7 +48,7 @@ class UserBody(BaseModel):
 def add_routes(app: FastAPI, controller: Controller, answer: Answer) -> None:
     _tokens(app, controller, answer)
     _users(app, controller, answer)
-    _sessions(app, controller, answer)
+    _sessions(app, answer)
 
 
 def _tokens(app: FastAPI, controller: Controller, answer: Answer) -> None:
@@ -62,10 +62,7 @@ def _tokens(app: FastAPI, controller: Controller, answer: Answer) -> None:
     @app.post("/api/v1/tokens", dependencies=accounts)
     async def create(body: TokenBody) -> JSONResponse:
         """Answers with the token, this once."""
-        person = PersonName(body.person)
-        if person not in controller.fleet.people.persons:
-            known = ", ".join(sorted(controller.fleet.people.persons)) or "nobody"
-            raise NotAllowed(f"{body.person!r} is nobody in `people`", hint=f"people: {known}")
+        person = known(controller.fleet, body.person)
         token = new_token()
         expires = controller.parts.clock.now() + body.days * 86_400
         applications = tuple(dict.fromkeys(body.applications))
@@ -106,7 +103,7 @@ def _users(app: FastAPI, controller: Controller, answer: Answer) -> None:
         return answer({"removed": name, "ended": await guard.sessions.end_all(name)})
 
 
-def _sessions(app: FastAPI, controller: Controller, answer: Answer) -> None:
+def _sessions(app: FastAPI, answer: Answer) -> None:
     admins = [Depends(admin)]
     guard: Guard = app.state.guard
 

@@ -23,6 +23,7 @@ from gitops.errors import NotAllowed
 from gitops.model.fleet import Fleet
 from gitops.model.ids import PersonName
 from gitops.ports import Clock, Transaction
+from gitops.web.auth.roles import known
 
 T = TypeVar("T")
 
@@ -59,9 +60,7 @@ class Passwords:
 
     async def set(self, fleet: Fleet, person: PersonName, password: str) -> None:
         """Raises NotAllowed for a stranger, or a password too short or too long."""
-        if person not in fleet.people.persons:
-            known = ", ".join(sorted(fleet.people.persons)) or "nobody"
-            raise NotAllowed(f"{person!r} is nobody in `people`", hint=f"people: {known}")
+        known(fleet, person)
         if not SHORTEST <= len(password) <= LONGEST:
             raise NotAllowed(
                 f"a password has {SHORTEST} to {LONGEST} characters",

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from gitops.errors import NotAllowed
 from gitops.model.fleet import ApplicationSpec, Fleet
 from gitops.model.ids import PersonName
 from gitops.model.serving import Role, RoleRule
@@ -56,6 +57,15 @@ class Roles:
 EVERYTHING = Roles((RoleRule(Role.ADMIN),))
 LOOKING = Roles((RoleRule(Role.VIEWER),))
 _AS_POLICIES_SAY = (RoleRule(Role.OPERATOR),)
+
+
+def known(fleet: Fleet, name: str) -> PersonName:
+    """The person of that name. Raises NotAllowed with the names there are."""
+    person = PersonName(name)
+    if person not in fleet.people.persons:
+        there = ", ".join(sorted(fleet.people.persons)) or "nobody"
+        raise NotAllowed(f"{name!r} is nobody in `people`", hint=f"people: {there}")
+    return person
 
 
 def roles_of(
