@@ -93,7 +93,7 @@ class Desk:
         self._spec_of = spec_of
         self._clock = clock
         self._ballot = Ballot(fleet, spec_of, clock)
-        self._reviews = Reviews(fleet, self._ballot)
+        self._reviews = Reviews(fleet, self._ballot, clock)
 
     # --- asking -------------------------------------------------------------------------------
 

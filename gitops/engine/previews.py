@@ -26,7 +26,7 @@ from gitops import preview_text as words
 from gitops.engine.ledger import Ledger
 from gitops.engine.meaning import PullWord
 from gitops.engine.repositories import into_followed
-from gitops.engine.reviews import shown, shown_to
+from gitops.engine.reviews import SHOWN_FOR, shown, shown_to
 from gitops.engine.tasks import Tasks
 from gitops.errors import GitopsError, Permanent, StaleWrite, Transient, Unknown
 from gitops.foreign import one_line
@@ -59,8 +59,6 @@ KEPT = 100
 """Previews kept to be shown in full; older ones can be drawn again."""
 REPORTS = 50
 """Applications with a status of their own."""
-DIGESTS_KEPT = 90 * 86_400.0
-"""Seconds after which what a pull request was shown counts for nothing any more."""
 MOST_REMEMBERED = 1_000
 
 OVERALL = "gitops/preview"
@@ -252,7 +250,7 @@ class Previews:
         return self._clock.now() - known.at > LOOK_ANYWAY
 
     async def _tidy(self) -> None:
-        before = self._clock.now() - DIGESTS_KEPT
+        before = self._clock.now() - SHOWN_FOR
 
         def work(tx: Transaction) -> None:
             for source in self._fleet().sources:

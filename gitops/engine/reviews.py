@@ -23,10 +23,11 @@ from gitops.model.fleet import Fleet
 from gitops.model.ids import Digest, PersonName, RequestId, SourceName, short
 from gitops.model.plan import Plan
 from gitops.model.source import PullFacts
-from gitops.ports import Memo, Reading, Transaction
+from gitops.ports import Clock, Memo, Reading, Transaction
 
 VIA = "review"
-_MOST_POSTED = 1_000
+SHOWN_FOR = 90 * 86_400.0
+"""Seconds after which what a pull request was shown counts for nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +42,21 @@ class _Posted:
 class Reviews:
     """Holds no state: everything is in the transaction it is given."""
 
-    def __init__(self, fleet: Callable[[], Fleet], ballot: Ballot) -> None:
+    def __init__(self, fleet: Callable[[], Fleet], ballot: Ballot, clock: Clock) -> None:
         self._fleet = fleet
         self._ballot = ballot
+        self._clock = clock
 
     def count(
         self, tx: Transaction, record: ChangeRecord, plan: Plan, request: RequestId
     ) -> tuple[PersonName, ...]:
         """Whose reviews decided the question just asked; empty while people still have to."""
-        change = record.change
+        change, oldest = record.change, self._clock.now() - SHOWN_FOR
         for pull in change.authorship.pull_requests:
             posted = _posted(tx, change.revision.source, pull.number, change.lane)
-            if posted is None or posted.head != pull.head or Digest(posted.plan) != plan.digest:
+            if posted is None or posted.at < oldest:
+                continue
+            if posted.head != pull.head or Digest(posted.plan) != plan.digest:
                 continue
             for person in self._reviewers(pull, posted.at):
                 self._take(tx, record, pull, person, request)
@@ -117,10 +121,8 @@ def shown(head: str, plans: Mapping[LaneId, Digest]) -> str:
 def _posted(tx: Reading, source: SourceName, number: int, lane: LaneId) -> _Posted | None:
     """What :func:`shown` wrote; optionally with ``at``, seconds since the epoch from which on it
     was to be seen."""
-    for memo in tx.memos(shown_to(source), limit=_MOST_POSTED):
-        if memo.key == str(number):
-            return _read(memo, lane)
-    return None
+    memo = tx.kept_memo(shown_to(source), str(number))
+    return _read(memo, lane) if memo else None
 
 
 def _read(memo: Memo, lane: LaneId) -> _Posted | None:

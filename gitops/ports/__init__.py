@@ -378,6 +378,9 @@ class Reading(Protocol):
     def memo(self, owner: str, key: str) -> str | None:
         """What ``memorise`` kept."""
 
+    def kept_memo(self, owner: str, key: str) -> Memo | None:
+        """The same, with when it was kept."""
+
     def memos(self, owner: str, *, limit: int = 100) -> Sequence[Memo]:
         """Of one owner, newest first."""
 

@@ -260,6 +260,12 @@ class SqlReading:
         found = self._all(select(c.value).where(c.owner == owner, c.key == key))
         return found[0].value if found else None
 
+    def kept_memo(self, owner: str, key: str) -> Memo | None:
+        """The same, with when it was kept."""
+        c = t.memo.c
+        row = self._one(select(c.value, c.at).where(c.owner == owner, c.key == key))
+        return Memo(key, row.value, row.at) if row else None
+
     def memos(self, owner: str, *, limit: int = 100) -> Sequence[Memo]:
         """Of one owner, newest first."""
         c = t.memo.c

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gitops.engine.reviews import shown_to
+from gitops.engine.reviews import SHOWN_FOR, shown_to
 from gitops.model.approval import Answer, AnswerKind, Decision
 from gitops.model.delivery import Change, ChangeRecord
 from gitops.model.events import Answered, ChangeOpened, Noted
@@ -126,6 +126,15 @@ async def test_a_review_of_anything_else_counts_for_nothing(
     office: Office, shown: dict[str, Any]
 ) -> None:
     assert (await ask(office, **shown)).kind is AnswerKind.PENDING
+
+
+async def test_a_plan_shown_long_ago_counts_for_nothing_however_long_we_run(
+    office: Office,
+) -> None:
+    record = await opened(office)
+    await posted(office, record)
+    office.clock.time += SHOWN_FOR + 1
+    assert (await office.ask(record)).kind is AnswerKind.PENDING
 
 
 @pytest.mark.parametrize("value", ["", "[]", "null", "{", '"x"', "3"])
