@@ -17,6 +17,8 @@ from tests.e2e.rig import Rig
 
 PAUSE = 0.1
 """Seconds between two questions: each costs the controller a moment it would rather work."""
+PATIENCE = 180.0
+"""Seconds anything may take: a bound for what hangs, not for a machine that is busy."""
 
 
 _started: list[subprocess.Popen[bytes]] = []
@@ -52,7 +54,7 @@ class Process:
     def api(self, token: str = "") -> Api:
         return Api(Address(self.socket, token=token))
 
-    def until(self, holds: Callable[[Api], Any], token: str = "", seconds: float = 40) -> Any:
+    def until(self, holds: Callable[[Api], Any], token: str = "", seconds: float = PATIENCE) -> Any:
         end = time.monotonic() + seconds
         last: Exception | None = None
         while time.monotonic() < end:
@@ -70,11 +72,11 @@ class Process:
         raise AssertionError(f"waited {seconds} s: {last}")
 
     def wait_killed(self) -> None:
-        assert self.child.wait(40) == -signal.SIGKILL
+        assert self.child.wait(PATIENCE) == -signal.SIGKILL
 
     def stop(self) -> None:
         self.child.send_signal(signal.SIGTERM)
-        assert self.child.wait(20) == 0
+        assert self.child.wait(PATIENCE) == 0
 
 
 def request(api: Api) -> Any:

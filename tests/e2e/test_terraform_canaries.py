@@ -229,7 +229,7 @@ def reaches(process: Process, secret: str, application: str, state: str) -> None
         answer_all(api)
         return False
 
-    process.until(holds, secret, seconds=90)
+    process.until(holds, secret)
 
 
 def test_no_secret_of_a_root_reaches_anything_but_its_state(rig: Rig, watch: Watch) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from gitops.web.client import Api
-from tests.e2e.process import Process, approve, delivered, request, token
+from tests.e2e.process import PATIENCE, Process, approve, delivered, request, token
 from tests.e2e.root_rig import RootRig
 
 pytestmark = pytest.mark.slow
@@ -39,17 +39,19 @@ def either(tmp_path: Path, a_terraform: tuple[str, Path]) -> RootRig:
     return rig
 
 
-def steps(root: RootRig, *names: str, seconds: float = 0) -> None:
-    """Resources made one after the other; each writes its name where the test can see it."""
+def steps(root: RootRig, *names: str, held: str = "") -> None:
+    """Resources made one after the other; each writes its name where the test can see it. The one
+    that is held waits for :func:`go_on` between the two times it does."""
     texts, before = [], ""
     for name in names:
+        wait = f"while [ ! -e {root.folder}/go ]; do sleep 0.05; done" if name == held else ":"
         texts.append(
             f"""\
 resource "terraform_data" "{name}" {{
   input      = "{name}"
   depends_on = [{before}]
   provisioner "local-exec" {{
-    command = "echo {name} >> {root.folder}/side; sleep {seconds}; echo {name} >> {root.folder}/end"
+    command = "echo {name} >> {root.folder}/side; {wait}; echo {name} >> {root.folder}/end"
   }}
 }}
 """
@@ -59,13 +61,17 @@ resource "terraform_data" "{name}" {{
     root.commit("steps")
 
 
+def go_on(root: RootRig) -> None:
+    (root.folder / "go").touch()
+
+
 def lines(root: RootRig, name: str) -> list[str]:
     path = root.folder / name
     return path.read_text().split() if path.exists() else []
 
 
-def until(holds: Any, seconds: float = 40) -> Any:
-    end = time.monotonic() + seconds
+def until(holds: Any) -> Any:
+    end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         if found := holds():
             return found
@@ -133,16 +139,19 @@ def test_killed_at_every_step_after_the_answer_it_is_applied_once_after_the_rest
 def test_the_tool_outlives_the_controller_and_is_waited_for_by_the_next(
     root: RootRig, how: signal.Signals
 ) -> None:
-    steps(root, "a", "b", seconds=3)
+    steps(root, "a", "b", held="a")
     process = Process(root)
     secret = token(process, "bob")
     approve(process, secret)
     until(lambda: lines(root, "side"))
     (tool,) = tools(root)
     process.child.send_signal(how)
-    process.child.wait(30)
+    process.child.wait(PATIENCE)
     assert tools(root) == [tool], "it goes on by itself"
     process = Process(root)
+    process.until(lambda api: api.get("status")["ready"])
+    assert tools(root) == [tool], "and is the only one"
+    go_on(root)
     process.until(delivered)
     process.stop()
     assert lines(root, "side") == lines(root, "end") == ["a", "b"]
@@ -150,13 +159,14 @@ def test_the_tool_outlives_the_controller_and_is_waited_for_by_the_next(
 
 
 def test_an_apply_that_ended_while_nobody_looked_is_told_of(root: RootRig) -> None:
-    steps(root, "a", seconds=2)
+    steps(root, "a", held="a")
     process = Process(root)
     secret = token(process, "bob")
     approve(process, secret)
     until(lambda: lines(root, "side"))
     process.child.kill()
-    process.child.wait(30)
+    process.child.wait(PATIENCE)
+    go_on(root)
     until(lambda: not tools(root))
     process = Process(root)
     process.until(delivered)
@@ -168,7 +178,7 @@ def test_an_apply_that_ended_while_nobody_looked_is_told_of(root: RootRig) -> No
 def test_a_killed_tool_leaves_what_nobody_knows_named_and_is_not_run_again_by_itself(
     root: RootRig, controller_too: bool
 ) -> None:
-    steps(root, "a", "b", "c", seconds=2)
+    steps(root, "a", "b", "c", held="b")
     process = Process(root)
     secret = token(process, "bob")
     approve(process, secret)
@@ -176,7 +186,7 @@ def test_a_killed_tool_leaves_what_nobody_knows_named_and_is_not_run_again_by_it
     (tool,) = tools(root)
     if controller_too:
         process.child.kill()
-        process.child.wait(30)
+        process.child.wait(PATIENCE)
     os.kill(tool, signal.SIGKILL)
     if controller_too:
         process = Process(root)
@@ -185,6 +195,7 @@ def test_a_killed_tool_leaves_what_nobody_knows_named_and_is_not_run_again_by_it
     assert "terraform_data.b" in told["reason"]
     time.sleep(1)
     assert lines(root, "side") == ["a", "b"], "nothing goes on by itself"
+    go_on(root)
     with process.api(secret) as api:
         api.post("applications", "network", "again")
     approve(process, secret)

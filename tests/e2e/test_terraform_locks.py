@@ -23,7 +23,7 @@ from gitops.terraform.runs import Run
 from gitops.web import views
 from gitops.web.client import Api
 from tests.e2e.http_state import HttpState, serving
-from tests.e2e.process import Process, approve, delivered, token
+from tests.e2e.process import PATIENCE, Process, approve, delivered, token
 from tests.e2e.rig import System
 from tests.e2e.root_rig import RootRig
 
@@ -292,13 +292,13 @@ def killed_in_the_middle(root: RootRig) -> str:
     approve(process, secret)
     wait(lambda: journal(root))
     process.child.kill()
-    process.child.wait(30)
+    process.child.wait(PATIENCE)
     kill_tool(root)
     return secret
 
 
 def wait(holds: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)
