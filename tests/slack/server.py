@@ -85,6 +85,10 @@ class SlackServer(Workspace):
 
     # --- Socket Mode --------------------------------------------------------------------------
 
+    joined = 0
+    """How often somebody connected. While a client changes over, one that ends is still there: who
+    waits for the new one waits for this and then for ``connections``."""
+
     @property
     def connections(self) -> int:
         return len(self._sockets)
@@ -237,6 +241,7 @@ class SlackServer(Workspace):
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self._sockets.append(socket)
+        self.joined += 1
         hello = {
             "type": "hello",
             "num_connections": len(self._sockets),

@@ -239,9 +239,9 @@ async def test_socket_mode_says_hello_delivers_and_takes_acknowledgements(
         ack = await asyncio.wrap_future(slack.envelope("slash_commands", sent))
         assert ack["payload"] == {"text": "ok"}
         slack.disconnect("refresh_requested")
-        await slack.soon(lambda: len(slack.calls_of("apps.connections.open")) == 2)
-        await slack.soon(lambda: slack.connections == 1)
-        await asyncio.wrap_future(slack.envelope("slash_commands", sent))
+        await slack.soon(lambda: slack.joined == 2 and slack.connections == 1)
+        async with asyncio.timeout(20):
+            await asyncio.wrap_future(slack.envelope("slash_commands", sent))
         assert [request.payload["text"] for request in heard] == ["status", "status"]
     finally:
         await socket.close()

@@ -109,14 +109,14 @@ async def test_it_goes_on_after_every_way_to_lose_a_connection(
 ) -> None:
     async with listening(rig):
         for close, reason in ((False, "refresh_requested"), (False, "warning"), (True, "")):
-            again = _opened(slack) + 1
+            again = slack.joined + 1
             slack.disconnect(reason, close=close)
             await slack.soon(partial(_connected, slack, again))
             assert "you are bob" in await helped(rig, bob)
         slack.down = True
-        again = _opened(slack) + 2
+        tried, again = _opened(slack) + 2, slack.joined + 1
         slack.disconnect(close=True)
-        await slack.soon(lambda: _opened(slack) >= again)
+        await slack.soon(lambda: _opened(slack) >= tried)
         slack.down = False
         await slack.soon(partial(_connected, slack, again))
         assert "you are bob" in await helped(rig, bob)
@@ -127,9 +127,9 @@ async def helped(rig: Incoming, user: str) -> str:
     return text_of(await ack(rig.slack, "slash_commands", command))
 
 
-def _connected(slack: SlackServer, opened: int) -> bool:
-    """For the ``opened``-th time, or a later one."""
-    return slack.connections == 1 and _opened(slack) >= opened
+def _connected(slack: SlackServer, joined: int) -> bool:
+    """For the ``joined``-th time, or a later one."""
+    return slack.joined >= joined and slack.connections == 1
 
 
 def _opened(slack: SlackServer) -> int:
@@ -152,7 +152,7 @@ async def test_a_connection_that_slack_hands_out_and_never_takes_is_given_up(
     async with listening(rig):
         if nth == 2:
             slack.disconnect(close=True)
-            await slack.soon(partial(_connected, slack, 3))
+            await slack.soon(partial(_connected, slack, 2))
         assert "you are bob" in await helped(rig, bob)
 
 
