@@ -18,7 +18,7 @@ from pydantic import Field
 
 from gitops.errors import Transient, Unknown
 from gitops.forges import comments
-from gitops.forges.comments import Board, Note
+from gitops.forges.comments import Board, Note, OneComment
 from gitops.forges.line import MOST_PAGES, Denied, Errand, Line, Missing, few, too_many
 from gitops.forges.settings import Documented, Options, basic_signer, target
 from gitops.forges.shapes import CommitId, Number, Said, Text, Title, is_commit, link, login, read
@@ -126,11 +126,12 @@ class _Comment(Said):
     inline: dict[str, object] | None = None
 
 
-class BitbucketCloud:
+class BitbucketCloud(OneComment):
     """Plays ``Forge``."""
 
     name = NAME
     kind = "bitbucket"
+    longest = COMMENT
 
     def __init__(self, line: Line, repository: str) -> None:
         self._line = line
@@ -156,20 +157,6 @@ class BitbucketCloud:
 
     async def report(self, report: Report) -> None:
         await self.tell(report.status)
-
-    async def comment(self, number: int, marker: str, body: str) -> None:
-        async with self._line.errand() as errand:
-            mine = await self._comments(errand, number, marker)
-            board = self._board(errand, number)
-            await comments.settle(board, mine, comments.fitting(body, COMMENT))
-
-    async def uncomment(self, number: int, marker: str) -> None:
-        async with self._line.errand() as errand:
-            try:
-                mine = await self._comments(errand, number, marker)
-            except Missing:
-                return
-            await comments.clear(self._board(errand, number), mine)
 
     async def _comments(self, errand: Errand, number: int, marker: str) -> list[Note]:
         await self._introduce(errand)

@@ -8,10 +8,12 @@ stranger's comment with our marker is a stranger's comment. Used by every client
 from __future__ import annotations
 
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-from gitops.forges.line import Missing
+from gitops.forges.line import Errand, Line, Missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +67,31 @@ def fitting(text: str, limit: int) -> str:
         return text
     end = "…"
     return text[: limit - len(end)] + end
+
+
+class OneComment(ABC):
+    """The half of ``Forge`` that is about the one comment, for a client that can list and write."""
+
+    longest: ClassVar[int]
+    """Characters of a comment."""
+    _line: Line
+
+    @abstractmethod
+    async def _comments(self, errand: Errand, number: int, marker: str) -> list[Note]:
+        """Ours of a pull request. Raises Missing when there is none."""
+
+    @abstractmethod
+    def _board(self, errand: Errand, number: int) -> Board: ...
+
+    async def comment(self, number: int, marker: str, body: str) -> None:
+        async with self._line.errand() as errand:
+            mine = await self._comments(errand, number, marker)
+            await settle(self._board(errand, number), mine, fitting(body, self.longest))
+
+    async def uncomment(self, number: int, marker: str) -> None:
+        async with self._line.errand() as errand:
+            try:
+                mine = await self._comments(errand, number, marker)
+            except Missing:
+                return
+            await clear(self._board(errand, number), mine)

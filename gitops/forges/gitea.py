@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from gitops.errors import Unknown
 from gitops.forges import comments
-from gitops.forges.comments import Board, Note
+from gitops.forges.comments import Board, Note, OneComment
 from gitops.forges.line import Errand, Line, Missing, Unfit
 from gitops.forges.settings import Documented, Options, signer, target
 from gitops.forges.shapes import CommitId, Number, Said, Text, Title, link, login, moment
@@ -84,11 +84,12 @@ class _Comment(Said):
     body: Text
 
 
-class Gitea:
+class Gitea(OneComment):
     """Plays ``Forge``."""
 
     name = NAME
     kind = "gitea"
+    longest = COMMENT
 
     def __init__(self, line: Line, repository: str) -> None:
         self._line = line
@@ -109,20 +110,6 @@ class Gitea:
 
     async def report(self, report: Report) -> None:
         await self.tell(report.status)
-
-    async def comment(self, number: int, marker: str, body: str) -> None:
-        async with self._line.errand() as errand:
-            mine = await self._comments(errand, number, marker)
-            board = self._board(errand, number)
-            await comments.settle(board, mine, comments.fitting(body, COMMENT))
-
-    async def uncomment(self, number: int, marker: str) -> None:
-        async with self._line.errand() as errand:
-            try:
-                mine = await self._comments(errand, number, marker)
-            except Missing:
-                return
-            await comments.clear(self._board(errand, number), mine)
 
     async def _comments(self, errand: Errand, number: int, marker: str) -> list[Note]:
         if not self._me:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from gitops.errors import Unknown
 from gitops.forges import comments
-from gitops.forges.comments import Board, Note
+from gitops.forges.comments import Board, Note, OneComment
 from gitops.forges.github_app import HEADERS, app_signer
 from gitops.forges.line import Denied, Errand, Line, Missing, Query, Unfit, few
 from gitops.forges.settings import Documented, Options, signer, target
@@ -141,11 +141,12 @@ class _Commit(Said):
     commit: _GitCommit
 
 
-class GitHub:
+class GitHub(OneComment):
     """Plays ``Forge``."""
 
     name = NAME
     kind = "github"
+    longest = COMMENT
 
     def __init__(self, line: Line, repository: str, app: int = 0) -> None:
         self._line = line
@@ -208,20 +209,6 @@ class GitHub:
             if own and run.status != "completed" and not run.output.annotations_count:
                 return run
         return None
-
-    async def comment(self, number: int, marker: str, body: str) -> None:
-        async with self._line.errand() as errand:
-            mine = await self._comments(errand, number, marker)
-            board = self._board(errand, number)
-            await comments.settle(board, mine, comments.fitting(body, COMMENT))
-
-    async def uncomment(self, number: int, marker: str) -> None:
-        async with self._line.errand() as errand:
-            try:
-                mine = await self._comments(errand, number, marker)
-            except Missing:
-                return
-            await comments.clear(self._board(errand, number), mine)
 
     async def _comments(self, errand: Errand, number: int, marker: str) -> list[Note]:
         if not self._me:

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from gitops.errors import Unknown
 from gitops.forges import comments
-from gitops.forges.comments import Board, Note
+from gitops.forges.comments import Board, Note, OneComment
 from gitops.forges.line import Denied, Errand, Line, Missing, Unfit, few
 from gitops.forges.settings import Documented, Options, signer, target
 from gitops.forges.shapes import CommitId, Number, Said, Text, Title, is_commit, link, login, read
@@ -87,11 +87,12 @@ class _Status(Said):
     target_url: str | None = None
 
 
-class GitLab:
+class GitLab(OneComment):
     """Plays ``Forge``."""
 
     name = NAME
     kind = "gitlab"
+    longest = COMMENT
 
     def __init__(self, line: Line, repository: str) -> None:
         self._line = line
@@ -134,21 +135,7 @@ class GitLab:
     async def report(self, report: Report) -> None:
         await self.tell(report.status)
 
-    async def comment(self, number: int, marker: str, body: str) -> None:
-        async with self._line.errand() as errand:
-            mine = await self._notes(errand, number, marker)
-            board = self._board(errand, number)
-            await comments.settle(board, mine, comments.fitting(body, COMMENT))
-
-    async def uncomment(self, number: int, marker: str) -> None:
-        async with self._line.errand() as errand:
-            try:
-                mine = await self._notes(errand, number, marker)
-            except Missing:
-                return
-            await comments.clear(self._board(errand, number), mine)
-
-    async def _notes(self, errand: Errand, number: int, marker: str) -> list[Note]:
+    async def _comments(self, errand: Errand, number: int, marker: str) -> list[Note]:
         if not self._me:
             self._me = (await errand.read(_User, "/user")).username
         found = await errand.listed(_Note, f"{self._root}/merge_requests/{number}/notes")
