@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gitops.cli.asking import confirmed
 from gitops.cli.remote import controller, say
 from gitops.cli.settings import settings
 
@@ -42,7 +43,8 @@ def approve(
         if not yes:
             show_request_answer(found, make_console(settings(ctx), stderr=settings(ctx).json))
             _waiting(found["request"])
-            typer.confirm("Apply exactly this?", abort=True, err=True)
+            if not confirmed("Apply exactly this?"):
+                raise typer.Abort
             confirm = confirm or _typed(found)
         answer = api.post(
             "requests",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from gitops.cli.asking import confirmed
 from gitops.cli.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ class _Teller:
             self.say(f"nobody is asked here: yes, as {person}")
             return True
         try:
-            return typer.confirm(f"   You are {person}. Apply exactly this?", err=True)
+            return confirmed(f"   You are {person}. Apply exactly this?")
         except typer.Abort:
             raise KeyboardInterrupt from None
 
