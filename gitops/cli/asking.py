@@ -1,7 +1,7 @@
 """A yes or a no, asked for at a terminal.
 
 Exists because ``input()`` can lose ctrl-C: a signal that arrives after Python's last look and
-before the kernel's ``read()`` only leaves a mark, and nobody looks at it until a line has come. Then
+before the kernel's ``read()`` only leaves a mark, and nobody looks at it until a line has come:
 the question seems to hang. Called by the commands that ask; never decides anything itself.
 """
 
