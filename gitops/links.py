@@ -1,13 +1,14 @@
-"""Addresses of pages on a forge, from what the fleet file says of a source. Pure.
+"""Addresses of pages: ours, and those of a forge, from what the fleet file says. Pure.
 
-Only the operator's own words become part of a link: nothing a source holds or a payload says does.
-Called by the office, for every face that shows a commit.
+Only the operator's own words and ids of our own become part of a link: nothing a source holds or a
+payload says does. Called by the office and the pages, for every face that shows a commit or leads
+to a page of ours (``at`` is ``api: url:``; empty gives paths, which are links on our own pages).
 """
 
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from gitops.model.fleet import SourceSpec
 
@@ -47,3 +48,19 @@ def _parts(url: str) -> tuple[str, str]:
     if parts.scheme == "https" and parts.port is None:
         return parts.hostname or "", parts.path
     return (parts.hostname or "", parts.path) if parts.scheme == "ssh" else ("", "")
+
+
+# --- pages of ours ----------------------------------------------------------------------------
+
+
+def application_page(name: str, at: str = "") -> str:
+    return f"{at.rstrip('/')}/applications/{quote(name, safe='')}"
+
+
+def change_page(id: str, at: str = "") -> str:
+    """Of a change, and so of its delivery."""
+    return f"{at.rstrip('/')}/changes/{quote(id, safe='')}"
+
+
+def request_page(id: str, at: str = "") -> str:
+    return f"{at.rstrip('/')}/requests/{quote(id, safe='')}"

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from gitops.engine.bell import Bell, Overheard
 from gitops.engine.measures import Hearing, Measures
 from gitops.errors import StaleWrite, StoreUnavailable
 from gitops.model.delivery import ChangeRecord, LaneRecord
@@ -35,6 +36,8 @@ class Ledger:
         self._listening = listening
         self.measures = Measures()
         """What is seen of the writes, and of everything else this process does."""
+        self.bell = Bell()
+        """Rung by every write, with what it was about."""
         self.epoch = epoch
         self.written = asyncio.Event()
         """Set by every write; for whoever carries the outbox."""
@@ -49,10 +52,12 @@ class Ledger:
         if self.epoch is None:
             raise StaleWrite("this controller holds no lease, so it may not write")
         ended: list[Ended] = []
+        topics: dict[str, None] = {}
 
         def heard(tx: Transaction) -> T:
             ended.clear()  # PostgreSQL may have the work done again
-            return work(Hearing.of(self._listening(tx), ended))
+            topics.clear()
+            return work(Overheard.of(Hearing.of(self._listening(tx), ended), self.bell, topics))
 
         began = time.monotonic()
         try:
@@ -62,6 +67,7 @@ class Ledger:
             raise
         self.measures.wrote(time.monotonic() - began, ended)
         self.written.set()
+        self.bell.ring(topics)
         return done
 
     async def append(self, *events: Event) -> None:

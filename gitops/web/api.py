@@ -10,26 +10,13 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-import structlog
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from gitops import __version__
 from gitops.controller import Controller
 from gitops.engine.pauses import LONGEST
-from gitops.errors import (
-    GitopsError,
-    NotAllowed,
-    Outdated,
-    Permanent,
-    StaleWrite,
-    Transient,
-    Unknown,
-    raised_at,
-)
 from gitops.jsonable import to_json
 from gitops.model.approval import Decision
 from gitops.model.ids import ApplicationName, Digest, PersonName, RequestId, SourceName
@@ -41,7 +28,6 @@ from gitops.web.auth import accounts
 from gitops.web.auth import routes as signing
 from gitops.web.auth.answers import require_answer
 from gitops.web.auth.guard import Guard
-from gitops.web.auth.routes import to_sign_in, wants_page
 from gitops.web.auth.shield import Shield
 from gitops.web.auth.viewer import Viewer, account, operator, viewer
 from gitops.web.badges import add_badge_routes
@@ -49,10 +35,11 @@ from gitops.web.description import add_description
 from gitops.web.etags import Tagged
 from gitops.web.health import Probes
 from gitops.web.hook_routes import add_routes
+from gitops.web.pages import add_pages
+from gitops.web.pages.frame import Frame
 from gitops.web.preview_routes import add_preview_routes
+from gitops.web.problems import map_errors, problem
 from gitops.web.stats_routes import add_stats_routes
-
-_log = structlog.get_logger(__name__)
 
 LARGEST_PAGE = 500
 LARGEST_BODY = 64 << 10
@@ -109,7 +96,8 @@ def build(controller: Controller, *, trusted: bool) -> FastAPI:
         openapi_url=None,
     )
     app.state.guard = Guard(controller, trusted=trusted)
-    _map_errors(app)
+    frame = Frame(controller)
+    map_errors(app, frame)
     _bound_bodies(app)
     Probes(controller).add_to(app)
     _looking(app, controller)
@@ -123,6 +111,7 @@ def build(controller: Controller, *, trusted: bool) -> FastAPI:
     app.add_middleware(Tagged)
     if not trusted:
         signing.add_routes(app, controller, app.state.guard)
+        add_pages(app, controller, frame)
         app.add_middleware(Shield, door=controller.fleet.api)
     return app
 
@@ -237,62 +226,6 @@ def _acting(app: FastAPI, controller: Controller) -> None:
         return _json({"source": await orders.nudge(SourceName(source))})
 
 
-def _map_errors(app: FastAPI) -> None:
-    @app.exception_handler(GitopsError)
-    async def ours(_request: Request, error: GitopsError) -> JSONResponse:
-        code = _code(error)
-        headers = {}
-        if isinstance(error, Transient) and error.retry_after:
-            headers["Retry-After"] = str(int(error.retry_after))
-        return _problem(code, error.message, error.hint, error.place, headers)
-
-    @app.exception_handler(StarletteHTTPException)
-    async def http(request: Request, error: StarletteHTTPException) -> Response:
-        headers = dict(error.headers or {})
-        if error.status_code == 401:
-            if wants_page(request):
-                return to_sign_in(request)
-            headers["WWW-Authenticate"] = "Bearer"
-        return _problem(error.status_code, str(error.detail), headers=headers)
-
-    @app.exception_handler(Exception)
-    async def defect(_request: Request, error: Exception) -> JSONResponse:
-        _log.error("api.defect", error=type(error).__name__, at=raised_at(error))
-        return _problem(500, "an internal error, see the controller's log")
-
-    @app.exception_handler(RequestValidationError)
-    async def shape(_request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return _problem(422, f"{where}: {first['msg']}")
-
-
-def _code(error: GitopsError) -> int:
-    if isinstance(error, Unknown):
-        return 404
-    if isinstance(error, Outdated | StaleWrite):
-        return 409
-    if isinstance(error, NotAllowed):
-        return 403
-    return 400 if isinstance(error, Permanent) else 503
-
-
-def _problem(
-    code: int,
-    message: str,
-    hint: str = "",
-    place: str = "",
-    headers: dict[str, str] | None = None,
-) -> JSONResponse:
-    body = {"title": message, "status": code, "hint": hint, "place": place}
-    return JSONResponse(
-        {key: value for key, value in body.items() if value != ""},
-        code,
-        headers=headers,
-        media_type="application/problem+json",
-    )
-
-
 def _bound_bodies(app: FastAPI) -> None:
     @app.middleware("http")
     async def bound(
@@ -301,7 +234,7 @@ def _bound_bodies(app: FastAPI) -> None:
         length = request.headers.get("content-length", "0")
         chunked = "transfer-encoding" in request.headers
         if chunked or not length.isdecimal() or int(length) > LARGEST_BODY:
-            return _problem(413, f"a request body of at most {LARGEST_BODY} bytes is read")
+            return problem(413, f"a request body of at most {LARGEST_BODY} bytes is read")
         return await call_next(request)
 
 

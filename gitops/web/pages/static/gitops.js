@@ -1,0 +1,120 @@
+// Makes the pages live and quick to move in. They are complete without it.
+"use strict";
+
+// --- times in the reader's own zone ------------------------------------------------------------
+
+const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [0, "s"]];
+const ABSOLUTE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+
+function lasted(seconds) {
+  const [size, unit] = UNITS.find(([size]) => seconds >= size) || UNITS[3];
+  return `${Math.round(seconds / (size || 1))} ${unit}`;
+}
+
+function tellTimes() {
+  for (const time of document.querySelectorAll("time[datetime]")) {
+    const at = Date.parse(time.dateTime);
+    if (Number.isNaN(at)) continue;
+    const away = (Date.now() - at) / 1000;
+    time.textContent = away >= 0 ? `${lasted(away)} ago` : `in ${lasted(-away)}`;
+    time.title = ABSOLUTE.format(at);
+  }
+}
+
+// --- live --------------------------------------------------------------------------------------
+
+const topics = (document.body.dataset.topics || "").split(" ").filter(Boolean);
+const sign = document.getElementById("live");
+const GAP = 400; // ms between two loads, so that a busy fleet does not become a storm
+let loading = false, again = false, loadedAt = 0;
+
+function concerns(moved) {
+  return moved.some((topic) => topic === "*" || topics.some((mine) =>
+    mine === topic || mine === "*" || (mine.endsWith(":*") && topic.startsWith(mine.slice(0, -1)))));
+}
+
+function say(text) {
+  if (!sign) return;
+  sign.hidden = false;
+  sign.textContent = text;
+}
+
+// Somebody is filling it in: what they typed is theirs.
+function inUse(region) {
+  return [...region.querySelectorAll("input:not([type=hidden]), textarea, select")].some((field) =>
+    field === document.activeElement || (field.defaultValue !== undefined && field.value !== field.defaultValue));
+}
+
+function exchange(before, after) {
+  if (before.outerHTML === after.outerHTML) return;
+  if (inUse(before)) {
+    before.dataset.stale = "";
+    return;
+  }
+  const open = new Map([...before.querySelectorAll("details[id]")].map((one) => [one.id, one.open]));
+  const focused = before.contains(document.activeElement) ? document.activeElement.id : "";
+  before.replaceWith(after);
+  for (const one of after.querySelectorAll("details[id]")) if (open.has(one.id)) one.open = open.get(one.id);
+  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+}
+
+async function load() {
+  if (loading) { again = true; return; }
+  loading = true;
+  await new Promise((done) => setTimeout(done, Math.max(0, loadedAt + GAP - Date.now())));
+  try {
+    const answer = await fetch(location.href, { headers: { accept: "text/html" }, credentials: "same-origin" });
+    if (answer.redirected && new URL(answer.url).pathname === "/sign-in") { location.reload(); return; }
+    if (answer.ok) {
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      for (const after of page.querySelectorAll("[data-live][id]")) {
+        const before = document.getElementById(after.id);
+        if (before) exchange(before, document.adoptNode(after));
+      }
+      tellTimes();
+    }
+  } catch { /* the stream says when the controller is back */ }
+  loadedAt = Date.now();
+  loading = false;
+  if (again) { again = false; load(); }
+}
+
+function listen() {
+  let lost = false;
+  const stream = new EventSource("/live");
+  stream.addEventListener("hello", () => { say("live"); if (lost) load(); lost = false; });
+  stream.addEventListener("moved", (told) => { if (concerns(told.data.split("\n"))) load(); });
+  stream.addEventListener("error", () => {
+    lost = true;
+    say(stream.readyState === EventSource.CLOSED ? "not live: load the page again" : "reconnecting …");
+  });
+  window.addEventListener("pagehide", () => stream.close());
+}
+
+// --- keys --------------------------------------------------------------------------------------
+
+const places = new Map([...document.querySelectorAll("header nav a")].map((link) => [link.textContent[0].toLowerCase(), link.href]));
+let going = false;
+
+function step(by) {
+  const rows = [...document.querySelectorAll("[data-row]")].filter((row) => row.offsetParent !== null);
+  if (!rows.length) return;
+  const at = rows.indexOf(document.activeElement.closest?.("[data-row]"));
+  rows[at < 0 ? (by > 0 ? 0 : rows.length - 1) : Math.min(rows.length - 1, Math.max(0, at + by))].focus();
+}
+
+document.addEventListener("keydown", (press) => {
+  if (press.ctrlKey || press.metaKey || press.altKey || press.target.closest("input, textarea, select, dialog")) return;
+  const key = press.key;
+  if (going && places.has(key)) location.href = places.get(key);
+  going = key === "g";
+  if (key === "j" || key === "k") step(key === "j" ? 1 : -1);
+  else if (key === "/") document.getElementById("find")?.focus();
+  else if (key === "?") document.getElementById("keys").showModal();
+  else return;
+  press.preventDefault();
+});
+
+tellTimes();
+setInterval(tellTimes, 5000);
+if (topics.length && "EventSource" in window) listen();

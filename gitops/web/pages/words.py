@@ -1,0 +1,33 @@
+"""Signs and tones of states: which colour says it, and which sign says it without colour. Pure.
+
+Called by the templates through :mod:`gitops.web.pages.frame`.
+"""
+
+from __future__ import annotations
+
+_TONES = {
+    "good": ("healthy", "approved", "ready", "passed", "ok", "current"),
+    "bad": (
+        "failed",
+        "degraded",
+        "blocked",
+        "denied",
+        "unreachable",
+        "refused",
+        "changed",
+        "error",
+    ),
+    "wait": ("asking", "held", "paused", "expired", "warning", "missing"),
+    "work": ("open", "applying", "verifying", "connecting", "progressing"),
+}
+_SIGNS = {"good": "✓", "bad": "✗", "wait": "◷", "work": "▸", "": "·"}
+_BY_STATE = {state: tone for tone, states in _TONES.items() for state in states}
+
+
+def tone(state: object) -> str:
+    """``good``, ``bad``, ``wait``, ``work``, or empty for what is neither."""
+    return _BY_STATE.get(str(state), "")
+
+
+def sign(state: object) -> str:
+    return _SIGNS[tone(state)]
