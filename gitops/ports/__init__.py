@@ -238,7 +238,7 @@ class LiveView(Protocol):
 
 class Writer(Protocol):
     """Writes, and their dry-runs. Errors: ClusterRefused (and its kinds), FieldConflict,
-    ObjectMoved, ClusterUnavailable, AnswerLost. No error text holds a Secret's value (F8)."""
+    ObjectMoved, ClusterUnavailable, AnswerLost. No error text holds a Secret's value."""
 
     async def apply(
         self,
@@ -323,6 +323,12 @@ class Reading(Protocol):
     ) -> Sequence[ChangeRecord]:
         """Newest first."""
 
+    def find_change(self, id_or_prefix: str) -> ChangeRecord | None:
+        """By id or the beginning of one. Raises Permanent when the beginning fits several."""
+
+    def of_occasion(self, record: ChangeRecord, *, limit: int = 100) -> Sequence[ChangeRecord]:
+        """Changes of the same occasion that were opened about then, itself among them, by lane."""
+
     def pause(self, application: ApplicationName) -> Pause | None:
         """The last one that nobody ended; it may be over."""
 
@@ -357,6 +363,10 @@ class Reading(Protocol):
         """Changes that ended at ``since`` or later, the newest of them, oldest first."""
 
     def events(self, subject: str) -> Sequence[StoredEvent]: ...
+    def broken(self, subject: str) -> int | None:
+        """Sequence of the first event that does not follow from those before it (audit chain);
+        None when the subject's story is complete and unchanged."""
+
     def applied(self, lane: LaneId) -> Mapping[ObjectId, AppliedObject]: ...
     def sources(self) -> Sequence[SourceStatus]: ...
     def token(self, hash: str) -> TokenRecord | None:

@@ -40,7 +40,15 @@ from gitops.model.delivery import (
     Rollback,
 )
 from gitops.model.events import ApplyFinished, ChangePlanned, MemberAsked, Notice, StoredEvent
-from gitops.model.ids import ApplicationName, ChangeId, DeliveryId, Digest, PersonName, RequestId
+from gitops.model.ids import (
+    ApplicationName,
+    ChangeId,
+    DeliveryId,
+    Digest,
+    PersonName,
+    RequestId,
+    short,
+)
 from gitops.model.manifest import ObjectId
 from gitops.model.passage import Passage
 from gitops.model.plan import Plan
@@ -49,13 +57,15 @@ from gitops.model.source import SourceStatus
 from gitops.ports import Memo
 from gitops.records import loads
 from gitops.store import tables as t
-from gitops.store.chain import Link
+from gitops.store.chain import Link, verify_chain
 from gitops.store.codec import KINDS, decode
 
 MOST = 10_000
 """No answer lists more rows than this at once, whatever it was asked for."""
 _AT_ONCE = 5_000
 """Ids in one statement: databases bound the number of parameters."""
+_NEAR = 20_000
+"""Events about a change's first within which others of its occasion are looked for."""
 _HEX = re.compile(r"[0-9a-f]{1,64}\Z")
 Names = tuple[str, ...]
 
@@ -95,6 +105,24 @@ class SqlReading:
         if lane:
             query = query.where(_in(t.change, lane))
         return [_change(row) for row in self._all(query)]
+
+    def find_change(self, id_or_prefix: str) -> ChangeRecord | None:
+        """By its id or the beginning of one. Raises Ambiguous when the beginning fits several."""
+        rows = self._beginning(_CHANGES, t.change.c.id, t.change.c.number, id_or_prefix)
+        _alone(id_or_prefix, [short(row.id, 16) for row in rows])
+        return _change(rows[0]) if rows else None
+
+    def of_occasion(self, record: ChangeRecord, *, limit: int = 100) -> Sequence[ChangeRecord]:
+        """Changes of the same occasion that were opened about then, itself among them, by lane."""
+        number, occasion = t.change.c.number, record.change.occasion
+        mine = self._one(select(number).where(t.change.c.id == record.change.id))
+        if mine is None or not occasion:
+            return [record] if mine else []
+        near = number.between(mine.number - _NEAR, mine.number + _NEAR)
+        said = t.change.c.payload.contains(f'"occasion":{json.dumps(occasion)}', autoescape=True)
+        places = (t.change.c.application, t.change.c.target, number)
+        rows = self._all(_CHANGES.where(near, said).order_by(*places).limit(_most(limit)))
+        return [found for row in rows if (found := _change(row)).change.occasion == occasion]
 
     def plan(self, change: ChangeId) -> Plan | None:
         """The present plan, masked, as it was shown."""
@@ -185,18 +213,19 @@ class SqlReading:
     def delivery(self, id_or_prefix: str) -> DeliveryRecord | None:
         """By its id, a change's id, or the beginning of either. Raises Ambiguous when the
         beginning fits several."""
-        if not _HEX.match(id_or_prefix):
-            return None
-        column = t.delivery.c.change
-        fits = and_(column >= id_or_prefix, column < id_or_prefix + "g")
-        rows = self._all(_DELIVERIES.where(fits).order_by(t.delivery.c.number.desc()).limit(4))
-        if len(rows) > 1:
-            raise Ambiguous(
-                f"{id_or_prefix} fits {', '.join(row.delivery_id for row in rows[:3])}"
-                + (" and more" if len(rows) > 3 else ""),
-                hint="give more of its characters",
-            )
+        number = t.delivery.c.number
+        rows = self._beginning(_DELIVERIES, t.delivery.c.change, number, id_or_prefix)
+        _alone(id_or_prefix, [row.delivery_id for row in rows])
         return _delivery(rows[0]) if rows else None
+
+    def _beginning(
+        self, query: Select[Any], id: ColumnElement[Any], newest: ColumnElement[Any], text: str
+    ) -> Sequence[Row[Any]]:
+        """Some rows whose id begins so; none for what is no beginning of an id."""
+        if not _HEX.match(text):
+            return ()
+        fits = and_(id >= text, id < text + "g")
+        return self._all(query.where(fits).order_by(newest.desc()).limit(4))
 
     def passages(
         self, since: float, *, application: ApplicationName | None = None, limit: int = MOST
@@ -213,6 +242,11 @@ class SqlReading:
     def events(self, subject: str) -> Sequence[StoredEvent]:
         """A subject's whole story, oldest first."""
         return [_stored(link) for link in self.links(subject)]
+
+    def broken(self, subject: str) -> int | None:
+        """Sequence of the first of a subject's events that does not follow from those before it;
+        None when its story is complete and unchanged."""
+        return verify_chain(self, subject)
 
     def links(self, subject: str) -> Iterable[Link]:
         """A subject's rows undecoded, for :func:`gitops.store.chain.verify_chain`."""
@@ -392,6 +426,13 @@ _PASSAGES = (
     # sort all that ever ended.
     .where(t.change.c.state.not_in(_OPEN))
 )
+
+
+def _alone(text: str, ids: Sequence[str]) -> None:
+    if len(ids) > 1:
+        more = " and more" if len(ids) > 3 else ""
+        hint = "give more of its characters"
+        raise Ambiguous(f"{text} fits {', '.join(ids[:3])}{more}", hint=hint)
 
 
 def _in(table: Any, lane: LaneId) -> ColumnElement[bool]:

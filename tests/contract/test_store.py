@@ -164,6 +164,7 @@ class TestADelivery:
         assert [one.kind for one in asked] == ["request-opened.1", "answered.1"]
         for subject in (story.change.id, story.request):
             assert await story.store.read(lambda q, s=subject: verify_chain(q, s)) is None
+            assert await story.store.read(lambda q, s=subject: q.broken(s)) is None
 
     async def test_keeps_foreign_text_as_it_was_in_its_events(self, story: Story) -> None:
         await story.deliver()
@@ -617,6 +618,41 @@ class TestATransaction:
         for attempt in (story.say(story.opened()), story.store.read(lambda q: q.lanes())):
             with pytest.raises(StoreUnavailable, match="closed"):
                 await attempt
+
+
+class TestChanges:
+    async def test_are_found_by_the_beginning_of_their_id(
+        self, store: SqlStore, epoch: e.Epoch
+    ) -> None:
+        stories = [Story(store, epoch, change_of(lane(f"app-{n}"))) for n in range(18)]
+        for story in stories:
+            await story.say(story.opened())
+        ids = [story.change.id for story in stories]
+        for given in (ids[0], ids[0][:12]):
+            found = await store.read(lambda q, g=given: q.find_change(g))
+            assert found
+            assert found.change == stories[0].change
+        assert await store.read(lambda q: q.find_change("zz")) is None
+        shared = next(c for c in "0123456789abcdef" if sum(i[0] == c for i in ids) > 1)
+        with pytest.raises(Ambiguous, match=f"{shared} fits"):
+            await store.read(lambda q: q.find_change(shared))
+
+    async def test_of_one_occasion_are_found_together(
+        self, store: SqlStore, epoch: e.Epoch
+    ) -> None:
+        odd = f'50%_"\\ {FOREIGN}'
+        for where, occasion in (("b", odd), ("a", odd), ("c", "50%x")):
+            change = replace(change_of(lane(where)), occasion=occasion)
+            story = Story(store, epoch, change)
+            await story.say(story.opened())
+        every = await store.read(lambda q: q.changes())
+        mine = next(row for row in every if row.change.lane == lane("a"))
+        found = await store.read(lambda q: q.of_occasion(mine))
+        assert [row.change.lane for row in found] == [lane("a"), lane("b")]
+        few = await store.read(lambda q: q.of_occasion(mine, limit=1))
+        assert [row.change.lane for row in few] == [lane("a")]
+        unheard = replace(mine, change=change_of(lane("nowhere")))
+        assert not await store.read(lambda q: q.of_occasion(unheard))
 
 
 class TestDeliveries:
