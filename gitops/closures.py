@@ -1,7 +1,7 @@
 """What a rendering read of a source, and whether a later revision still has the same.
 
 A renderer is given a :class:`Recorder` in place of the snapshot; everything it looks at, absences
-included, becomes the closure (design section 7). The engine asks :func:`moved` of each new
+included, becomes the closure. The engine asks :func:`moved` of each new
 revision: one look-up per recorded read decides whether an application is concerned. Symbolic links
 are resolved here, inside the tree, and nowhere else: no renderer ever follows one on disk.
 

@@ -1,6 +1,6 @@
 """The digest of the rules an approval was given under.
 
-Part of every seal (design section 5): when the operator changes who may approve, how many are
+Part of every seal: when the operator changes who may approve, how many are
 needed, what counts as one person or how far a plan may go, what was approved under the old rules
 is asked again. Called where seals are made and where they are checked; must stay pure.
 """

@@ -25,7 +25,7 @@ def read_secret(ref: SecretRef, env: Mapping[str, str] | None = None) -> str:
 
     ``env`` is the environment to look in, by default the process's own. Raises ConfigError naming
     the reference when it is missing, empty, not UTF-8 text, too large, or a file that everybody on
-    the machine may read or write (reliability C2).
+    the machine may read or write.
     """
     text = _from_env(ref.env, os.environ if env is None else env) if ref.env else _from_file(ref)
     text = text.removesuffix("\n").removesuffix("\r")

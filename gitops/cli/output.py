@@ -231,7 +231,7 @@ def show_request(
     *,
     needs: Mapping[ChangeId, Mapping[str, Need]] | None = None,
 ) -> None:
-    """The question as a whole. Members with equal plans are shown as one (design section 5); what
+    """The question as a whole. Members with equal plans are shown as one; what
     takes outputs of another one in says so, and that it goes out after it."""
     console.print(
         Text.assemble(

@@ -1,8 +1,8 @@
 """Rules for addresses in the fleet file: git remotes, the store, the API's listener.
 
-Pure functions from text to text or a :class:`Refused`; none ever repeats a password. The rules are
-those of reliability G4 and design section 9: no transport that runs programs, nothing in clear but
-to this machine, no credentials in an address.
+Pure functions from text to text or a :class:`Refused`; none ever repeats a password. No transport
+that runs programs (``ext::``, git-remote-ext(1)), nothing in clear but to this machine, no
+credentials in an address.
 """
 
 from __future__ import annotations

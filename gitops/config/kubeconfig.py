@@ -1,7 +1,7 @@
 """Looks at the operator's kubeconfig before anything is sent with it.
 
 Only what the fleet file's rules need: is the context there, and does it verify the server's
-certificate? ``exec`` plugins are allowed here (design section 9); loading and using a kubeconfig is
+certificate? ``exec`` plugins are allowed here; loading and using a kubeconfig is
 the transport's business. Called by :mod:`gitops.config.build`.
 """
 

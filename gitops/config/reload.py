@@ -1,6 +1,6 @@
 """Takes a changed fleet file into use, or keeps the old one and says why.
 
-Called on SIGHUP. A bad file never stops the controller and never half-applies (reliability C3).
+Called on SIGHUP. A bad file never stops the controller and never half-applies.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def changes(old: Fleet, new: Fleet) -> tuple[str, ...]:
 
 
 def _removed(old: Fleet, new: Fleet) -> Iterator[str]:
-    """Taking something out of the fleet file deletes nothing (reliability C4): said each time."""
+    """Taking something out of the fleet file deletes nothing: said each time."""
     for word, section, what in _SECTIONS:
         present: Mapping[Any, Any] = getattr(new, section)
         for name in getattr(old, section):

@@ -1,4 +1,4 @@
-"""What no single entry can get wrong: rules across the fleet (reliability C2, C5, C6).
+"""What no single entry can get wrong: rules across the fleet.
 
 Each takes the fleet as built and adds problems to the draft. Called by :mod:`gitops.config.load`
 after everything has its shape.
@@ -36,7 +36,7 @@ def apply_rules(draft: Draft, fleet: Fleet) -> None:
 
 
 def same_cluster_twice(draft: Draft, fleet: Fleet) -> None:
-    """Two names for one cluster would deliver twice and fight (design section 2). The identity
+    """Two names for one cluster would deliver twice and fight. The identity
     itself is only known once connected; here what is visibly the same is refused."""
     seen: dict[object, str] = {}
     for name, cluster in fleet.clusters.items():
@@ -127,7 +127,7 @@ def _applications(fleet: Fleet) -> Iterator[tuple[Loc, str, ApplicationSpec]]:
 
 
 def nobody_could_approve(draft: Draft, fleet: Fleet) -> None:
-    """A question that nobody may ever answer is refused before it is asked (C6)."""
+    """A question that nobody may ever answer is refused before it is asked."""
     if ("people",) in draft.damaged or ("groups",) in draft.damaged:
         return
     said: set[tuple[str, int]] = set()
@@ -157,7 +157,7 @@ _AUTHORLESS = {"directory": "a directory", "web": "a web host", "oci": "a regist
 
 
 def _needed(policy: ApprovalPolicy, source: SourceSpec | None) -> int:
-    """A source that cannot tell its authors needs two distinct approvers (design section 5)."""
+    """A source that cannot tell its authors needs two distinct approvers."""
     unknown = source is not None and source.kind in _AUTHORLESS and not source.authors
     return max(policy.quorum, 2) if unknown else policy.quorum
 

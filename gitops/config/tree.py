@@ -22,7 +22,7 @@ from gitops.errors import ConfigError
 
 MAX_BYTES = 4 << 20
 MAX_NODES = 200_000
-"""Counted with every alias spelled out (reliability row 9)."""
+"""Counted with every alias spelled out."""
 MAX_DEPTH = 64
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

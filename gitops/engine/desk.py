@@ -47,7 +47,7 @@ from gitops.ports import Clock, Reading, Transaction
 
 
 def seal_of(parts: SealParts) -> Digest:
-    """The digest an approval is about (design section 5)."""
+    """The digest an approval is about."""
     return combine(
         *("seal", parts.closure, parts.artifact, parts.plan, parts.tools, parts.target),
         # Only where there is something: a plan within its budget keeps the seal it has.

@@ -8,10 +8,11 @@ may hold secrets: whoever shows them masks and escapes them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from sys import intern
 from typing import Any
 
 from gitops.health.pod import STUCK
-from gitops.health.status import condition, is_false, items, number, obj, says, status
+from gitops.health.status import condition, is_false, items, number, obj, says, spec, status
 from gitops.model.manifest import ObjectId
 from gitops.model.pods import Container, Ending, Pod
 
@@ -31,6 +32,7 @@ def reduced(body: Mapping[str, Any]) -> Pod:
     controllers = [owner for owner in items(metadata, "ownerReferences") if owner.get("controller")]
     phase = status(body).get("phase")
     scheduled = condition(body, "PodScheduled")
+    running = items(status(body), "containerStatuses")
     return Pod(
         ObjectId("", "Pod", str(metadata.get("namespace", "")), str(metadata["name"])),
         str(metadata.get("uid", "")),
@@ -39,7 +41,17 @@ def reduced(body: Mapping[str, Any]) -> Pod:
         over="deletionTimestamp" in metadata or phase in {"Succeeded", "Failed"},
         unscheduled=says(scheduled)[:LONGEST] if is_false(scheduled) else "",
         containers=tuple(_containers(body)),
+        # The same few words in thousands of pods: each is kept once.
+        phase=intern(str(phase or "")[:20]),
+        names=tuple(_names(body)),
+        ready=sum(1 for each in running if each.get("ready") is True),
+        of=len(items(spec(body), "containers")),
     )
+
+
+def _names(body: Mapping[str, Any]) -> Iterator[str]:
+    for each in (*items(spec(body), "containers"), *items(spec(body), "initContainers")):
+        yield intern(str(each.get("name", ""))[:63])
 
 
 def _containers(body: Mapping[str, Any]) -> Iterator[Container]:

@@ -1,7 +1,7 @@
 """What the API server's refusals mean: pure, a table from status, reason and text to our errors.
 
 Called by the transport for every answer that is not a success. Two traps rule it: an HTTP 500 can
-be a permanent mistake of the user's (F7), and error texts can quote values of Secrets (F8), so
+be a permanent mistake of the user's, and error texts can quote values of Secrets, so
 that what is said about a Secret is built from known-harmless parts only.
 """
 
@@ -57,7 +57,7 @@ class Context:
     """The object in words, or the path."""
     kind: str = ""
     writes: bool = False
-    """A real write: an unclear 5xx means that it may have happened (F12)."""
+    """A real write: an unclear 5xx means that it may have happened."""
 
     @property
     def secret(self) -> bool:

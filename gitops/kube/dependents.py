@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from gitops.errors import ClusterUnavailable
@@ -21,7 +21,7 @@ from gitops.kube.follower import Follower, Scope
 from gitops.kube.held import revision
 from gitops.model.cluster import Resource
 from gitops.model.manifest import ObjectId
-from gitops.model.pods import Pod
+from gitops.model.pods import Pod, ReplicaSet
 from gitops.ports import Clock
 
 PODS = Resource("", "v1", "Pod", "pods", namespaced=True)
@@ -32,23 +32,13 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
 """(kubernetes.io/docs/reference/using-api/api-concepts, receiving resources as metadata only)"""
 
 
-@dataclass(frozen=True, slots=True)
-class _Set:
-    """A ReplicaSet: whose it is."""
-
-    id: ObjectId
-    uid: str
-    resource_version: str
-    owner: str
-
-
 class _Yard:
     """The pods and ReplicaSets of one namespace. Plays what a follower keeps."""
 
     def __init__(self, clock: Clock, moved: Callable[[str], None]) -> None:
         self._clock = clock
         self._moved = moved
-        self._things: dict[ObjectId, Pod | _Set] = {}
+        self._things: dict[ObjectId, Pod | ReplicaSet] = {}
         self._pods: dict[str, dict[ObjectId, Pod]] = {}
         """By the uid of their controller."""
         self._owners: dict[str, str] = {}
@@ -56,7 +46,7 @@ class _Yard:
         self._sets: dict[str, set[str]] = {}
         """uids of ReplicaSets by that of their owner."""
 
-    def put(self, told: Pod | _Set, *, rewound: bool = False) -> None:
+    def put(self, told: Pod | ReplicaSet, *, rewound: bool = False) -> None:
         known = self._things.get(told.id)
         same = known is not None and known.uid == told.uid
         if same and not rewound and known is not None and not _is_newer(told, known):
@@ -88,7 +78,13 @@ class _Yard:
         for uid in (owner, *sorted(self._sets.get(owner, ()))):
             yield from self._pods.get(uid, {}).values()
 
-    def _drop(self, known: Pod | _Set | None) -> None:
+    def sets(self, owner: str) -> Iterable[ReplicaSet]:
+        wanted = self._sets.get(owner, ())
+        for thing in self._things.values() if wanted else ():
+            if isinstance(thing, ReplicaSet) and thing.uid in wanted:
+                yield thing
+
+    def _drop(self, known: Pod | ReplicaSet | None) -> None:
         if known is None:
             return
         del self._things[known.id]
@@ -104,13 +100,13 @@ class _Yard:
         if not siblings:
             self._sets.pop(known.owner, None)
 
-    def _tell(self, thing: Pod | _Set) -> None:
+    def _tell(self, thing: Pod | ReplicaSet) -> None:
         self._moved(thing.owner)
         if thing.owner in self._owners:
             self._moved(self._owners[thing.owner])
 
 
-def _is_newer(told: Pod | _Set, known: Pod | _Set) -> bool:
+def _is_newer(told: Pod | ReplicaSet, known: Pod | ReplicaSet) -> bool:
     return revision(told.resource_version) > revision(known.resource_version)
 
 
@@ -145,6 +141,10 @@ class Dependents:
     def of(self, owner: str) -> Sequence[Pod]:
         found = [pod for yard in self._yards.values() for pod in yard.of(owner)]
         return sorted(found, key=lambda pod: pod.id)
+
+    def sets(self, owner: str) -> Sequence[ReplicaSet]:
+        found = [each for yard in self._yards.values() for each in yard.sets(owner)]
+        return sorted(found, key=lambda each: (-each.revision, each.id))
 
     async def moves(self) -> AsyncIterator[str]:
         while not self._closed:
@@ -188,17 +188,27 @@ def _pod(_resource: Resource, body: dict[str, Any]) -> Pod:
         raise ClusterUnavailable("the API server answered something that is no Pod") from broken
 
 
-def _set(_resource: Resource, body: dict[str, Any]) -> _Set:
+def _set(_resource: Resource, body: dict[str, Any]) -> ReplicaSet:
     try:
         metadata = body["metadata"]
         owners = [o["uid"] for o in metadata.get("ownerReferences") or () if o.get("controller")]
-        return _Set(
+        return ReplicaSet(
             ObjectId("apps", "ReplicaSet", metadata["namespace"], metadata["name"]),
             metadata["uid"],
             metadata["resourceVersion"],
             owners[0] if owners else "",
+            _number(metadata.get("annotations")),
         )
     except (KeyError, TypeError, AttributeError) as broken:
         raise ClusterUnavailable(
             "the API server answered something that is no ReplicaSet"
         ) from broken
+
+
+_REVISION = "deployment.kubernetes.io/revision"
+
+
+def _number(annotations: Any) -> int:
+    """Which roll-out of its Deployment a ReplicaSet is; 0 where nobody says."""
+    said = str((annotations or {}).get(_REVISION, ""))
+    return int(said) if said.isdecimal() and len(said) < 10 else 0

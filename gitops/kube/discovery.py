@@ -34,7 +34,7 @@ class _Kinds:
     """Per (group, kind) every version, preferred first."""
     versions: set[str] = field(default_factory=set)
     stale: set[str] = field(default_factory=set)
-    """Group versions whose API server does not answer at present (X6)."""
+    """Group versions whose API server does not answer at present."""
 
 
 class Discovery:

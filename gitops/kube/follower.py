@@ -248,7 +248,7 @@ class Follower:
 
     async def _check_history(self) -> None:
         """After a restored backup a watch from the future is silent for ever: ask where the
-        server's history stands before going on from where ours does (X10)."""
+        server's history stands before going on from where ours does."""
         if not self._at:
             return
         page = await self._page("", limit=1)

@@ -1,4 +1,4 @@
-"""Is this still the cluster we first met? (X11)
+"""Is this still the cluster we first met?
 
 Asked at connect and by every follower whose connection broke; followers that break together ask
 once. The answer goes to :class:`gitops.kube.standing.Standing`, which refuses writes from then on.

@@ -68,7 +68,7 @@ class Memory:
     def put(self, told: HeldObject, *, rewound: bool = False) -> None:
         """Takes what the server says, unless something newer of the same object is known.
 
-        ``rewound`` accepts an older revision: the server's own history went back (X10).
+        ``rewound`` accepts an older revision: the server's own history went back.
         """
         known = self._objects.get(told.id)
         if not rewound and not self._newer(told, known):

@@ -2,7 +2,7 @@
 
 One instance per cluster, used by the transport alone. Concurrency shrinks by half when the API
 server throttles and grows back one by one. The call that was told waits its ``Retry-After`` by
-itself; when the server turns away one after the other, everybody waits (F13: with one free slot,
+itself; when the server turns away one after the other, everybody waits (with one free slot,
 95 % of unheld calls are wasted).
 """
 

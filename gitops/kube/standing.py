@@ -63,7 +63,7 @@ class Standing:
             self._become(ClusterState.READY, "")
 
     def require_same(self) -> None:
-        """Called before every write: nothing is written to a cluster we have not met (X11)."""
+        """Called before every write: nothing is written to a cluster we have not met."""
         if self._status.state is ClusterState.CHANGED:
             raise ClusterRefused(
                 f"cluster {self._name!r}: {self._status.message}",

@@ -2,7 +2,7 @@
 
 Bytes in, bytes out. Used by every other module of this package and by nothing else. It retries
 only what cannot do harm: a real write whose answer is lost becomes AnswerLost, never a second
-write (F12). It must never log or raise a header, a body or a credential.
+write. It must never log or raise a header, a body or a credential.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ class Request:
 
 
 class AnswerKind(StrEnum):
-    """How ``ask`` came out for one change; values, not exceptions (design section 4)."""
+    """How ``ask`` came out for one change; values, not exceptions."""
 
     NOT_NEEDED = "not-needed"
     """The plan is empty."""

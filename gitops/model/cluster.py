@@ -72,7 +72,7 @@ class Written:
 class LiveEventKind(StrEnum):
     CHANGED = "changed"
     DELETED = "deleted"
-    """Confirmed by a GET that answered 404 (design section 6)."""
+    """Confirmed by a GET that answered 404."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class ClusterState(StrEnum):
     UNREACHABLE = "unreachable"
     REFUSED = "refused"
     CHANGED = "changed"
-    """Another cluster answers at this address: everything stops (reliability X11)."""
+    """Another cluster answers at this address: everything stops."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from gitops.model.source import SourceStatus
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """Proof of a lease, checked in the transaction of every write (design section 6)."""
+    """Proof of a lease, checked in the transaction of every write."""
 
     lease: str
     number: int

@@ -153,7 +153,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class SealParts:
-    """What an approval is about; the seal is the digest over all of it (design section 5)."""
+    """What an approval is about; the seal is the digest over all of it."""
 
     closure: Digest
     artifact: Digest

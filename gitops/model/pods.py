@@ -1,4 +1,5 @@
-"""What is remembered of a pod: enough to say why it does not run, and nothing else."""
+"""What is remembered of a pod and of what made it: enough to say why it does not run, and whose it
+is; nothing else."""
 
 from __future__ import annotations
 
@@ -46,7 +47,27 @@ class Pod:
     containers: tuple[Container, ...] = ()
     restarted: tuple[float, ...] = ()
     """When containers were seen to be restarted, on the monotonic clock; the last few."""
+    phase: str = ""
+    """``Pending``, ``Running``, ``Succeeded``, ``Failed``; foreign."""
+    names: tuple[str, ...] = ()
+    """Of all its containers, those that prepare it last."""
+    ready: int = 0
+    """How many of its containers are."""
+    of: int = 0
+    """How many there are, without those that prepare it."""
 
     @property
     def restarts(self) -> int:
         return sum(container.restarts for container in self.containers)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSet:
+    """One version of a workload's pods: whose it is, and which one."""
+
+    id: ObjectId
+    uid: str
+    resource_version: str
+    owner: str
+    revision: int = 0
+    """Of its Deployment's roll-outs, the newest the highest; 0 is unknown."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Protocol, runtime_checkable
 
-from gitops.model.pods import Pod
+from gitops.model.pods import Pod, ReplicaSet
 
 
 class Pods(Protocol):
@@ -18,6 +18,9 @@ class Pods(Protocol):
 
     def of(self, owner: str) -> Sequence[Pod]:
         """Pods whose controller, or whose controller's controller, has this uid; by name."""
+
+    def sets(self, owner: str) -> Sequence[ReplicaSet]:
+        """ReplicaSets whose controller has this uid, the newest first."""
 
     def moves(self) -> AsyncIterator[str]:
         """The uids of those owners whose pods changed, each once however often they did."""

@@ -39,7 +39,7 @@ class PlanRun:
     """What a plan came to."""
 
     plan_file: bytes
-    """A secret (reliability F5): for the vault alone. Empty for a refresh-only run."""
+    """A secret: for the vault alone. Empty for a refresh-only run."""
     shown: Mapping[str, Any]
     """``show -json`` of it, whole; holds secrets in clear: to be masked before anything else."""
     state: StateFacts
@@ -136,7 +136,7 @@ class Workspace(Protocol):
     async def apply(self, root: Root, plan_file: bytes, run: str) -> ApplyRun:
         """Applies that very file. ``run`` names the try: called again with the same name after a
         crash it starts nothing a second time, but waits for what still runs, or tells how it
-        ended (design section 9, reliability F1 and F2)."""
+        ended."""
 
     async def begun(self, root: Root, run: str) -> bool:
         """Has :meth:`apply` started something under this name, here or in an earlier process?

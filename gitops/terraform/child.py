@@ -7,7 +7,7 @@ in the folder the tool works in. It forks, so that its starter has its answer at
 and copies the tool's output into ``RUN/stdout`` and ``RUN/stderr``.
 
 What its orders hold (credentials, values to hide) never touches the disk or an argument list. An
-apply is never signalled (reliability F1); any other run is interrupted, which lets the tool release
+apply is never signalled; any other run is interrupted, which lets the tool release
 its lock, at its deadline or when the controller lets go of the FIFO, be it by dying.
 
 Nothing but the standard library, since ``-S`` leaves nothing else. Exits 0 and prints nothing,
@@ -358,7 +358,7 @@ class _Supervisor:
 
     def _free_room(self, *, now: bool = False) -> None:
         """Gives the reserve back when the disk gets short: the tool writes its state at any time,
-        truncating it first (reliability F3), so the room has to be there while it runs."""
+        truncating it first, so the room has to be there while it runs."""
         for path in list(self._orders["reserve"]):
             with contextlib.suppress(OSError):
                 disk = os.statvfs(os.path.dirname(path))  # noqa: PTH120

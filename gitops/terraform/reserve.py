@@ -1,7 +1,7 @@
 """Room on the disk, kept for the state while an apply runs.
 
 A full disk in the middle of an apply leaves resources that no state knows of, and a rescue file
-without a byte in it (reliability F3). So an apply begins only after this much is really allocated,
+without a byte in it. So an apply begins only after this much is really allocated,
 and the supervisor gives it back when the disk gets short. Used by
 :mod:`gitops.terraform.applying`.
 """

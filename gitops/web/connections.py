@@ -1,7 +1,7 @@
 """HTTP connections that cannot be held open by sending slowly.
 
 uvicorn waits for ever for the rest of a request; whoever sends a byte a second would hold a
-connection each until there are none left (reliability W4). Here a request has to be there whole
+connection each until there are none left. Here a request has to be there whole
 within :data:`PATIENCE`, and when there are :data:`MOST` connections the one that has kept us
 waiting longest makes room. Handed to the listening server by :mod:`gitops.web.serve`; long answers
 are not concerned.

@@ -3,7 +3,7 @@
 Called by :mod:`planners.checks.run` for every application in turn; the index of who claims what is
 kept here, in memory, and told only what differs from the last time, so one changed file among ten
 thousand costs a handful of look-ups. Two owners of one object would take it from each other for
-ever (reliability Y5); the one who came first goes on being delivered, the later one is blocked.
+ever; the one who came first goes on being delivered, the later one is blocked.
 """
 
 from __future__ import annotations

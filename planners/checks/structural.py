@@ -177,7 +177,7 @@ class Validator:
     def _doubles(
         self, value: list[Any], schema: Schema, items: Schema, path: Path
     ) -> Iterator[Issue]:
-        """Elements of one key: server-side apply answers 500 to them (reliability F7)."""
+        """Elements of one key: server-side apply answers 500 to them."""
         keys = schema.get("x-kubernetes-list-map-keys") or ()
         known = self._resolved(items)[0].get("properties") or {}
         seen: dict[tuple[Any, ...], int] = {}

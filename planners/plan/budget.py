@@ -43,7 +43,7 @@ def _precious(lost: Sequence[ResourceChange], budget: DeleteBudget) -> list[str]
 
 
 def lock_out(body: Mapping[str, Any]) -> str:
-    """Why an admission webhook could lock everybody out of the cluster (reliability Y9); empty
+    """Why an admission webhook could lock everybody out of the cluster; empty
     when it cannot: one that must answer, for every kind, in every namespace."""
     for hook in body.get("webhooks") or ():
         if not isinstance(hook, Mapping) or hook.get("failurePolicy", "Fail") != "Fail":

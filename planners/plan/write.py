@@ -62,7 +62,7 @@ class Pen:
     owned: Mapping[ObjectId, LiveObject]
     """As the watch told when it began."""
     unsure: set[ObjectId] = field(default_factory=set)
-    """Objects of which an answer was lost: a late first write may still arrive (F12)."""
+    """Objects of which an answer was lost: a late first write may still arrive."""
 
     async def carry_out(self, write: SealedObject) -> AppliedObject | None:
         """What the server made of it; None for a delete. Raises Permanent errors (SealBroken:

@@ -115,7 +115,7 @@ async def test_a_frozen_server_makes_a_write_lost_not_failed(
 async def test_a_restored_backup_is_read_again_and_objects_are_not_declared_deleted_by_it(
     own: SandboxInfo, home: str, tools: Any, tmp_path: Path
 ) -> None:
-    """etcd's data folder is copied, history goes on, then the copy takes its place (X10)."""
+    """etcd's data folder is copied, history goes on, then the copy takes its place."""
     cluster = await reach_sandbox(own)
     kept, later = id_of(CONFIG_MAP, home, "kept"), id_of(CONFIG_MAP, home, "later")
     try:

@@ -1,4 +1,4 @@
-"""A path given to a file function is seen to stay inside, or refused (T2)."""
+"""A path given to a file function is seen to stay inside, or refused."""
 
 from __future__ import annotations
 

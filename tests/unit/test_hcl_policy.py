@@ -1,4 +1,4 @@
-"""What unapproved Terraform code may not do is found before any of it runs (T1–T3, T10)."""
+"""What unapproved Terraform code may not do is found before any of it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that listens asks who is there, whoever adds a route (reliability row 14)."""
+"""Everything that listens asks who is there, whoever adds a route."""
 
 from __future__ import annotations
 

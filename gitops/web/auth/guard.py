@@ -79,7 +79,7 @@ class Guard:
         return Viewer(session.person, roles, Way.SESSION, session.csrf, session.name)
 
     async def _refuse_foreign(self, request: Request, found: Viewer) -> None:
-        """Raises 403 unless a page of ours sent it (reliability row 12)."""
+        """Raises 403 unless a page of ours sent it."""
         if not self.same_origin(request):
             raise HTTPException(403, "this did not come from a page of this controller")
         given = request.headers.get(CSRF_HEADER) or await _field(request)
