@@ -48,3 +48,8 @@ def add(app: FastAPI, desk: Desk) -> None:
             raise HTTPException(404, "there is no such file")
         kind = _TYPES[name.rpartition(".")[2]]
         return Response(_content()[name], media_type=kind, headers={"cache-control": _KEPT})
+
+    @app.get("/favicon.ico", include_in_schema=False)
+    async def icon() -> Response:
+        """What browsers ask for by themselves on a page that names no icon, like the sign-in."""
+        return Response(_content()["mark.svg"], media_type=_TYPES["svg"])
