@@ -22,6 +22,7 @@ from gitops.kube.discovery import Discovery
 from gitops.kube.follower import Follower
 from gitops.kube.held import HeldObject, hold
 from gitops.kube.identity import Identity
+from gitops.kube.inspector import Inspector
 from gitops.kube.inventory import Inventories
 from gitops.kube.live import Live
 from gitops.kube.paths import collection, single
@@ -38,6 +39,7 @@ from gitops.model.cluster import (
 from gitops.model.fleet import ClusterSpec
 from gitops.model.manifest import ObjectId
 from gitops.ports import Clock, Cluster
+from gitops.ports.inspecting import Inspecting
 from gitops.ports.pods import Attending
 
 _APPLY = "application/apply-patch+yaml"
@@ -108,6 +110,7 @@ class KubeCluster:
                 scope,
             ),
         )
+        self._inspector = Inspector(transport, clock)
         self._inventory = Inventories(spec.namespace, self._fetch, self._keep)
 
     @property
@@ -117,6 +120,10 @@ class KubeCluster:
     @property
     def pods(self) -> Dependents:
         return self._pods
+
+    @property
+    def inspector(self) -> Inspector:
+        return self._inspector
 
     @property
     def inventory(self) -> Inventories:
@@ -131,6 +138,7 @@ class KubeCluster:
     async def close(self) -> None:
         await self._live.close()
         await self._pods.close()
+        await self._inspector.close()
         await self._transport.close()
 
     async def meet(self) -> None:
@@ -274,4 +282,7 @@ if TYPE_CHECKING:
         return cluster
 
     def _attends(cluster: KubeCluster) -> Attending:
+        return cluster
+
+    def _is_looked_into(cluster: KubeCluster) -> Inspecting:
         return cluster

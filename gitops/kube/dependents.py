@@ -41,8 +41,8 @@ class _Yard:
         self._things: dict[ObjectId, Pod | ReplicaSet] = {}
         self._pods: dict[str, dict[ObjectId, Pod]] = {}
         """By the uid of their controller."""
-        self._owners: dict[str, str] = {}
-        """Of each ReplicaSet, by uid."""
+        self._owners: dict[str, ReplicaSet] = {}
+        """Of pods, by uid."""
         self._sets: dict[str, set[str]] = {}
         """uids of ReplicaSets by that of their owner."""
 
@@ -61,7 +61,7 @@ class _Yard:
         if isinstance(told, Pod):
             self._pods.setdefault(told.owner, {})[told.id] = told
         else:
-            self._owners[told.uid] = told.owner
+            self._owners[told.uid] = told
             self._sets.setdefault(told.owner, set()).add(told.uid)
         self._tell(told)
 
@@ -79,10 +79,7 @@ class _Yard:
             yield from self._pods.get(uid, {}).values()
 
     def sets(self, owner: str) -> Iterable[ReplicaSet]:
-        wanted = self._sets.get(owner, ())
-        for thing in self._things.values() if wanted else ():
-            if isinstance(thing, ReplicaSet) and thing.uid in wanted:
-                yield thing
+        return (self._owners[uid] for uid in self._sets.get(owner, ()))
 
     def _drop(self, known: Pod | ReplicaSet | None) -> None:
         if known is None:
@@ -103,7 +100,7 @@ class _Yard:
     def _tell(self, thing: Pod | ReplicaSet) -> None:
         self._moved(thing.owner)
         if thing.owner in self._owners:
-            self._moved(self._owners[thing.owner])
+            self._moved(self._owners[thing.owner].owner)
 
 
 def _is_newer(told: Pod | ReplicaSet, known: Pod | ReplicaSet) -> bool:

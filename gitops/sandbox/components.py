@@ -23,6 +23,8 @@ class Ports:
     apiserver: int
     etcd: int
     etcd_peer: int
+    kubelet: int
+    """Of all fake nodes: here the API server reads logs."""
 
 
 def commands(
@@ -34,7 +36,7 @@ def commands(
         "kube-apiserver": _apiserver(folder, ports),
         "kube-controller-manager": _controllers(folder),
         "kube-scheduler": _scheduler(folder),
-        "kwok": _kwok(folder, stages),
+        "kwok": _kwok(folder, ports, stages),
     }
     return {name: [str(tools[name]), *arguments] for name, arguments in built.items()}
 
@@ -74,6 +76,7 @@ def _apiserver(folder: Path, ports: Ports) -> list[str]:
         f"--advertise-address={LOOPBACK}",
         # Endpoints may not hold loopback addresses, and no pod runs here that would use them.
         "--endpoint-reconciler-type=none",
+        "--kubelet-preferred-address-types=InternalIP",  # names of fake nodes resolve nowhere
         f"--secure-port={ports.apiserver}",
         f"--cert-dir={pki}",
         f"--tls-cert-file={pki / 'server.crt'}",
@@ -123,10 +126,16 @@ def _scheduler(folder: Path) -> list[str]:
     ]
 
 
-def _kwok(folder: Path, stages: Path) -> list[str]:
+def _kwok(folder: Path, ports: Ports, stages: Path) -> list[str]:
+    pki = folder / "pki"
     return [
         f"--kubeconfig={folder / 'clients' / 'kwok.kubeconfig'}",
         f"--config={stages}",
+        f"--config={folder / 'pod-logs.yaml'}",
+        f"--node-port={ports.kubelet}",
+        f"--server-address={LOOPBACK}:{ports.kubelet}",
+        f"--tls-cert-file={pki / 'server.crt'}",
+        f"--tls-private-key-file={pki / 'server.key'}",
         "--manage-all-nodes=true",
         "--node-lease-duration-seconds=40",
         f"--node-ip={LOOPBACK}",

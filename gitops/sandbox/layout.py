@@ -6,6 +6,7 @@
       sandbox.json     what `read` answers; written last: without it the sandbox never was ready
       spec.json        what the supervisor runs     control.sock, supervisor.lock
       kubeconfig       the admin's                  clients/<component>.kubeconfig
+      pod-logs.yaml    which file is whose log  pods/        what containers "wrote"
       pki/             own CA, server keys          tokens.csv   audit-policy.yaml   audit.log
       logs/            one per program              etcd/        data
 
@@ -26,7 +27,7 @@ from gitops.sandbox.pki import issue_all, write_private
 
 SERVICE_CIDR = "10.96.0.0/16"
 SERVICE_IP = "10.96.0.1"
-_FOLDERS = ("pki", "logs", "clients", "etcd")
+_FOLDERS = ("pki", "logs", "clients", "etcd", "pods")
 _FILES = (
     "sandbox.json",
     "spec.json",
@@ -35,6 +36,7 @@ _FILES = (
     "kubeconfig",
     "tokens.csv",
     "audit-policy.yaml",
+    "pod-logs.yaml",
     "stages.yaml",
 )
 _USERS = {
@@ -45,6 +47,10 @@ _USERS = {
     "kube-controller-manager": ("system:kube-controller-manager", "system:masters"),
     "kube-scheduler": ("system:kube-scheduler", ""),
     "kwok": ("sandbox:kwok", "system:masters"),
+}
+_LOGS = {
+    "present.log": ("stdout F starting", "stdout F nothing runs here: this pod is a fake one"),
+    "previous.log": ("stdout F starting", "stderr F cannot reach the database: giving up"),
 }
 _COMPONENTS = ("kube-controller-manager", "kube-scheduler", "kwok")
 
@@ -113,7 +119,27 @@ def prepare(folder: Path, *, bodies: bool) -> dict[str, str]:
     rows = (f'{tokens[w]},{user},{user},"{group}"\n' for w, (user, group) in _USERS.items())
     write_private(folder / "tokens.csv", "".join(rows).encode())
     write_private(folder / "audit-policy.yaml", json.dumps(_audit_policy(bodies=bodies)).encode())
+    _write_pod_logs(folder)
     return tokens
+
+
+def _write_pod_logs(folder: Path) -> None:
+    """Nothing runs in a fake pod, so all containers have one and the same log: this file, as a
+    container runtime writes it (kubernetes.io/docs, "How nodes handle container logs")."""
+    for name, lines in _LOGS.items():
+        text = "".join(f"2026-01-01T00:00:0{n}Z {line}\n" for n, line in enumerate(lines))
+        write_private(folder / "pods" / name, text.encode())
+    files = {
+        "logsFile": str(folder / "pods" / "present.log"),
+        "previousLogsFile": str(folder / "pods" / "previous.log"),
+    }
+    config = {
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
+        "kind": "ClusterLogs",
+        "metadata": {"name": "all"},
+        "spec": {"logs": [files]},
+    }
+    write_private(folder / "pod-logs.yaml", json.dumps(config).encode())
 
 
 def write_kubeconfigs(info: SandboxInfo, tokens: dict[str, str]) -> None:

@@ -263,7 +263,7 @@ def _alone(root: Path, name: str) -> Iterator[None]:
 
 def _free_ports(wanted: int) -> Ports:
     with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(3)]
+        sockets = [held.enter_context(socket.socket()) for _ in range(4)]
         for number, taken in enumerate(sockets):
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

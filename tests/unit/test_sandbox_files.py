@@ -80,7 +80,7 @@ def test_a_shown_sandbox_does_not_show_its_tokens(tmp_path: Path) -> None:
 
 def test_every_address_a_program_binds_is_loopback() -> None:
     tools = {name: Path("/bin") / name for name in CONTROL_PLANE}
-    built = commands(Path("/s"), tools, Ports(1, 2, 3), Path("/s/stages.yaml"))
+    built = commands(Path("/s"), tools, Ports(1, 2, 3, 4), Path("/s/stages.yaml"))
     assert list(built) == list(CONTROL_PLANE)
     told = [a for argv in built.values() for a in argv if "address" in a or "-urls" in a]
     assert told
