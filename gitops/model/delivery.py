@@ -207,6 +207,23 @@ class ObjectOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the change is that is being carried out; of one that is, to be shown."""
+
+    change: ChangeId
+    done: int
+    """Writes that arrived."""
+    failed: int
+    writes: int
+    """All there are to do."""
+    healthy: int
+    objects: int
+    """How many have to be healthy in the end."""
+    waits_for: tuple[str, ...] = ()
+    """Some of the objects that are not, each with why; from the cluster, so foreign text."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryRecord:
     """The traceable record of one change carried to one target."""
 

@@ -551,9 +551,15 @@ class Planner(Protocol):
 
     async def draw(self, job: DrawJob) -> Drawn: ...
 
-    async def execute(self, sealed: SealedSet, cluster: Cluster) -> Executed:
-        """Carries out a claimed set; called again after a crash it goes on where it was. Raises
-        ClusterUnavailable when the cluster went away in the middle."""
+    async def execute(
+        self,
+        sealed: SealedSet,
+        cluster: Cluster,
+        on_outcome: Callable[[ObjectOutcome], None] = lambda outcome: None,
+    ) -> Executed:
+        """Carries out a claimed set; called again after a crash it goes on where it was. Each
+        write is told as it is done. Raises ClusterUnavailable when the cluster went away in the
+        middle."""
 
 
 class Watchman(Protocol):

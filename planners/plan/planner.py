@@ -15,7 +15,7 @@ from gitops.model.manifest import ObjectId
 from gitops.model.sealed import SealedSet
 from gitops.ports import Clock, Cluster, Digester, DrawJob, Drawn, Executed
 from planners.plan.await_health import until_healthy
-from planners.plan.execute import execute
+from planners.plan.execute import OnOutcome, execute
 from planners.plan.manifests import draw
 from planners.plan.memory import PlanMemory
 
@@ -44,8 +44,13 @@ class ManifestPlanner:
         fence = self._fence(job.change.lane.target)
         return await draw(job, self._digester, self._masker, self._memory, fence)
 
-    async def execute(self, sealed: SealedSet, cluster: Cluster) -> Executed:
-        return await execute(sealed, cluster, self._digester, self._masker)
+    async def execute(
+        self,
+        sealed: SealedSet,
+        cluster: Cluster,
+        on_outcome: OnOutcome = lambda outcome: None,
+    ) -> Executed:
+        return await execute(sealed, cluster, self._digester, self._masker, on_outcome)
 
     async def until_healthy(
         self, application: str, ids: Sequence[ObjectId], cluster: Cluster, seconds: float

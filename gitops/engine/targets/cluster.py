@@ -15,6 +15,7 @@ from typing import Any
 
 from gitops.engine.ledger import Ledger
 from gitops.engine.targets import Sitting
+from gitops.engine.targets.under_way import UnderWay
 from gitops.model.cluster import ClusterFacts, LiveEvent, LiveEventKind, LiveObject
 from gitops.model.delivery import AppliedObject, LaneId
 from gitops.model.fleet import ApplicationSpec
@@ -51,6 +52,8 @@ class ClusterMemory:
     """The writes of the open plan, so that an event can be held against what was planned."""
     outdated: bool = True
     """Something the open plan touches moved."""
+    under_way: UnderWay | None = None
+    """How far the change is that is being carried out."""
     followed: bool = False
     """Whether the cluster's live view watches every kind this lane owns."""
 
@@ -136,7 +139,17 @@ class ClusterTarget:
     async def execute(self, change: ChangeId, sealed: Sealed) -> Executed:
         await self._applied()
         self.memory.outdated = True
-        return await self.planner.execute(_set(sealed), self.cluster)
+        under_way = self._begin(change, _set(sealed))
+        executed = await self.planner.execute(_set(sealed), self.cluster, under_way.count)
+        if executed.failed or executed.void:
+            self.memory.under_way = None
+        return executed
+
+    def _begin(self, change: ChangeId, sealed: SealedSet) -> UnderWay:
+        ids = tuple(w.id for w in sealed.writes if w.action is not Action.DELETE)
+        under_way = UnderWay(change, ids, len(sealed.writes), self.ledger.bell)
+        self.memory.under_way = under_way
+        return under_way
 
     async def unbegun(self, change: ChangeId) -> bool:
         """Never: which of its writes arrived is found out by going on."""
@@ -157,9 +170,12 @@ class ClusterTarget:
         else:
             ids = [w.id for w in _set(sealed).writes if w.action is not Action.DELETE]
         await self._follow(ids)
-        health = await self.watchman.until_healthy(
-            self.lane.application, ids, self.cluster, seconds
-        )
+        try:
+            health = await self.watchman.until_healthy(
+                self.lane.application, ids, self.cluster, seconds
+            )
+        finally:
+            self.memory.under_way = None
         return {str(id): self._explained(id, health[id]) for id in sorted(health)}
 
     def _explained(self, id: ObjectId, found: ObjectHealth) -> ObjectHealth:

@@ -15,7 +15,7 @@ from gitops.engine.targets.cluster import ClusterMemory, ClusterTarget
 from gitops.engine.tasks import Tasks
 from gitops.engine.vigil import Vigil
 from gitops.model.cluster import LiveEvent
-from gitops.model.delivery import LaneId
+from gitops.model.delivery import LaneId, Progress
 from gitops.model.fleet import ApplicationSpec, ClusterSpec
 from gitops.model.ids import ApplicationName, TargetName
 from gitops.ports import Cluster, Digester, Planner, Watchman
@@ -75,6 +75,13 @@ class Clusters:
             explain=self._vigil.explain,
         )
 
+    def progress(self, lane: LaneId) -> Progress | None:
+        """How far the change is that is being carried out there; None while none is."""
+        memory, cluster = self._memories.get(lane), self._connected.get(lane.target)
+        if memory is None or memory.under_way is None or cluster is None:
+            return None
+        return memory.under_way.progress(cluster.live.owned(lane.application))
+
     def forget(self, lane: LaneId) -> None:
         self._memories.pop(lane, None)
         self._vigil.forget(lane)
@@ -113,6 +120,8 @@ class Clusters:
         async for event in cluster.live.events():
             for lane, memory in self._concerned(target, event):
                 self._vigil.heard(lane, cluster, event)
+                if memory.under_way is not None:
+                    memory.under_way.moved()
                 if memory.notice(event, self._digester):
                     self._lanes.offer(lane, after=DRIFT_SETTLES)
 
