@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import structlog
 
-from gitops.engine.announcements import Sender
 from gitops.engine.ballot import leave
 from gitops.engine.desk import Desk
 from gitops.engine.inbox import Inbox
@@ -29,6 +28,7 @@ from gitops.engine.reach import keep_reaching
 from gitops.engine.reminders import Reminders
 from gitops.engine.renders import Renders
 from gitops.engine.roster import Roster
+from gitops.engine.sending import Sender
 from gitops.engine.supplies import UNKNOWN, Supplies
 from gitops.engine.targets import Target
 from gitops.engine.targets.clusters import Clusters
@@ -37,6 +37,7 @@ from gitops.engine.tasks import Tasks
 from gitops.engine.vigil import Vigil
 from gitops.engine.watches import SourceWatch
 from gitops.errors import Awaiting, ConfigError, StaleWrite, Transient
+from gitops.links import preview_page
 from gitops.model.approval import Answer, MemberState
 from gitops.model.delivery import (
     ChangeRecord,
@@ -175,7 +176,7 @@ class Controller:
             parts.digester,
             parts.clock,
             parts.mask,
-            lambda _source, _number: self.fleet.api.url,
+            self._preview_page,
         )
         self.inbox.on_pull = self.previews.heard
 
@@ -490,6 +491,10 @@ class Controller:
             return await self.roots.target(lane, spec, supplies)
         cluster = self.fleet.clusters.get(lane.target)
         return await self.clusters.target(lane, spec, cluster) if cluster else None
+
+    def _preview_page(self, source: SourceName, number: int) -> str:
+        at = self.fleet.api.url
+        return preview_page(source, number, at) if at else ""
 
     def _source_spec(self, name: SourceName) -> SourceSpec | None:
         return self.fleet.sources.get(name)

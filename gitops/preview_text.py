@@ -282,8 +282,7 @@ def _of_plan(plan: Plan, *, linted: bool) -> Iterator[str]:
 def _findings(found: Sequence[tuple[LanePreview, Finding]]) -> list[str]:
     """The worst first; one that several targets share is told once."""
     told: dict[tuple[str, str, str, str], Finding] = {}
-    order = list(Severity)
-    for _, each in sorted(found, key=lambda pair: order.index(pair[1].severity)):
+    for _, each in sorted(found, key=lambda pair: pair[1].severity.rank):
         if each.severity is not Severity.INFO:
             told.setdefault((each.check, each.place, each.message, each.severity), each)
     if not told:

@@ -261,7 +261,6 @@ def _shown(change: ResourceChange) -> Iterator[str]:
 
 # --- checks -----------------------------------------------------------------------------------
 
-_WORST = list(Severity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,4 +297,4 @@ def _standing(name: str, findings: Mapping[Finding, None]) -> Standing:
 
 
 def _rank(severity: Severity | None) -> int:
-    return len(_WORST) if severity is None else _WORST.index(severity)
+    return len(Severity) if severity is None else severity.rank

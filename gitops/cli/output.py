@@ -206,8 +206,7 @@ def _value(value: Any) -> str:
 
 def show_findings(findings: Iterable[Finding], console: Console) -> None:
     """Errors first; within a severity as the checks gave them."""
-    order = list(Severity)
-    for finding in sorted(findings, key=lambda f: order.index(f.severity)):
+    for finding in sorted(findings, key=lambda f: f.severity.rank):
         line = Text(f"{finding.severity.value}: ", style=_SEVERITIES[finding.severity])
         if finding.place:
             line.append(f"{one_line(finding.place)}: ", style="bold")

@@ -19,7 +19,6 @@ from gitops.model.finding import Severity
 from gitops.model.fleet import Fleet
 from gitops.model.routes import KINDS, QuietHours, Route, Told
 
-_RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.ERROR: 2}
 _LONGEST = timedelta(days=7)
 """Quiet hours that follow one another without end hold nothing back for longer."""
 
@@ -62,7 +61,7 @@ def fitting(each: Route, notice: Notice) -> bool:
         and (not each.kinds or notice.kind in each.kinds)
         and _labelled(each.labels, facts.get("labels"))
         and _labelled(each.environment, facts.get("environment"))
-        and _RANK[grave] >= _RANK[each.severity]
+        and grave.rank <= each.severity.rank
     )
 
 
@@ -88,8 +87,8 @@ def _severity(given: object, kind: str) -> Severity:
 def held_until(told: Told, notice: Notice, now: float) -> float:
     """When this may be told: ``now``, or the end of the quiet hours ``now`` is in. Seconds since
     the epoch."""
-    grave = _RANK[_severity(notice.payload.get("severity"), notice.kind)]
-    quiet = [hours for hours in told.quiet if grave < _RANK[hours.pierce]]
+    grave = _severity(notice.payload.get("severity"), notice.kind)
+    quiet = [hours for hours in told.quiet if grave.rank > hours.pierce.rank]
     at, last = now, now + _LONGEST.total_seconds()
     while at < last:
         later = max((_end(hours, at) for hours in quiet), default=at)

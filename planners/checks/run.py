@@ -311,10 +311,7 @@ def _crash(check: str, error: Exception) -> Finding:
 
 
 def _capped(check: str, findings: Findings) -> Findings:
-    order = list(Severity)
-    ordered = sorted(
-        findings, key=lambda f: (order.index(f.severity), f.path, f.line, f.column, f.message)
-    )
+    ordered = sorted(findings, key=lambda f: (f.severity.rank, f.path, f.line, f.column, f.message))
     kept = tuple(ordered[:FINDINGS_PER_CHECK])
     if len(ordered) == len(kept):
         return kept

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from gitops.clock import SystemClock
-from gitops.engine.announcements import Sender
 from gitops.engine.ledger import Ledger, LedgerMemory
+from gitops.engine.sending import Sender
 from gitops.errors import AnswerLost, Apart, ConfigError, Transient
 from gitops.model.approval import Decision, MemberState
 from gitops.model.delivery import ChangeState

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gitops.engine.announcements import TRIES, Announcer, Sender
+from gitops.engine.announcements import Announcer
 from gitops.engine.ledger import Ledger
+from gitops.engine.sending import TRIES, Sender
 from gitops.errors import Apart, GitopsError, Permanent, SourceUnavailable, StaleWrite
 from gitops.model.approval import Decision, Verdict
 from gitops.model.delivery import Cause, Change, ChangeState, LaneId

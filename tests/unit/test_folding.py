@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from gitops.engine.announcements import Announcer, Sender
+from gitops.engine.announcements import Announcer
 from gitops.engine.folding import LATE, batches, folded
 from gitops.engine.ledger import Ledger
+from gitops.engine.sending import Sender
 from gitops.errors import GitopsError, NotifierRefused, NotifierUnavailable
 from gitops.model.delivery import Cause, Change, ChangeState, LaneId
 from gitops.model.events import ChangeBlocked, ChangeClosed, ChangeOpened, HealthMoved, Notice
