@@ -64,3 +64,7 @@ def change_page(id: str, at: str = "") -> str:
 
 def request_page(id: str, at: str = "") -> str:
     return f"{at.rstrip('/')}/requests/{quote(id, safe='')}"
+
+
+def preview_page(source: str, number: int, at: str = "") -> str:
+    return f"{at.rstrip('/')}/previews/{quote(source, safe='')}/{number}"

@@ -16,7 +16,7 @@ from gitops.engine.rollbacks import earlier_deliveries
 from gitops.engine.why import Story
 from gitops.engine.why import why as explain
 from gitops.gate import authors_of, confirmation_phrase, electorate
-from gitops.links import commits_at
+from gitops.links import change_page, commits_at, request_page
 from gitops.model.approval import (
     Decision,
     Electorate,
@@ -110,6 +110,10 @@ class FrontOffice:
 
         return await self._controller.ledger.read(query)
 
+    def page(self, change: str) -> str:
+        at = self._controller.fleet.api.url
+        return change_page(change, at) if at else ""
+
     async def pending(self) -> Sequence[Card]:
         def query(reading: Reading) -> Sequence[Card]:
             open_ = reading.requests(open_only=True, limit=MOST_PENDING)
@@ -191,7 +195,16 @@ class FrontOffice:
             if (row := self._row(reading, request, member, people)) is not None
         )
         asked = [row.plan for row in rows if row.plan and _is_asked(row)]
-        return Card(request, rows, confirmation_phrase(asked))
+        return Card(request, rows, confirmation_phrase(asked), self._url(request, rows))
+
+    def _url(self, request: Request, rows: Sequence[Row]) -> str:
+        """Of its page; of the change's where nobody was asked."""
+        at = self._controller.fleet.api.url
+        if not at or not (request.id or rows):
+            return ""
+        if request.id:
+            return request_page(request.id, at)
+        return change_page(rows[0].record.change.id, at)
 
     def _row(self, reading: Reading, request: Request, member: Member, people: _Said) -> Row | None:
         record = reading.change(member.change)

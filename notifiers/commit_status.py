@@ -155,12 +155,14 @@ class CommitStatuses:
         return CommitStatus(commit, mark.context, _STATES[mark.word], mark.words, link)
 
     async def _link(self, notice: Notice) -> str:
-        """To the request's page; empty where there is none."""
+        """To the request's page, or the change's where nobody was asked; empty where there is
+        none."""
         try:
-            card = await self._services.office().card_of(notice.subject)
+            office = self._services.office()
         except ConfigError:
             return ""
-        return card.url if card is not None else ""
+        card = await office.card_of(notice.subject)
+        return card.url if card is not None else office.page(notice.subject)
 
     async def _tell(self, forge: Forge, commit: str, status: CommitStatus) -> None:
         try:

@@ -110,6 +110,9 @@ class Office(Protocol):
         reported) with the others of its occasion that are open, in the shape of a card; its
         request has no id and is in no store. None once it is in a request."""
 
+    def page(self, change: str) -> str:
+        """Address of a change's page; empty where no public address is configured."""
+
     async def pending(self) -> Sequence[Card]:
         """Everything that waits for somebody, newest first."""
 

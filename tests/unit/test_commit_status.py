@@ -61,6 +61,7 @@ class Story:
     forge: Forge = field(default_factory=Forge)
     drawer: Drawer = field(default_factory=Drawer)
     url: str = ""
+    asked: bool = True
     place: int = 0
     options: Options = Options()
 
@@ -69,7 +70,7 @@ class Story:
 
     def restart(self) -> None:
         async def card_of(_change: str) -> Any:
-            return SimpleNamespace(url=self.url)
+            return SimpleNamespace(url=self.url) if self.asked else None
 
         services = Services(
             NoChildren(),
@@ -78,7 +79,7 @@ class Story:
             Path("state"),
             Path("cache"),
             memory=self.drawer,
-            office=lambda: SimpleNamespace(card_of=card_of),  # type: ignore[arg-type,return-value]
+            office=lambda: SimpleNamespace(card_of=card_of, page=lambda one: f"{self.url}/{one}"),  # type: ignore[arg-type,return-value]
             forge=lambda name: self.forge if name == SourceName("config") else None,  # type: ignore[arg-type,return-value]
         )
         self.notifier = CommitStatuses(self.options, services)
@@ -122,6 +123,12 @@ async def test_a_commit_is_followed_from_checking_to_healthy(story: Story) -> No
     assert {each.context for each in story.forge.told} == {"gitops/shop@prod"}
     assert {each.commit for each in story.forge.told} == {COMMIT}
     assert {each.url for each in story.forge.told} == {"https://ops.example/r/1"}
+
+
+async def test_what_nobody_was_asked_about_leads_to_the_page_of_its_change(story: Story) -> None:
+    story.url, story.asked = "https://ops.example", False
+    await story.tell("opened")
+    assert story.forge.told[0].url == "https://ops.example/change"
 
 
 @pytest.mark.parametrize(
