@@ -82,7 +82,7 @@ def test_every_address_a_program_binds_is_loopback() -> None:
     tools = {name: Path("/bin") / name for name in CONTROL_PLANE}
     built = commands(Path("/s"), tools, Ports(1, 2, 3, 4), Path("/s/stages.yaml"))
     assert list(built) == list(CONTROL_PLANE)
-    told = [a for argv in built.values() for a in argv if "address" in a or "-urls" in a]
+    told = [a for argv in built.values() for a in argv if "-address=" in a or "-urls=" in a]
     assert told
     assert [a for a in told if "127.0.0.1" not in a] == []
 
