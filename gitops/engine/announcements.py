@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from gitops.engine.routes import held_until, route, severity_of
-from gitops.model.approval import Decision, Verdict
+from gitops.model.approval import Decision, MemberState, Verdict
 from gitops.model.delivery import ChangeState
 from gitops.model.events import (
     Answered,
