@@ -24,7 +24,7 @@ from tests.e2e.rig import ADA, Rig
 
 PASSWORD = "correct horse battery"
 PEOPLE = ("ada", "bob", "cyd")
-STORIES: dict[str, dict[str, Any]] = {"moving": {}, "gone": {}}
+STORIES: dict[str, dict[str, Any]] = {name: {} for name in ("moving", "gone", "away")}
 """Applications of the shared controller, one a story; what their sections say besides."""
 STORY = [
     pytest.mark.e2e,
