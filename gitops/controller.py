@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 import structlog
 
+from gitops.engine import bell
 from gitops.engine.ballot import leave
+from gitops.engine.board import Board
 from gitops.engine.desk import Desk
 from gitops.engine.inbox import Inbox
 from gitops.engine.keeper import LeaseKeeper
@@ -123,7 +125,7 @@ class Controller:
         self.roster = roster
         self.desk = desk
         self.parts = parts
-        self.lanes = Lanes(self._work, parts.clock)
+        self.lanes = Lanes(self._work, parts.clock, self._lane_moved)
         self.watches: dict[SourceName, SourceWatch] = {}
         self.ready = asyncio.Event()
         self._memories: dict[LaneId, Memory] = {}
@@ -160,6 +162,7 @@ class Controller:
             lambda: self.fleet.people.bots,
         )
         self.pauses = Pauses(parts.ledger, parts.clock, self._offer)
+        self.board = Board(roster, parts.ledger, self.pauses, self.vigil, self.lanes)
         self.inbox = Inbox(
             lambda: self.fleet,
             parts.ledger,
@@ -228,6 +231,7 @@ class Controller:
             self._tasks.start("reminders", self._reminders.run)
             self._tasks.start("vigil", self.vigil.run)
             self._tasks.start("pulse", self.measures.pulse.run)
+            self._tasks.start("board", self.board.run)
             await self._adjust()
             self._tasks.start("inbox", self.inbox.run)
             self._tasks.start("previews", self.previews.run)
@@ -246,6 +250,7 @@ class Controller:
 
     async def _stop(self) -> None:
         self.ready.clear()
+        self.ledger.bell.close()
         await self.lanes.stop()
         await self.close()
         with contextlib.suppress(Transient, StaleWrite):
@@ -340,6 +345,10 @@ class Controller:
                 self.memory(lane).newer.set()
                 self.roots.moved(lane)
                 self.lanes.offer(lane)
+
+    def _lane_moved(self, lane: LaneId) -> None:
+        """Something of it is different that is in no store."""
+        self.ledger.bell.ring((bell.application(lane.application),))
 
     def _offer(self, application: ApplicationName) -> None:
         spec = self.roster.spec(application)

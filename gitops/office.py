@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gitops.controller import Controller
-from gitops.engine.ballot import CLAIMED
 from gitops.engine.ledger import open_change
 from gitops.engine.rollbacks import earlier_deliveries
 from gitops.engine.why import Story
@@ -42,7 +41,6 @@ from gitops.model.ids import (
     PersonName,
     RequestId,
     SourceName,
-    short,
 )
 from gitops.model.plan import Plan
 from gitops.model.source import Authorship, SourceState, SourceStatus
@@ -122,17 +120,7 @@ class FrontOffice:
         return await self._controller.ledger.read(query)
 
     async def standings(self) -> Sequence[Standing]:
-        lanes = sorted(self._controller.roster.lanes())
-
-        def query(reading: Reading) -> Sequence[Standing]:
-            known = {record.lane: record for record in reading.lanes()}
-            current = {record.change.lane: record for record in reading.changes()}
-            return tuple(
-                self._standing(known.get(lane) or LaneRecord(lane), current.get(lane))
-                for lane in lanes
-            )
-
-        return await self._controller.ledger.read(query)
+        return (await self._controller.board.present()).standings
 
     async def why(self, application: ApplicationName) -> Mapping[str, Sequence[str]]:
         spec = self._controller.roster.named(application)
@@ -233,34 +221,6 @@ class FrontOffice:
         if record is None or spec is None:
             return None
         return electorate(spec.approval, record.change.authorship, self.people())
-
-    def _standing(self, lane: LaneRecord, current: ChangeRecord | None) -> Standing:
-        spec = self._controller.roster.spec(lane.lane.application)
-        labels = spec.labels if spec else {}
-        revision = short(lane.delivered.revision.id) if lane.delivered else ""
-        since = lane.delivered.at if lane.delivered else None
-        pause = self._controller.pauses.of(lane.lane.application)
-        if pause is not None and (current is None or current.state not in CLAIMED):
-            return Standing(lane.lane, "paused", revision, since, pause.told, labels)
-        if current is not None:
-            return Standing(
-                lane.lane,
-                current.state.value,
-                short(current.change.revision.id),
-                current.updated_at,
-                current.reason,
-                labels,
-            )
-        if lane.hold is not None:
-            state = "failed" if lane.hold.failed else "held"
-            return Standing(lane.lane, state, revision, since, lane.hold.why, labels)
-        ailment = next(iter(self._controller.vigil.ailments(lane.lane)), None)
-        if ailment is not None:
-            why = f"{ailment.object}: {ailment.reason}"
-            return Standing(lane.lane, "degraded", revision, ailment.since, why, labels)
-        state = "healthy" if lane.delivered else "new"
-        note = f"rolled back by {lane.rollback.by}" if lane.rollback else ""
-        return Standing(lane.lane, state, revision, since, note, labels)
 
     async def _story(self, lane: LaneId, spec: ApplicationSpec) -> Story:
         controller = self._controller

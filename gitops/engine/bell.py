@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from gitops.model.delivery import LaneId
 from gitops.model.events import (
@@ -47,7 +47,22 @@ def request(id: str) -> str:
 
 
 def source(name: str) -> str:
+    """Its state or its revision moved."""
     return f"source:{name}"
+
+
+def look(name: str) -> str:
+    """A source was looked at, whatever that found: often, so few want to hear of it."""
+    return f"look:{name}"
+
+
+def cluster(name: str) -> str:
+    return f"cluster:{name}"
+
+
+class Ear(Protocol):
+    def hear(self, topics: Collection[str]) -> None:
+        """Called in the middle of a write: must be quick and never fail."""
 
 
 class Listener:
@@ -56,13 +71,21 @@ class Listener:
     def __init__(self) -> None:
         self._topics: dict[str, None] = {}
         self._filled = asyncio.Event()
+        self.over = False
+        """Nothing will ever be heard again: the controller stops."""
 
     async def heard(self) -> tuple[str, ...]:
-        """Every topic since the last call, each once, in order; waits for the first."""
+        """Every topic since the last call, each once, in order; waits for the first. Empty only
+        when it is over."""
         await self._filled.wait()
-        self._filled.clear()
+        if not self.over:
+            self._filled.clear()
         told, self._topics = tuple(self._topics), {}
         return told
+
+    def end(self) -> None:
+        self.over = True
+        self._filled.set()
 
     def hear(self, topics: Collection[str]) -> None:
         if EVERYTHING not in self._topics:
@@ -77,6 +100,8 @@ class Bell:
 
     def __init__(self) -> None:
         self._listeners: set[Listener] = set()
+        self._ears: list[Ear] = []
+        self._closed = False
         self._lanes: OrderedDict[str, str] = OrderedDict()
         """Application of each change heard of lately, by the change's id."""
 
@@ -84,16 +109,33 @@ class Bell:
     def listening(self) -> Iterator[Listener]:
         listener = Listener()
         self._listeners.add(listener)
+        if self._closed:
+            listener.end()
         try:
             yield listener
         finally:
             self._listeners.discard(listener)
 
+    @property
+    def heeded(self) -> bool:
+        """Does anybody listen at this moment?"""
+        return bool(self._listeners)
+
+    def attach(self, ear: Ear) -> None:
+        """For as long as there is a bell."""
+        self._ears.append(ear)
+
     def ring(self, topics: Collection[str]) -> None:
         """At once, and never fails."""
         if topics:
-            for listener in self._listeners:
-                listener.hear(topics)
+            for ear in (*self._ears, *self._listeners):
+                ear.hear(topics)
+
+    def close(self) -> None:
+        """Sends everybody away who listens: nothing more will be said."""
+        self._closed = True
+        for listener in self._listeners:
+            listener.end()
 
     def topics(self, tx: Transaction, event: Event) -> Iterator[str]:
         """What an event that was just appended is about."""

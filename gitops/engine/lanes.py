@@ -55,9 +55,16 @@ class _Lane:
 class Lanes:
     """Runs ``work(lane)`` serially per lane."""
 
-    def __init__(self, work: Callable[[LaneId], Awaitable[None]], clock: Clock) -> None:
+    def __init__(
+        self,
+        work: Callable[[LaneId], Awaitable[None]],
+        clock: Clock,
+        moved: Callable[[LaneId], None] = lambda _lane: None,
+    ) -> None:
+        """``moved`` is told whenever a lane's trouble comes, becomes another, or goes."""
         self._work = work
         self._clock = clock
+        self._moved = moved
         self._lanes: dict[LaneId, _Lane] = {}
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -80,6 +87,10 @@ class Lanes:
     def trouble(self, lane: LaneId) -> Trouble | None:
         state = self._lanes.get(lane)
         return state.trouble if state else None
+
+    def troubles(self) -> dict[LaneId, Trouble]:
+        """Of every lane that has one."""
+        return {lane: state.trouble for lane, state in self._lanes.items() if state.trouble}
 
     def waiting(self) -> list[tuple[LaneId, Trouble]]:
         """Lanes that will try again by themselves, and why their last try ended early."""
@@ -111,8 +122,10 @@ class Lanes:
     async def _rounds(self, lane: LaneId, state: _Lane) -> None:
         try:
             while True:
-                state.again = False
+                state.again, before = False, state.trouble
                 await self._round(lane, state)
+                if _text(before) != _text(state.trouble):
+                    self._moved(lane)
                 if not state.again:
                     break
         finally:
@@ -178,6 +191,10 @@ class Lanes:
         if state.timer is not None:
             state.timer.cancel()
             state.timer = None
+
+
+def _text(trouble: Trouble | None) -> str:
+    return trouble.message if trouble else ""
 
 
 def _told(trouble: Trouble | None, error: Transient) -> Trouble | None:

@@ -52,6 +52,11 @@ class Pauses:
         pause = self._known.get(application)
         return pause if pause is not None and pause.holds(self._clock.now()) else None
 
+    def present(self) -> dict[ApplicationName, Pause]:
+        """Those that hold now."""
+        now = self._clock.now()
+        return {name: pause for name, pause in self._known.items() if pause.holds(now)}
+
     async def pause(
         self, lanes: Sequence[LaneId], person: PersonName, seconds: float, reason: str
     ) -> Pause:

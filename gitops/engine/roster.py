@@ -33,6 +33,8 @@ class Roster:
         self._found: dict[SourceName, dict[ApplicationName, ApplicationSpec]] = {}
         self._departed: dict[ApplicationName, ApplicationSpec] = {}
         self._problems: dict[SourceName, tuple[ConfigError, ...]] = {}
+        self.edition = 0
+        """Rises whenever what is on it may have changed."""
 
     @property
     def problems(self) -> tuple[ConfigError, ...]:
@@ -45,6 +47,7 @@ class Roster:
 
     def reload(self, fleet: Fleet) -> None:
         self.fleet = fleet
+        self.edition += 1
         self._found.clear()
         self._departed.clear()
 
@@ -96,6 +99,7 @@ class Roster:
                 discovered = self._discover(self.fleet, discovery, snapshot)
                 now.update(discovered.applications)
                 problems += discovered.problems
+        self.edition += 1
         self._found[source] = now
         self._problems[source] = tuple(problems)
         for name, spec in before.items():
@@ -110,6 +114,7 @@ class Roster:
 
     def dismiss(self, name: ApplicationName) -> None:
         """A departed application that has nothing anywhere."""
+        self.edition += 1
         self._departed.pop(name, None)
 
     def recall(self, delivered: Iterable[LaneRecord]) -> None:
@@ -123,6 +128,7 @@ class Roster:
                 spec = _once_found(discovery, name)
                 if spec is not None and record.delivered.revision.source == spec.source:
                     self._departed[name] = spec
+                    self.edition += 1
                     break
 
 

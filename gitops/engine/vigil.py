@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gitops import health
+from gitops.engine import bell
 from gitops.engine.ballot import CLAIMED
 from gitops.engine.cases import (
     MOST,
@@ -190,6 +191,17 @@ class Vigil:
             if case.told is not None
         )
 
+    def ill(self) -> dict[LaneId, Ailment]:
+        """Of every lane that has any, the first of :meth:`ailments`."""
+        first: dict[LaneId, tuple[ObjectId, Case]] = {}
+        for (lane, id), case in self._cases.items():
+            if case.told is not None and (lane not in first or id < first[lane][0]):
+                first[lane] = id, case
+        return {
+            lane: Ailment(str(id), case.reason, case.told or 0.0)
+            for lane, (id, case) in first.items()
+        }
+
     def blind(self, lane: LaneId) -> str:
         """Why nothing is known of a lane's pods, in words; empty where something is."""
         pods = _pods(self._clusters.get(lane.target))
@@ -348,6 +360,8 @@ class Vigil:
             case.told, case.due = news.told[id][1], None
         for id in (*news.well, *news.lost):
             self._cases.pop((lane, id), None)
+        # Not every one of these is in an event: what was said of a failure is not said again.
+        self._ledger.bell.ring((bell.application(lane.application),))
         for id in news.well:
             count, at = self._relapses.get((lane, id), (0, -self.patience.relapse))
             recent = now - at < self.patience.relapse

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import structlog
 
+from gitops.engine import bell
 from gitops.engine.ledger import Ledger
 from gitops.engine.rollbacks import went_before
 from gitops.errors import SourceProblem, StoreUnavailable, Transient
@@ -168,6 +169,7 @@ class SourceWatch:
             checked_at=now,
             changed_at=now if moved else before.changed_at,
         )
+        self._ledger.bell.ring((bell.look(self.spec.name),))
         if moved or state is not before.state:
             log = _log.info if state is SourceState.READY else _log.warning
             log(

@@ -78,6 +78,12 @@ class Standing:
     since: float | None
     note: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    change: str = ""
+    """Id of its open change."""
+    request: str = ""
+    """Id of the request it is asked about in."""
+    trouble: str = ""
+    """Why its last round ended early; it tries again by itself."""
 
 
 class Memory(Protocol):
