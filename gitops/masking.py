@@ -193,12 +193,7 @@ class Masker:
     def learn(self, body: Mapping[str, Any], *, live: bool = False) -> None:
         """Remember the values of a Secret; other kinds are ignored. ``live``: it is in a cluster,
         not only in a source."""
-        if body.get("kind") != "Secret" or body.get("apiVersion") != "v1":
-            return
-        for value in _strings(body.get("data")):
-            self.taint(value, live=live)
-            self.taint(_decoded(value), live=live)
-        for value in _strings(body.get("stringData")):
+        for value in secret_values(body):
             self.taint(value, live=live)
 
     def taint(self, value: str, *, live: bool = False) -> None:
@@ -335,6 +330,15 @@ class Masker:
 
     def _marked(self, value: Any) -> Any:
         return value if value is ABSENT or value is None else self.marker(value)
+
+
+def secret_values(body: Mapping[str, Any]) -> Iterator[str]:
+    """The values of a Secret, encoded and not; of other kinds nothing."""
+    if body.get("kind") != "Secret" or body.get("apiVersion") != "v1":
+        return
+    for value in _strings(body.get("data")):
+        yield from (value, _decoded(value))
+    yield from _strings(body.get("stringData"))
 
 
 def _always_shown(name: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 from gitops.health.pod import STUCK
 from gitops.health.status import condition, is_false, items, number, obj, says, spec, status
+from gitops.model.health import Health, ObjectHealth
 from gitops.model.manifest import ObjectId
 from gitops.model.pods import Container, Ending, Pod
 
@@ -99,6 +100,29 @@ def ailment(pod: Pod, at: float) -> str:
         if lately >= RISING or (killed and lately):
             return f"container {each.name}: restarted {_times(each.restarts)}{_last(each)}"
     return ""
+
+
+def assessed(pod: Pod, at: float) -> ObjectHealth:
+    """How a pod is, from what is remembered of it."""
+    if pod.phase == "Succeeded":
+        return ObjectHealth(Health.HEALTHY, "it has done its work")
+    if pod.phase == "Failed":
+        ended = next((_last(each) for each in pod.containers if each.ended), "")
+        return ObjectHealth(Health.DEGRADED, f"it failed{ended}")
+    if pod.over:
+        return ObjectHealth(Health.PROGRESSING, "it is being deleted")
+    if ill := ailment(pod, at):
+        return ObjectHealth(Health.DEGRADED, ill)
+    if pod.phase == "Running" and pod.ready >= pod.of:
+        return ObjectHealth(Health.HEALTHY)
+    why = _unscheduled(pod) or f"{pod.ready} of {pod.of} containers are ready"
+    return ObjectHealth(Health.PROGRESSING, why)
+
+
+def last_ending(pod: Pod) -> str:
+    """How one of its containers ended last, the one restarted most; empty where none did."""
+    most = max(pod.containers, key=lambda each: each.restarts, default=None)
+    return _last(most).removeprefix("; it ") if most is not None else ""
 
 
 def gets_better_at(pod: Pod) -> float | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from gitops.engine.ledger import Ledger
@@ -75,6 +76,20 @@ class ClusterMemory:
             or body is None
             or digest(body, owned(body), digester) != ours.projection
         )
+
+    def moved(self, live: Mapping[ObjectId, LiveObject], digester: Digester) -> frozenset[ObjectId]:
+        """What is not as we left it at this moment, for people who look: nothing is remembered of
+        the comparison, and of very many that just moved only the first are compared."""
+        found = set(self.drifted)
+        for id in islice(self.suspects, _LOOKED_AT):
+            ours, present = (self.applied or {}).get(id), live.get(id)
+            now = digest(present.body, owned(present.body), digester) if present else None
+            same = ours is None or (present is not None and now == ours.projection)
+            (found.discard if same else found.add)(id)
+        return frozenset(found)
+
+
+_LOOKED_AT = 200
 
 
 def _as_it_says(_cluster: Cluster, _thing: LiveObject, reason: str) -> str:

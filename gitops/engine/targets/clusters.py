@@ -18,6 +18,7 @@ from gitops.model.cluster import LiveEvent
 from gitops.model.delivery import LaneId, Progress
 from gitops.model.fleet import ApplicationSpec, ClusterSpec
 from gitops.model.ids import ApplicationName, TargetName
+from gitops.model.manifest import ObjectId
 from gitops.ports import Cluster, Digester, Planner, Watchman
 from gitops.ports.pods import Attending
 
@@ -81,6 +82,13 @@ class Clusters:
         if memory is None or memory.under_way is None or cluster is None:
             return None
         return memory.under_way.progress(cluster.live.owned(lane.application))
+
+    def drifted(self, lane: LaneId) -> frozenset[ObjectId] | None:
+        """Objects that are not as we left them; None before the lane's first comparison."""
+        memory, cluster = self._memories.get(lane), self._connected.get(lane.target)
+        if memory is None or cluster is None or not memory.followed:
+            return None
+        return memory.moved(cluster.live.owned(lane.application), self._digester)
 
     def forget(self, lane: LaneId) -> None:
         self._memories.pop(lane, None)

@@ -98,6 +98,11 @@ class Roots:
             memory=self._memory(lane, spec),
         )
 
+    def outputs(self, lane: LaneId) -> Mapping[str, OutputValue] | None:
+        """Of the state as it was last read, for people who look; None: not read lately."""
+        memory = self._memories.get(lane)
+        return memory.outputs if memory else None
+
     def forget(self, lane: LaneId) -> None:
         self._memories.pop(lane, None)
         self._moves.pop(lane, None)
