@@ -42,6 +42,7 @@ from gitops.model.plan import Plan
 from gitops.model.sealed import Sealed, SealedSet
 from gitops.model.serving import TokenRecord
 from gitops.model.source import Authorship, Entry, Read, Revision, SourceStatus
+from gitops.model.trail import Asked, Soundness, Stretch, Trail, TrailEvent
 
 T = TypeVar("T")
 
@@ -366,6 +367,24 @@ class Reading(Protocol):
     def broken(self, subject: str) -> int | None:
         """Sequence of the first event that does not follow from those before it (audit chain);
         None when the subject's story is complete and unchanged."""
+
+    def trail(
+        self,
+        asked: Asked,
+        tell: Callable[[TrailEvent], T | None],
+        *,
+        before: int = 0,
+        limit: int = 100,
+    ) -> Trail[T]:
+        """Events across all subjects, newest first, each as ``tell`` has it; None leaves it out.
+        ``before`` is where the last page ended."""
+
+    def sound(self, subject: str, *, most: int = 1_000) -> Soundness:
+        """How a subject's chain stands; of a longer one its newest ``most`` events."""
+
+    def verified(self, after: int = 0, head: str = "", *, limit: int = 5_000) -> Stretch:
+        """The next stretch of a check of every chain, in the order of writing; ``after`` and
+        ``head`` are what the stretch before it ended with."""
 
     def applied(self, lane: LaneId) -> Mapping[ObjectId, AppliedObject]: ...
     def sources(self) -> Sequence[SourceStatus]: ...

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, func, select
 from sqlalchemy.sql.elements import ColumnElement
@@ -54,9 +54,11 @@ from gitops.model.passage import Passage
 from gitops.model.plan import Plan
 from gitops.model.serving import Role, TokenRecord
 from gitops.model.source import SourceStatus
+from gitops.model.trail import Asked, Soundness, Stretch, Trail, TrailEvent
 from gitops.ports import Memo
 from gitops.records import loads
 from gitops.store import tables as t
+from gitops.store import trail as audit
 from gitops.store.chain import Link, verify_chain
 from gitops.store.codec import KINDS, decode
 
@@ -68,6 +70,7 @@ _NEAR = 20_000
 """Events about a change's first within which others of its occasion are looked for."""
 _HEX = re.compile(r"[0-9a-f]{1,64}\Z")
 Names = tuple[str, ...]
+T = TypeVar("T")
 
 
 class Ambiguous(Permanent):
@@ -247,6 +250,27 @@ class SqlReading:
         """Sequence of the first of a subject's events that does not follow from those before it;
         None when its story is complete and unchanged."""
         return verify_chain(self, subject)
+
+    def trail(
+        self,
+        asked: Asked,
+        tell: Callable[[TrailEvent], T | None],
+        *,
+        before: int = 0,
+        limit: int = 100,
+    ) -> Trail[T]:
+        """Events across all subjects, newest first, each as ``tell`` has it; None leaves it out.
+        ``before`` is where the last page ended."""
+        return audit.trail(self._connection, asked, tell, before, limit)
+
+    def sound(self, subject: str, *, most: int = 1_000) -> Soundness:
+        """How a subject's chain stands; of a longer one its newest ``most`` events."""
+        return audit.sound(self._connection, subject, most)
+
+    def verified(self, after: int = 0, head: str = "", *, limit: int = 5_000) -> Stretch:
+        """The next stretch of a check of every chain, in the order of writing; ``after`` and
+        ``head`` are what the stretch before it ended with."""
+        return audit.verified(self._connection, after, head, limit)
 
     def links(self, subject: str) -> Iterable[Link]:
         """A subject's rows undecoded, for :func:`gitops.store.chain.verify_chain`."""

@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest migration; a test holds it to the folder of migrations."""
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -88,6 +88,8 @@ event = Table(
     # Two writers cannot both follow the same event: a chain never forks.
     UniqueConstraint("subject", "previous"),
     Index(None, "subject", "sequence"),
+    Index(None, "at", "sequence"),
+    Index(None, "kind", "sequence"),
     sqlite_autoincrement=True,
 )
 
