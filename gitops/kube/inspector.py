@@ -40,7 +40,10 @@ _KEPT = 256
 _AT_ONCE = 4
 _DEADLINE = 10.0
 """Seconds, all tries together: a person waits."""
-_SELECTABLE = frozenset({("batch", "CronJob")})
+_MAKERS = {
+    ("batch", "CronJob"): (JOBS, ""),  # its Jobs carry no label that names it
+    ("batch", "Job"): (PODS, "batch.kubernetes.io/controller-uid"),
+}
 _LONGEST = 1_000
 """Characters of one event's message (the API server takes 1,024)."""
 
@@ -61,10 +64,14 @@ class Inspector:
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def made_by(self, id: ObjectId, uid: str) -> Sequence[LiveObject]:
-        if (id.group, id.kind) not in _SELECTABLE:
+        kind = (id.group, id.kind)
+        if kind not in _MAKERS:
             return ()
-        jobs = await self._once(("jobs", id.namespace), lambda: self._jobs(id.namespace))
-        return tuple(job for job in jobs if _made_by(job.body, uid))
+        resource, selector = _MAKERS[kind]
+        query = (("labelSelector", f"{selector}={uid}"),) if selector else ()
+        key = ("made", resource.kind, id.namespace, uid if selector else "")
+        found = await self._once(key, lambda: self._made(resource, id.namespace, query))
+        return tuple(each for each in found if _made_by(each.body, uid))
 
     async def events(self, about: ObjectId, uid: str) -> Happenings:
         return await self._once(("events", str(about), uid), lambda: self._events(about, uid))
@@ -75,10 +82,13 @@ class Inspector:
 
     # --- asking -------------------------------------------------------------------------------
 
-    async def _jobs(self, namespace: str) -> Sequence[LiveObject]:
-        call = Call("GET", collection(JOBS, namespace), (("limit", str(_PAGE)),), kind="Job")
+    async def _made(
+        self, resource: Resource, namespace: str, query: tuple[tuple[str, str], ...]
+    ) -> Sequence[LiveObject]:
+        whole = (*query, ("limit", str(_PAGE)))
+        call = Call("GET", collection(resource, namespace), whole, kind=resource.kind)
         found = items((await self._transport.send(call)).json(), "items")
-        held = [hold(JOBS, dict(each)) for each in found]
+        held = [hold(resource, dict(each)) for each in found]
         return sorted(held, key=lambda job: _time(obj(job.body, "metadata")) or 0.0, reverse=True)
 
     async def _events(self, about: ObjectId, uid: str) -> Happenings:

@@ -56,7 +56,7 @@ class Inspector(Protocol):
     """Errors: ClusterRefused (403 names the missing right), NotFound, ClusterUnavailable."""
 
     async def made_by(self, id: ObjectId, uid: str) -> Sequence[LiveObject]:
-        """The Jobs of a CronJob, the newest first; of other kinds nothing."""
+        """The Jobs of a CronJob, the Pods of a Job, the newest first; of other kinds nothing."""
 
     async def events(self, about: ObjectId, uid: str) -> Happenings: ...
 
