@@ -1,7 +1,8 @@
 """Addresses of pages: ours, and those of a forge, from what the fleet file says. Pure.
 
 Only the operator's own words and ids of our own become part of a link: nothing a source holds or a
-payload says does. Called by the office and the pages, for every face that shows a commit or leads
+payload says does, but for the path of a file, which can lead nowhere but to a file of its own
+repository. Called by the office and the pages, for every face that shows a commit or leads
 to a page of ours (``at`` is ``api: url:``; empty gives paths, which are links on our own pages).
 """
 
@@ -13,11 +14,18 @@ from urllib.parse import quote, urlsplit
 from gitops.model.fleet import SourceSpec
 
 _SCP = re.compile(r"(?:[\w.-]+@)?([\w.-]+):(?!//)([\w./~-]+)")
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _HOSTS = {
     "github.com": "github",
     "gitlab.com": "gitlab",
     "bitbucket.org": "bitbucket-cloud",
     "codeberg.org": "gitea",
+}
+_FILES = {
+    "github": ("blob/{}/{}", "#L{}"),
+    "gitlab": ("-/blob/{}/{}", "#L{}"),
+    "gitea": ("src/commit/{}/{}", "#L{}"),
+    "bitbucket-cloud": ("src/{}/{}", "#lines-{}"),
 }
 _PATHS = {
     "github": "commit",
@@ -30,14 +38,32 @@ _PATHS = {
 def commits_at(source: SourceSpec) -> str:
     """Address of a commit's page without the id, for https, ssh and scp-like addresses of a forge
     that is known by its host or by the source's ``forge``; else empty."""
-    if source.kind != "git":
+    at, kind = _repository(source)
+    return f"{at}/{_PATHS[kind]}/" if at else ""
+
+
+def file_at(source: SourceSpec, revision: str, path: str, line: int = 0) -> str:
+    """Address of a file's page at a commit, at a line where one is known; empty where the forge is
+    not, and for a path that leads elsewhere."""
+    at, kind = _repository(source)
+    steps = path.split("/")
+    if not at or not _COMMIT.fullmatch(revision) or not {"", ".", ".."}.isdisjoint(steps):
         return ""
+    file, place = _FILES[kind]
+    named = quote(path.encode("utf-8", "surrogatepass"), safe="/")
+    return f"{at}/{file.format(revision, named)}{place.format(line) if line > 0 else ''}"
+
+
+def _repository(source: SourceSpec) -> tuple[str, str]:
+    """(address, kind of its forge); both empty where it is not known."""
+    if source.kind != "git":
+        return "", ""
     host, path = _parts(source.url)
     kind = source.forge.kind if source.forge else _HOSTS.get(host, "")
     path = path.strip("/").removesuffix(".git")
     if not host or not path or kind not in _PATHS:
-        return ""
-    return f"https://{host}/{path}/{_PATHS[kind]}/"
+        return "", ""
+    return f"https://{host}/{path}", kind
 
 
 def _parts(url: str) -> tuple[str, str]:

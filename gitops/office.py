@@ -185,6 +185,27 @@ class FrontOffice:
         asked = [row.plan for row in rows if row.plan and _is_asked(row)]
         return Card(request, rows, confirmation_phrase(asked), self._url(request, rows))
 
+    def card_in(
+        self,
+        reading: Reading,
+        request: Request,
+        *,
+        planned: slice = slice(None),
+        most: int | None = None,
+    ) -> Card:
+        """A card among other things that are read at the same moment, of ``most`` members, those
+        that are asked about first. Plans are large: only the rows of ``planned`` have theirs."""
+        people = _Said(self.people())
+        members = sorted(request.members, key=lambda each: each.state is not MemberState.ASKING)
+        wanted = range(len(members))[planned]
+        rows = tuple(
+            row
+            for place, member in enumerate(members[:most])
+            if (row := self._row(reading, request, member, people, planned=place in wanted))
+        )
+        asked = [row.plan for row in rows if row.plan and _is_asked(row)]
+        return Card(request, rows, confirmation_phrase(asked), self._url(request, rows))
+
     def _url(self, request: Request, rows: Sequence[Row]) -> str:
         """Of its page; of the change's where nobody was asked."""
         at = self._controller.fleet.api.url
@@ -194,7 +215,15 @@ class FrontOffice:
             return request_page(request.id, at)
         return change_page(rows[0].record.change.id, at)
 
-    def _row(self, reading: Reading, request: Request, member: Member, people: _Said) -> Row | None:
+    def _row(
+        self,
+        reading: Reading,
+        request: Request,
+        member: Member,
+        people: _Said,
+        *,
+        planned: bool = True,
+    ) -> Row | None:
         record = reading.change(member.change)
         if record is None:
             return None
@@ -203,7 +232,7 @@ class FrontOffice:
         return Row(
             member,
             record,
-            reading.plan(member.change),
+            reading.plan(member.change) if planned else None,
             spec,
             about.group,
             about.authors,
