@@ -71,20 +71,20 @@ class Listener:
     def __init__(self) -> None:
         self._topics: dict[str, None] = {}
         self._filled = asyncio.Event()
-        self.over = False
+        self.over = asyncio.Event()
         """Nothing will ever be heard again: the controller stops."""
 
     async def heard(self) -> tuple[str, ...]:
         """Every topic since the last call, each once, in order; waits for the first. Empty only
         when it is over."""
         await self._filled.wait()
-        if not self.over:
+        if not self.over.is_set():
             self._filled.clear()
         told, self._topics = tuple(self._topics), {}
         return told
 
     def end(self) -> None:
-        self.over = True
+        self.over.set()
         self._filled.set()
 
     def hear(self, topics: Collection[str]) -> None:

@@ -7,10 +7,9 @@ problem+json (RFC 9457).
 """
 
 import json
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,6 +23,7 @@ from gitops.model.serving import Role
 from gitops.office import FrontOffice
 from gitops.orders import Orders
 from gitops.web import views
+from gitops.web.audit_routes import add_audit_routes
 from gitops.web.auth import accounts
 from gitops.web.auth import routes as signing
 from gitops.web.auth.answers import require_answer
@@ -31,6 +31,7 @@ from gitops.web.auth.guard import Guard
 from gitops.web.auth.shield import Shield
 from gitops.web.auth.viewer import Viewer, account, operator, viewer
 from gitops.web.badges import add_badge_routes
+from gitops.web.bounded import Bounded
 from gitops.web.description import add_description
 from gitops.web.etags import Tagged
 from gitops.web.health import Probes
@@ -38,13 +39,10 @@ from gitops.web.hook_routes import add_routes
 from gitops.web.pages import add_pages
 from gitops.web.pages.frame import Frame
 from gitops.web.preview_routes import add_preview_routes
-from gitops.web.problems import map_errors, problem
+from gitops.web.problems import map_errors
 from gitops.web.stats_routes import add_stats_routes
 
 LARGEST_PAGE = 500
-LARGEST_BODY = 64 << 10
-"""Bytes of a request body: the longest legitimate one is an answer with a reason."""
-
 
 Viewing = Annotated[Viewer, Depends(viewer)]
 
@@ -98,7 +96,6 @@ def build(controller: Controller, *, trusted: bool) -> FastAPI:
     app.state.guard = Guard(controller, trusted=trusted)
     frame = Frame(controller)
     map_errors(app, frame)
-    _bound_bodies(app)
     Probes(controller).add_to(app)
     _looking(app, controller)
     _acting(app, controller)
@@ -106,8 +103,10 @@ def build(controller: Controller, *, trusted: bool) -> FastAPI:
     add_routes(app, controller, viewer, operator, account, _json)
     add_preview_routes(app, controller, viewer, operator, _json)
     add_stats_routes(app, controller, viewer, _json)
+    add_audit_routes(app, controller, viewer, _json)
     add_badge_routes(app, controller, viewer)
     add_description(app, viewer)
+    app.add_middleware(Bounded)
     app.add_middleware(Tagged)
     if not trusted:
         signing.add_routes(app, controller, app.state.guard)
@@ -224,18 +223,6 @@ def _acting(app: FastAPI, controller: Controller) -> None:
     async def nudge(source: str) -> JSONResponse:
         """Look at a source now; answers with what that look said."""
         return _json({"source": await orders.nudge(SourceName(source))})
-
-
-def _bound_bodies(app: FastAPI) -> None:
-    @app.middleware("http")
-    async def bound(
-        request: Request, call_next: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
-        length = request.headers.get("content-length", "0")
-        chunked = "transfer-encoding" in request.headers
-        if chunked or not length.isdecimal() or int(length) > LARGEST_BODY:
-            return problem(413, f"a request body of at most {LARGEST_BODY} bytes is read")
-        return await call_next(request)
 
 
 def _page(limit: int) -> int:

@@ -24,6 +24,8 @@ MOST = 400
 """Connections at once."""
 KNOCKING = 200
 """Connections at once that have not finished their handshake."""
+HANG_UP = "hang_up"
+"""In a request's state: ends its connection at once, with what was not taken of the answer."""
 _COMING = frozenset({h11.IDLE, h11.SEND_BODY})
 
 
@@ -61,6 +63,7 @@ class PatientProtocol(H11Protocol):
         if self.door is not None:
             self.door.entered(transport)
         super().connection_made(transport)
+        self.app_state = {**self.app_state, HANG_UP: transport.abort}
         if len(self.connections) > MOST:
             self._make_room()
         self._judge()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gitops.engine.bell import Bell
 from gitops.engine.watches import LONGEST_PAUSE, SourceWatch
 from gitops.errors import SourceProblem, SourceUnavailable
 from gitops.model.delivery import Cause, ChangeState
@@ -47,6 +48,9 @@ class Told:
 
 class Books:
     """A ledger with three lanes in it."""
+
+    def __init__(self) -> None:
+        self.bell = Bell()
 
     async def append(self, *events: Any) -> None:
         """Nothing is looked at again."""

@@ -51,7 +51,10 @@ class Guard:
             return await self._by_token(request.headers.getlist("authorization"))
         if self.trusted:
             return Viewer(None, EVERYTHING, Way.SOCKET)
-        by_session = await self._by_session(self.cookie(request))
+        # What a page asks for by itself does not keep its session: nobody may be there any more.
+        # Browsers say so (Fetch Metadata 2.1), and no page can say otherwise.
+        used = request.headers.get("sec-fetch-dest", "") != "empty"
+        by_session = await self._by_session(self.cookie(request), used=used)
         if by_session is not None:
             return by_session
         anonymous = self._controller.fleet.api.sign_in.anonymous
@@ -70,8 +73,8 @@ class Guard:
         roles = roles_of(found.person, (), self._controller.fleet, scope)
         return Viewer(found.person, roles, Way.TOKEN)
 
-    async def _by_session(self, cookie: str) -> Viewer | None:
-        session = await self.sessions.of(cookie) if cookie else None
+    async def _by_session(self, cookie: str, *, used: bool) -> Viewer | None:
+        session = await self.sessions.of(cookie, used=used) if cookie else None
         if session is None:
             return None
         fleet = self._controller.fleet

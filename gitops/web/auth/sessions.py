@@ -76,14 +76,14 @@ class Sessions:
         await self._ledger.write(work)
         return cookie
 
-    async def of(self, cookie: str) -> Session | None:
-        """The session a cookie belongs to, while it lasts."""
+    async def of(self, cookie: str, *, used: bool = True) -> Session | None:
+        """The session a cookie belongs to, while it lasts; ``used``: by a person."""
         key = _key(cookie)
         text = await self._ledger.read(lambda reading: reading.memo(OWNER, key))
         found = _session(text) if text else None
         if found is None or not self._lasts(found):
             return None
-        if self._clock.now() - found.seen > TOUCH:
+        if used and self._clock.now() - found.seen > TOUCH:
             await self._touch(key)
         return found
 
