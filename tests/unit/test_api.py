@@ -17,7 +17,8 @@ from gitops.model.events import ChangeOpened, ChangePlanned, MemberAsked, Reques
 from gitops.model.fleet import ApplicationSpec, Fleet, People, Person
 from gitops.model.ids import ApplicationName, PersonName, RequestId, SourceName, combine
 from gitops.model.plan import SealParts
-from gitops.web.api import LARGEST_BODY, build
+from gitops.web.api import build
+from gitops.web.bounded import LARGEST_BODY
 from tests.contract.store_story import Clock, change_of, lane, plan_of
 
 PEOPLE = People(
