@@ -7,6 +7,7 @@ reasons, names), which whoever shows it escapes.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +19,7 @@ from gitops.model.delivery import Cause, Change, ChangeState
 from gitops.model.events import Event
 from gitops.model.finding import Severity
 from gitops.model.fleet import People
-from gitops.model.ids import short
+from gitops.model.ids import PersonName, short
 from gitops.model.source import SourceState
 from gitops.summary import counted, risk
 
@@ -208,9 +209,16 @@ _SAYS: dict[type[Any], Callable[[Any], str]] = {
 
 
 def actors(event: Event, people: People) -> tuple[str, ...]:
-    """The persons who did it or, of a change, wrote it; sorted. Who is nobody in the fleet file is
-    not among them: an e-mail in a commit is no person."""
-    return tuple(sorted(_hands(event, people).intersection(people.persons)))
+    """The persons who did it or, of a change, wrote it; sorted. What is said in words (``the source
+    moved``), and an e-mail that belongs to nobody in the fleet file, is no person."""
+    hands = _hands(event, people)
+    sure = isinstance(event, e.Answered | e.ApplicationPaused | e.TokenCreated)
+    return tuple(sorted(hands if sure else hands.intersection(people.persons)))
+
+
+def had_a_hand(person: str, event: Event, people: People) -> bool:
+    """Also of one who has left the fleet file since."""
+    return person in _hands(event, people)
 
 
 def _hands(event: Event, people: People) -> set[str]:
@@ -233,19 +241,35 @@ def _hands(event: Event, people: People) -> set[str]:
     return found
 
 
-NAMING = frozenset(
-    {
-        e.ChangeOpened,
-        e.Answered,
-        e.MemberDecided,
-        e.AutoApproved,
-        e.Claimed,
-        e.HoldLifted,
-        e.RollbackLifted,
-        e.ApplicationPaused,
-        e.ApplicationResumed,
-        e.TokenCreated,
-        e.TokenRevoked,
-    }
+NAMING = (
+    "change-opened",
+    "answered",
+    "member-decided",
+    "auto-approved",
+    "claimed",
+    "hold-lifted",
+    "rollback-lifted",
+    "application-paused",
+    "application-resumed",
+    "token-created",
+    "token-revoked",
 )
-"""Kinds of events that somebody may have a hand in."""
+"""Kinds of events somebody may have a hand in."""
+
+
+def sieve(person: str, people: People) -> tuple[str, ...]:
+    """Words of which at least one stands in the kept text of every event the person had a hand in:
+    for :class:`gitops.model.trail.Asked`. In others they may stand as well."""
+    known = people.persons.get(PersonName(person))
+    emails, logins = (known.emails, known.logins) if known else ((), ())
+    if not all(name.isascii() for name in (person, *emails, *logins)):
+        return ("",)  # case cannot be told apart from escapes: every event is looked at closer
+    name = _kept(person)
+    listed = (f'"{name}"', f'"{name}, ', f", {name}, ", f', {name}"')
+    hidden = (f"{_kept(login.partition(':')[2])}@users.noreply." for login in logins)
+    return (*listed, *(f'"{_kept(each)}"' for each in (*emails, *logins)), *hidden)
+
+
+def _kept(text: str) -> str:
+    """As it stands inside a text of a kept event."""
+    return json.dumps(text)[1:-1]

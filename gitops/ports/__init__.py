@@ -382,9 +382,12 @@ class Reading(Protocol):
     def sound(self, subject: str, *, most: int = 1_000) -> Soundness:
         """How a subject's chain stands; of a longer one its newest ``most`` events."""
 
-    def verified(self, after: int = 0, head: str = "", *, limit: int = 5_000) -> Stretch:
+    def verified(
+        self, after: int = 0, head: str = "", *, limit: int = 5_000, until: int = 0
+    ) -> Stretch:
         """The next stretch of a check of every chain, in the order of writing; ``after`` and
-        ``head`` are what the stretch before it ended with."""
+        ``head`` are what the stretch before it ended with. ``until`` is the last place to look at
+        (0: all)."""
 
     def applied(self, lane: LaneId) -> Mapping[ObjectId, AppliedObject]: ...
     def sources(self) -> Sequence[SourceStatus]: ...

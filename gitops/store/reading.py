@@ -267,10 +267,13 @@ class SqlReading:
         """How a subject's chain stands; of a longer one its newest ``most`` events."""
         return audit.sound(self._connection, subject, most)
 
-    def verified(self, after: int = 0, head: str = "", *, limit: int = 5_000) -> Stretch:
+    def verified(
+        self, after: int = 0, head: str = "", *, limit: int = 5_000, until: int = 0
+    ) -> Stretch:
         """The next stretch of a check of every chain, in the order of writing; ``after`` and
-        ``head`` are what the stretch before it ended with."""
-        return audit.verified(self._connection, after, head, limit)
+        ``head`` are what the stretch before it ended with. ``until`` is the last place to look at
+        (0: all)."""
+        return audit.verified(self._connection, after, head, limit, until)
 
     def links(self, subject: str) -> Iterable[Link]:
         """A subject's rows undecoded, for :func:`gitops.store.chain.verify_chain`."""

@@ -208,13 +208,14 @@ def _walk(connection: Connection, subject: str, first: int) -> tuple[float | Non
     return since, None
 
 
-def verified(connection: Connection, after: int, head: str, limit: int) -> Stretch:
+def verified(connection: Connection, after: int, head: str, limit: int, until: int) -> Stretch:
     """See :meth:`gitops.ports.Reading.verified`."""
     end = after
+    linked = _LINKED.where(_E.sequence <= until) if until else _LINKED
     checked, broken = 0, []
     while checked < limit:
         room = min(_PORTION, limit - checked)
-        rows = connection.execute(_LINKED.where(_E.sequence > end).limit(room)).all()
+        rows = connection.execute(linked.where(_E.sequence > end).limit(room)).all()
         for row in rows:
             head = combine(head, row.sequence, row.hash)
             if not _follows(row):

@@ -20,7 +20,9 @@ from gitops.model.preview import Preview
 from gitops.model.serving import Role
 from gitops.model.source import SourceStatus
 from gitops.model.terraform import Need
+from gitops.model.trail import Stretch
 from gitops.ports.terraform import Place
+from gitops.web.trail import TrailRow
 
 
 class Problem(BaseModel):
@@ -214,6 +216,12 @@ class OnePreview(BaseModel):
     under_way: bool
 
 
+class Events(BaseModel):
+    events: list[TrailRow]
+    next: str = Field(description="`before` of the next page; empty at the end.")
+    back_to: float | None = Field(description="How far it was looked, where there is more.")
+
+
 _APPLICATION = "/applications/{application}"
 ANSWERS: dict[tuple[str, str], Any] = {
     ("get", "/status"): Status,
@@ -241,6 +249,8 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("get", "/webhooks/deliveries"): HookDeliveries,
     ("post", "/webhooks/deliveries/{id}/replay"): Replayed,
     ("post", "/webhooks/{name}/sample"): Sample,
+    ("get", "/events"): Events,
+    ("get", "/audit/verify"): Stretch,
     ("get", "/previews"): Previews,
     ("get", "/previews/{source}/{number}"): OnePreview,
     ("post", "/previews/{source}/{number}"): OnePreview,

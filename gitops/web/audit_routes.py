@@ -1,0 +1,68 @@
+"""The API's side of the audit: every event in words, and whether the record is whole.
+
+Added to the API by :mod:`gitops.web.api`, behind its guard. A page is a bounded question; a check
+of everything goes in stretches, so that neither a request nor a thread of the store is held long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Query
+from fastapi.responses import JSONResponse
+
+from gitops.controller import Controller
+from gitops.web.trail import Filter, page
+
+Guard = Callable[..., Awaitable[Any]]
+STRETCH = 5_000
+"""Events one request checks."""
+LARGEST_PAGE = 500
+_DIGITS = r"^[0-9]{0,18}$"
+_TIME = "`7d` back from now, a date, a date with a time, or seconds since 1970"
+Name = Annotated[str, Query(max_length=253)]
+Moment = Annotated[str, Query(max_length=40, description=_TIME)]
+Kind = Annotated[str, Query(max_length=40, description="A kind of events or a group: `answers`.")]
+Before = Annotated[str, Query(pattern=_DIGITS, description="`next` of the page before.")]
+Place = Annotated[int, Query(ge=0, le=2**62)]
+Head = Annotated[str, Query(pattern=r"^([0-9a-f]{64})?$")]
+
+
+def add_audit_routes(
+    app: FastAPI, controller: Controller, look: Guard, answer: Callable[[Any], JSONResponse]
+) -> None:
+    """``look`` guards reading; ``answer`` writes a value."""
+    looks = [Depends(look)]
+
+    @app.get("/api/v1/events", dependencies=looks)
+    async def events(
+        since: Moment = "",
+        until: Moment = "",
+        person: Name = "",
+        application: Name = "",
+        target: Name = "",
+        kind: Kind = "",
+        limit: int = 100,
+        before: Before = "",
+    ) -> JSONResponse:
+        """Every event of every change, request, source and token, newest first, in a sentence each.
+        ``person`` gives what they did or wrote; looking for them ends after a while, so a page may
+        be short, or empty, and still have a ``next``: ``back_to`` says how far it looked."""
+        chosen = Filter(since, until, person, application, target, kind)
+        most = max(1, min(limit, LARGEST_PAGE))
+        found = await page(controller, chosen, int(before or 0), most)
+        after = str(found.before) if found.before else ""
+        return answer({"events": found.events, "next": after, "back_to": found.back_to})
+
+    @app.get("/api/v1/audit/verify", dependencies=looks)
+    async def verify(after: Place = 0, head: Head = "", until: Place = 0) -> JSONResponse:
+        """Check the next stretch of the record: whether each event follows from the one before it
+        in its chain. ``after`` and ``head`` are ``last`` and ``head`` of the stretch before;
+        ``until`` is the last event to look at. A ``head`` kept elsewhere shows, when it is made
+        again up to the same event, whether anything before it was changed, added or removed."""
+        return answer(
+            await controller.ledger.read(
+                lambda reading: reading.verified(after, head, limit=STRETCH, until=until)
+            )
+        )
