@@ -249,6 +249,7 @@ def assemble(fleet: Fleet, clock: Clock | None = None) -> Running:
     seat.append(Controller(roster, desk, parts))
 
     def close() -> None:
+        parts.workspace.close()
         store.close()
         if trail is not None:
             trail.close()
@@ -282,7 +283,12 @@ def offline(fleet: Fleet, clock: Clock | None = None, *, asks_forges: bool = Fal
     parts = _parts(
         roster, ledger, keeper, _Forgetful(), keyring, services, clock, asks_forges=asks_forges
     )
-    return Running(Controller(roster, desk, parts), store.close)
+
+    def close() -> None:
+        parts.workspace.close()
+        store.close()
+
+    return Running(Controller(roster, desk, parts), close)
 
 
 def _parts(

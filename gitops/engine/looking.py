@@ -156,6 +156,9 @@ class Unlocked:
     async def unlock(self, root: Root, lock: str) -> NoReturn:
         refused()
 
+    def close(self) -> None:
+        """Others go on using it."""
+
 
 if TYPE_CHECKING:
 

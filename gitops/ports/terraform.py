@@ -100,7 +100,8 @@ class Place:
 
 
 class Workspace(Protocol):
-    """The tool, run on roots. Each call makes a folder of its own, and removes it.
+    """The tool, run on roots. Each call has a folder of its own; nothing of the root, no value and
+    no plan lies there after it.
 
     Errors: ToolMissing (no such binary, or another version than wanted), RenderError (the tool
     refuses the configuration, with its words at file:line), ChildTimeout (init, check or plan past
@@ -150,6 +151,9 @@ class Workspace(Protocol):
 
     async def unlock(self, root: Root, lock: str) -> None:
         """``force-unlock``: on a person's word, or of a lock proven to be nobody's."""
+
+    def close(self) -> None:
+        """Removes what was kept between calls, once nothing is under way."""
 
     def queue(self) -> Sequence[Place]:
         """Who runs, who waits for whom, which apply is past its deadline."""

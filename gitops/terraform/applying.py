@@ -29,10 +29,10 @@ from gitops.terraform.files import state_file, write
 from gitops.terraform.line import Turn
 from gitops.terraform.locks import Journal, outlives
 from gitops.terraform.outcomes import Told, told
-from gitops.terraform.planfile import planned_on
+from gitops.terraform.planfile import planned_on, state_facts
 from gitops.terraform.runs import Ended, Run
 from gitops.terraform.said import Reader, diagnostics, events
-from gitops.terraform.session import LOCK_TIMEOUT, Session, Setting
+from gitops.terraform.session import LOCK_TIMEOUT, Session, Setting, remove
 from gitops.terraform.sockets import forget
 
 _KEPT = 20
@@ -86,13 +86,15 @@ class Applying:
         """Starts the tool, or finds it started. Raises what kept it from starting at all."""
         planned = planned_on(self.plan_file)
         found = await asyncio.to_thread(self._found)
+        session: Session | None = None
         if found is None:
-            found = await self._start()
+            found, session = await self._start()
         ended = await self._end(found, turn)
         released = await self._release(found, ended)
+        state = await _read_back(session) if session and ended and ended.code == 0 else None
         if ended is not None or _is_here(found):
             await asyncio.to_thread(self._tidy, found)
-        return await self._tell(found, ended, planned, released)
+        return await self._tell(found, ended, planned, released, state)
 
     def _found(self) -> Try | None:
         """The try that was started under this name; what never started is made away with."""
@@ -105,7 +107,7 @@ class Applying:
             shutil.rmtree(folder, ignore_errors=True)
         return None
 
-    async def _start(self) -> Try:
+    async def _start(self) -> tuple[Try, Session]:
         attempt = Try(self.runs / uuid.uuid4().hex)
         session = Session(attempt.folder, self.setting)
         try:
@@ -115,9 +117,10 @@ class Applying:
         except BaseException:
             if await asyncio.to_thread(attempt.run.give_up):
                 await asyncio.to_thread(reserve.release, self._reserves(attempt))
-                await session.remove()
+                await asyncio.to_thread(remove, session.base)
             raise
-        return attempt
+        session.orphan = None  # what happened here is a record from now on
+        return attempt, session
 
     def _begin(self, attempt: Try, session: Session) -> None:
         write(session.plan_file, self.plan_file)
@@ -217,7 +220,12 @@ class Applying:
         _prune(self.runs)
 
     async def _tell(
-        self, attempt: Try, ended: Ended | None, planned: StateFacts, released: str
+        self,
+        attempt: Try,
+        ended: Ended | None,
+        planned: StateFacts,
+        released: str,
+        state: StateFacts | None,
     ) -> ApplyRun:
         output = await asyncio.to_thread(attempt.run.output, SHOWN)
         reader = self.setting.reader
@@ -225,9 +233,9 @@ class Applying:
         if not seen.outcomes:
             await self._refuse(attempt, ended, seen, reader)
         done = ended.code == 0 if ended else seen.complete
-        state: StateFacts | None = None
-        with contextlib.suppress(GitopsError):
-            state = await self.read_state()
+        if state is None:
+            with contextlib.suppress(GitopsError):
+                state = await self.read_state()
         if not done and state == planned:
             seen = seen.unrecorded()
         message = "" if done else self._message(attempt, ended, seen, state, planned)
@@ -273,6 +281,14 @@ class Applying:
             size = attempt.rescue.stat().st_size
             parts.append(f"the state it could not write is kept in {attempt.rescue} ({size} bytes)")
         return "; ".join(part for part in parts if part)
+
+
+async def _read_back(session: Session) -> StateFacts | None:
+    """Where the state stands, asked in the folder it was applied in. None: not to be found out
+    there."""
+    with contextlib.suppress(GitopsError, OSError):
+        return await asyncio.to_thread(state_facts, await session.document("state pull"))
+    return None
 
 
 def _is_here(attempt: Try) -> bool:

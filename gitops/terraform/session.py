@@ -1,7 +1,8 @@
 """One folder with a root in it, and the commands run there one after the other.
 
-Used by :mod:`gitops.terraform.workspace` for calls that leave nothing behind, and by
-:mod:`gitops.terraform.applying` for an apply, whose folder stays until its end is known.
+Used by :mod:`gitops.terraform.workspace` for calls that leave nothing behind but what ``init`` made
+(:mod:`gitops.terraform.prepared`), and by :mod:`gitops.terraform.applying` for an apply, whose
+folder stays until its end is known.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ LOCK_TIMEOUT = "5s"
 """How long the tool itself waits for a state; we wait longer, and say for whom."""
 _Options = Mapping[str, str | bool | tuple[str, ...]]
 _CACHE_PAUSE = 0.25
+_DATA = "data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +56,24 @@ class Setting:
 class Session:
     """Commands of one root in one folder."""
 
-    def __init__(self, base: Path, setting: Setting, *, orphan: bool = True) -> None:
+    def __init__(self, base: Path, setting: Setting, *, initialised: bool = False) -> None:
+        """``initialised``: the folder is there, and ``init`` has run in it as it would here."""
         self.base = base
+        self.orphan: Path | None = base
+        """Removed by whoever supervises a command, should we die meanwhile."""
         self.setting = setting
+        self.initialised = initialised
         self.folder = base / "tree" / setting.root.application.path
         self.plan_file = base / "plan.tfplan"
         self._variables = base / "variables.tfvars.json"
-        self._orphan = base if orphan else None
         self._count = 0
 
     def prepare(self, backend: Backend | None) -> None:
         """Writes everything out; blocks. Raises RenderError, ConfigError."""
-        self.base.mkdir(mode=0o700, parents=True)
-        for name in ("home", "data"):
-            (self.base / name).mkdir(mode=0o700)
+        if self.base.is_dir():
+            self.strip()  # a process an earlier call left may have written since
+        (self.base / _DATA).mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.base / "home").mkdir(mode=0o700)
         shorten(self.base / "home")
         self.setting.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_settings(self.base / "settings.tfrc", self.setting.mirror)
@@ -81,16 +87,23 @@ class Session:
             write(self._variables, dumps(values).encode())
 
     async def init(self, *, backend: bool) -> Finished:
-        """Fetches what the lock file names. The plugin cache bears one at a time."""
+        """Fetches what the lock file names, unless that was done here before. The plugin cache
+        bears one at a time."""
+        if self.initialised:
+            return Finished(0, b"", b"", cut=False)
         options: dict[str, Any] = {"json": True, "lockfile": "readonly", "backend": backend}
         if self.setting.binary.name == "tofu":  # backends and module sources may read variables
             options["var_file"] = self.variables()
         async with _alone(self.setting.cache / ".gitops-init"):
-            return await self.run("init", options, seconds=self._deadline("init"))
+            done = await self.run("init", options, seconds=self._deadline("init"))
+        self.initialised = done.code == 0
+        return done
 
     async def ready(self, *, make: bool = True) -> None:
         """Connects to the backend and selects the workspace, which is made where there is none yet
         (``make``). Raises what the tool complains of."""
+        if self.initialised:
+            return
         self.check(await self.init(backend=True), "init")
         name = self.setting.spec.workspace
         if name != "default":
@@ -137,7 +150,7 @@ class Session:
         return Orders(
             environment(
                 self.base / "home",
-                self.base / "data",
+                self.base / _DATA,
                 self.base / "settings.tfrc",
                 self.setting.cache,
                 self.setting.granted,
@@ -146,7 +159,7 @@ class Session:
             hidden=self.setting.reader.scrub.hidden,
             lines=lines,
             seconds=seconds,
-            orphan=self._orphan,
+            orphan=self.orphan,
             short=self.short,
         )
 
@@ -219,10 +232,21 @@ class Session:
         deadlines = self.setting.spec.deadlines
         return (deadlines.init if of == "init" else deadlines.plan).total_seconds()
 
-    async def remove(self) -> None:
-        """Removes the folder and all in it."""
-        await asyncio.to_thread(forget, self.base / "home")
-        await asyncio.to_thread(shutil.rmtree, self.base, ignore_errors=True)
+    def strip(self) -> None:
+        """Leaves nothing in the folder but what ``init`` made: no file of the root, no value, no
+        output. Blocks. Raises OSError."""
+        forget(self.base / "home")
+        for path in self.base.iterdir():
+            if not path.is_dir():
+                path.unlink()
+            elif path.name != _DATA:
+                shutil.rmtree(path)
+
+
+def remove(base: Path) -> None:
+    """Removes a session's folder and all in it."""
+    forget(base / "home")
+    shutil.rmtree(base, ignore_errors=True)
 
 
 @contextlib.asynccontextmanager

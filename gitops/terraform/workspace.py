@@ -1,4 +1,4 @@
-"""Runs terraform and tofu through python_terraform, one folder a call.
+"""Runs terraform and tofu through python_terraform, one folder a call, one ``init`` a root.
 
 Plays :class:`gitops.ports.terraform.Workspace` for every root of the controller; the composition
 root makes one :class:`Workspaces`. The only importer of python_terraform, which knows no deadline,
@@ -17,11 +17,11 @@ import re
 import shutil
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import python_terraform
 
@@ -44,13 +44,15 @@ from gitops.terraform.line import Line, Turn
 from gitops.terraform.locks import force, held
 from gitops.terraform.names import folder_name
 from gitops.terraform.planfile import planned_on, providers, read_state, state_facts
+from gitops.terraform.prepared import Prepared
 from gitops.terraform.runs import Run
 from gitops.terraform.said import Reader, diagnostics, telling
-from gitops.terraform.session import Session, Setting
+from gitops.terraform.session import Session, Setting, remove
 
 _LOCK_ID = re.compile(r"[A-Za-z0-9_.:/=+][A-Za-z0-9_.:/=+-]{0,199}")
 _LOCK_FILE = ".terraform.lock.hcl"
 _QUICK = 60.0
+T = TypeVar("T")
 
 
 class _Supervised(python_terraform.Terraform):  # type: ignore[misc]  # it has no types
@@ -115,8 +117,13 @@ class Workspaces:
         # No application is called this: its folder's name never begins with a dot.
         self._holding = threading.Lock()
         self._calls = self._home / ".calls" / uuid.uuid4().hex
+        self._prepared = Prepared(self._new_folder)
         self._cache = host.cache or self._home / ".providers"
         self._held = -1
+
+    def close(self) -> None:
+        """Removes what was kept between calls. Blocks; nothing may be under way."""
+        shutil.rmtree(self._calls, ignore_errors=True)
 
     def queue(self) -> tuple[Place, ...]:
         """Who runs, who waits for whom, which apply is past its deadline."""
@@ -136,7 +143,7 @@ class Workspaces:
         return str(await self._binaries.find(_spec(root)))
 
     async def fmt(self, root: Root) -> Sequence[tuple[str, str]]:
-        async with self._session(root, "fmt", state="", credentials={}) as session:
+        async def look(session: Session) -> Sequence[tuple[str, str]]:
             done = await session.run(
                 "fmt", {"recursive": True, "list": False}, ("../" * _depth(root) or ".",),
                 seconds=_QUICK, bare=True,
@@ -144,8 +151,10 @@ class Workspaces:
             session.check(done, "fmt")
             return await asyncio.to_thread(rewritten, session, root)
 
+        return await self._session(root, "fmt", look, state="", credentials={})
+
     async def validate(self, root: Root) -> Sequence[Finding]:
-        async with self._session(root, "validate", state="", credentials={}) as session:
+        async def look(session: Session) -> Sequence[Finding]:
             reader = session.setting.reader
             done = await session.init(backend=False)
             try:
@@ -158,6 +167,9 @@ class Workspaces:
             if done.why or done.code < 0:
                 session.check(done, "validate")
             return [reader.finding(each) for each in validated(done)]
+
+        # What it finds is an answer and no error: never from a folder that may have suffered.
+        return await self._session(root, "validate", look, state="", credentials={}, fresh=True)
 
     async def test(self, root: Root, files: Sequence[str]) -> Sequence[Finding]:
         if not files:
@@ -172,10 +184,7 @@ class Workspaces:
             name = path.rpartition("/")[2]
             return path in named or not any(fnmatchcase(name, each) for each in TESTS)
 
-        credentials = _spec(root).environment.plan
-        async with self._session(
-            root, "test", state="", credentials=credentials, wanted=wanted
-        ) as session:
+        async def look(session: Session) -> Sequence[Finding]:
             session.check(await session.init(backend=False), "init")
             options: dict[str, Any] = {
                 "json": True,
@@ -186,12 +195,15 @@ class Workspaces:
             done = await session.run("test", options, seconds=seconds, bare=True)
             return tested(session, done)
 
+        credentials = _spec(root).environment.plan
+        return await self._session(
+            root, "test", look, state="", credentials=credentials, wanted=wanted
+        )
+
     async def plan(
         self, root: Root, *, refresh_only: bool = False, locking: bool = True
     ) -> PlanRun:
-        credentials = _spec(root).environment.plan
-        doing = "plan" if locking else "preview"
-        async with self._session(root, doing, credentials=credentials, alone=locking) as session:
+        async def draw(session: Session) -> PlanRun:
             await session.ready(make=locking)
             seconds = await session.plan(refresh_only=refresh_only, locking=locking)
             plan_file = await asyncio.to_thread(session.read_plan)
@@ -207,27 +219,34 @@ class Workspaces:
                 seconds=seconds,
             )
 
-    async def show(self, root: Root, plan_file: bytes) -> Mapping[str, Any]:
         credentials = _spec(root).environment.plan
-        async with self._session(root, "show", state="", credentials=credentials) as session:
+        doing = "plan" if locking else "preview"
+        return await self._session(root, doing, draw, credentials=credentials, alone=locking)
+
+    async def show(self, root: Root, plan_file: bytes) -> Mapping[str, Any]:
+        async def look(session: Session) -> Mapping[str, Any]:
             session.check(await session.init(backend=False), "init")
             await asyncio.to_thread(session.plan_file.write_bytes, plan_file)
             shown = await session.document("show", str(session.plan_file))
             return await asyncio.to_thread(document, shown)
 
+        credentials = _spec(root).environment.plan
+        return await self._session(root, "show", look, state="", credentials=credentials)
+
     async def state(self, root: Root) -> StateFacts:
         credentials = _spec(root).environment.plan
-        async with self._session(root, "state", credentials=credentials) as session:
-            return await _state(session)
+        return await self._session(root, "state", _state, credentials=credentials)
 
     async def begun(self, root: Root, run: str) -> bool:
         return await asyncio.to_thread(begun, self._runs(root) / folder_name(run))
 
     async def outputs(self, root: Root) -> Mapping[str, OutputValue]:
-        credentials = _spec(root).environment.plan
-        async with self._session(root, "outputs", credentials=credentials) as session:
+        async def look(session: Session) -> Mapping[str, Any]:
             await session.ready()
-            shown = document(await session.document("output"))
+            return document(await session.document("output"))
+
+        credentials = _spec(root).environment.plan
+        shown = await self._session(root, "outputs", look, credentials=credentials)
         return {
             str(name): OutputValue(each.get("value"), bool(each.get("sensitive", True)))
             for name, each in shown.items()
@@ -235,10 +254,12 @@ class Workspaces:
         }
 
     async def reached(self, root: Root) -> tuple[Mapping[str, OutputValue], StateFacts]:
-        credentials = _spec(root).environment.plan
-        async with self._session(root, "outputs", credentials=credentials) as session:
+        async def look(session: Session) -> tuple[Mapping[str, OutputValue], StateFacts]:
             await session.ready()
             return await asyncio.to_thread(read_state, await session.document("state pull"))
+
+        credentials = _spec(root).environment.plan
+        return await self._session(root, "outputs", look, credentials=credentials)
 
     async def unlock(self, root: Root, lock: str) -> None:
         if not _LOCK_ID.fullmatch(lock):
@@ -246,9 +267,11 @@ class Workspaces:
         spec = _spec(root)
         # A person said yes to it by now, and a role that only plans may not touch locks.
         credentials = {**spec.environment.plan, **spec.environment.apply}
-        async with self._session(root, "unlock", credentials=credentials) as session:
-            await session.ready()
-            await force(session, lock)
+        async with self._turn(root, "unlock", self.identity(root)):
+            setting = await self._setting(root, credentials)
+            async with self._folder(setting, self._backend(root)) as session:
+                await session.ready()
+                await force(session, lock)
 
     async def apply(self, root: Root, plan_file: bytes, run: str) -> ApplyRun:
         """See the port. Raises Transient when there is no room for the state. Cancelled, it leaves
@@ -290,25 +313,26 @@ class Workspaces:
             with on_disk():
                 return await applying.carry_out(turn)
 
-    @contextlib.asynccontextmanager
     async def _session(
         self,
         root: Root,
         doing: str,
+        work: Callable[[Session], Awaitable[T]],
         *,
         credentials: Mapping[str, str | SecretRef],
         state: str | None = None,
         wanted: Callable[[str], bool] = lambda path: True,
         alone: bool = True,
-    ) -> AsyncIterator[Session]:
-        """A folder with the root in it, for as long as it is used. ``state`` empty: without the
-        backend. ``alone``: nobody else of ours works on that state meanwhile."""
+        fresh: bool = False,
+    ) -> T:
+        """Does that in a folder with the root in it. ``state`` empty: without the backend.
+        ``alone``: nobody else of ours works on that state meanwhile. ``fresh``: where nobody ran
+        the tool before; never with the credentials of an apply otherwise."""
         identity = self.identity(root) if state is None else state
         async with self._turn(root, doing, identity if alone else ""):
             setting = await self._setting(root, credentials, wanted)
             backend = self._backend(root) if identity else None
-            async with self._folder(setting, backend) as session:
-                yield session
+            return await self._prepared.work(setting, backend, work, fresh=fresh)
 
     @contextlib.asynccontextmanager
     async def _folder(self, setting: Setting, backend: Backend | None) -> AsyncIterator[Session]:
@@ -318,7 +342,7 @@ class Workspaces:
                 await asyncio.to_thread(session.prepare, backend)
                 yield session
             finally:
-                await session.remove()
+                await asyncio.to_thread(remove, session.base)
 
     @contextlib.asynccontextmanager
     async def _turn(self, root: Root, doing: str, state: str) -> AsyncIterator[Turn]:

@@ -274,7 +274,9 @@ async def test_states_and_locks_live_in_postgresql(
     applied = await applying
     assert applied.done
     assert applied.state == await workspaces.state(root) != StateFacts()
-    assert not list(host.state_dir.rglob("*.tfstate"))
+    states = [p for p in host.state_dir.rglob("*.tfstate") if p.parent.name != "data"]
+    assert not states, "what init leaves in its data folder names the backend and is no state"
+    assert url.encode() not in host.everything()
 
 
 async def test_every_workspace_has_a_state_of_its_own(host: Host) -> None:
@@ -483,7 +485,7 @@ async def test_no_secret_is_left_anywhere(
 
 
 def state_bytes(host: Host) -> bytes:
-    (state,) = host.state_dir.rglob("terraform.tfstate")
+    (state,) = host.state_dir.glob("terraform/net/**/terraform.tfstate")
     return state.read_bytes()
 
 
