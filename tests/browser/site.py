@@ -24,7 +24,13 @@ from tests.e2e.rig import ADA, Rig
 
 PASSWORD = "correct horse battery"
 PEOPLE = ("ada", "bob", "cyd")
-STORIES: dict[str, dict[str, Any]] = {name: {} for name in ("moving", "gone", "away")}
+STORIES: dict[str, dict[str, Any]] = {
+    name: {}
+    for name in (
+        *("approve", "hurry", "deny", "own", "destroy", "race", "moved"),
+        *("moving", "gone", "away", "crossed", "plain", "hostile", "broken"),
+    )
+}
 """Applications of the shared controller, one a story; what their sections say besides."""
 STORY = [
     pytest.mark.e2e,
@@ -144,9 +150,12 @@ class Site:
             api.post("requests", asked, "answer", body=body)
 
     def states(self, story: str) -> list[str]:
-        """Of the changes of an application, newest first, as the store has them."""
+        """Of the changes of an application, newest first, as the store has them; without those
+        that turned out to change nothing."""
         found = self.query(
-            "SELECT state FROM change WHERE application = ? ORDER BY number DESC", self.name(story)
+            "SELECT state FROM change WHERE application = ? AND state != 'unchanged'"
+            " ORDER BY number DESC",
+            self.name(story),
         )
         return [str(row[0]) for row in found]
 
