@@ -122,9 +122,12 @@ class FrontOffice:
     async def standings(self) -> Sequence[Standing]:
         return (await self._controller.board.present()).standings
 
-    async def why(self, application: ApplicationName) -> Mapping[str, Sequence[str]]:
+    async def why(
+        self, application: ApplicationName, target: str = ""
+    ) -> Mapping[str, Sequence[str]]:
+        """``target``: of that one alone."""
         spec = self._controller.roster.named(application)
-        lanes = [LaneId(application, target) for target in spec.targets]
+        lanes = [LaneId(application, each) for each in spec.targets if target in ("", each)]
         return {str(lane): explain(await self._story(lane, spec)) for lane in lanes}
 
     async def history(

@@ -23,6 +23,7 @@ from gitops.model.serving import Role
 from gitops.office import FrontOffice
 from gitops.orders import Orders
 from gitops.web import views
+from gitops.web.application_routes import add_application_routes
 from gitops.web.audit_routes import add_audit_routes
 from gitops.web.auth import accounts
 from gitops.web.auth import routes as signing
@@ -105,6 +106,7 @@ def build(controller: Controller, *, trusted: bool) -> FastAPI:
     add_stats_routes(app, controller, viewer, _json)
     add_audit_routes(app, controller, viewer, _json)
     add_badge_routes(app, controller, viewer)
+    add_application_routes(app, controller, viewer, _json)
     add_description(app, viewer)
     app.add_middleware(Bounded)
     app.add_middleware(Tagged)

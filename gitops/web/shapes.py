@@ -13,15 +13,20 @@ from gitops.model.approval import Electorate, Member, Request, Verdict
 from gitops.model.cluster import ClusterStatus
 from gitops.model.delivery import ChangeRecord, DeliveryRecord, LaneId, LaneRecord, Pause
 from gitops.model.events import StoredEvent
+from gitops.model.health import Health
 from gitops.model.hooks import HookDelivery, HooksStatus
 from gitops.model.ids import ChangeId, DeliveryId, PersonName
+from gitops.model.manifest import ObjectId
 from gitops.model.plan import Plan
 from gitops.model.preview import Preview
 from gitops.model.serving import Role
-from gitops.model.source import SourceStatus
+from gitops.model.source import Revision, SourceStatus
 from gitops.model.terraform import Need
 from gitops.model.trail import Stretch
+from gitops.ports.inspecting import Happening
+from gitops.ports.office import Standing
 from gitops.ports.terraform import Place
+from gitops.web.applications import RootState, Version
 from gitops.web.trail import TrailRow
 
 
@@ -222,6 +227,87 @@ class Events(BaseModel):
     back_to: float | None = Field(description="How far it was looked, where there is more.")
 
 
+class ApplicationRow(BaseModel):
+    name: str
+    source: str
+    path: str
+    project: str
+    labels: dict[str, str]
+    kind: str = Field(description="`kubernetes` or `terraform`")
+    targets: list[Standing]
+
+
+class ApplicationList(BaseModel):
+    applications: list[ApplicationRow]
+    next: str = Field(description="`before` of the next page; empty at the end.")
+
+
+class PolicyRow(BaseModel):
+    what: str
+    how: str
+
+
+class TargetRow(BaseModel):
+    standing: Standing
+    revision: Revision | None
+    delivery: str = Field(description="Whose state is there now; empty where that is long ago.")
+    change: str = Field(description="The open change; empty for none.")
+    rolled_back: bool
+
+
+class PastRow(BaseModel):
+    delivery: DeliveryRecord
+    title: str
+    authors: list[str]
+    live: bool
+    may_return: bool
+
+
+class OneApplication(BaseModel):
+    application: ApplicationRow
+    pause: Pause | None
+    policy: list[PolicyRow]
+    targets: list[TargetRow]
+    versions: list[Version]
+    deliveries: list[PastRow]
+    next: str = Field(description="`before` of the deliveries after; empty at the end.")
+
+
+class ObjectRow(BaseModel):
+    key: str
+    id: ObjectId
+    health: Health
+    reason: str
+    sync: str = Field(description="Against what was delivered; empty for what the cluster made.")
+    action: str = Field(description="What the open change does to it; empty for nothing.")
+    containers: list[str]
+    restarts: int
+    ended: str
+    made: list["ObjectRow"]
+
+
+class Objects(BaseModel):
+    target: str
+    objects: list[ObjectRow]
+    trouble: str = ""
+    blind: list[str] = []
+    root: RootState | None = None
+    next: str = Field(description="`before` of the next page; empty at the end.")
+
+
+class ObjectEvents(BaseModel):
+    object: ObjectId
+    events: list[Happening]
+    more: bool
+
+
+class ObjectLog(BaseModel):
+    object: ObjectId
+    container: str
+    text: str
+    cut: bool = Field(description="The lines were too long for all of them.")
+
+
 _APPLICATION = "/applications/{application}"
 ANSWERS: dict[tuple[str, str], Any] = {
     ("get", "/status"): Status,
@@ -230,6 +316,11 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("get", "/show/{id}"): ShownRequest | ShownDelivery | ShownChange,
     ("get", "/why/{application}"): dict[str, list[str]],
     ("post", "/requests/{id}/answer"): Answered,
+    ("get", "/applications"): ApplicationList,
+    ("get", _APPLICATION): OneApplication,
+    ("get", f"{_APPLICATION}/objects"): Objects,
+    ("get", f"{_APPLICATION}/objects/{{key}}/events"): ObjectEvents,
+    ("get", f"{_APPLICATION}/objects/{{key}}/log"): ObjectLog,
     ("post", f"{_APPLICATION}/again"): Lanes,
     ("post", f"{_APPLICATION}/retry"): Lanes,
     ("post", f"{_APPLICATION}/unlock"): Lanes,
