@@ -6,7 +6,7 @@ Called by the templates through :mod:`gitops.web.pages.frame`.
 from __future__ import annotations
 
 _TONES = {
-    "good": ("healthy", "approved", "ready", "passed", "ok", "current"),
+    "good": ("healthy", "approved", "ready", "passed", "ok", "current", "in sync"),
     "bad": (
         "failed",
         "degraded",
@@ -17,8 +17,8 @@ _TONES = {
         "changed",
         "error",
     ),
-    "wait": ("asking", "held", "paused", "expired", "warning", "missing"),
-    "work": ("open", "applying", "verifying", "connecting", "progressing"),
+    "wait": ("asking", "held", "paused", "expired", "warning", "missing", "drifted", "waits"),
+    "work": ("open", "applying", "verifying", "connecting", "progressing", "being applied"),
 }
 _SIGNS = {"good": "✓", "bad": "✗", "wait": "◷", "work": "▸", "": "·"}
 _BY_STATE = {state: tone for tone, states in _TONES.items() for state in states}
