@@ -13,32 +13,14 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import Response
 
-from gitops.errors import (
-    GitopsError,
-    NotAllowed,
-    Outdated,
-    Permanent,
-    StaleWrite,
-    Transient,
-    Unknown,
-    raised_at,
-)
+from gitops.errors import GitopsError, Transient, raised_at
 from gitops.web.auth.guard import Guard
 from gitops.web.auth.routes import to_sign_in, wants_page
 from gitops.web.auth.viewer import Viewer
+from gitops.web.codes import code_of
 from gitops.web.pages.frame import Frame
 
 _log = structlog.get_logger(__name__)
-
-
-def code_of(error: GitopsError) -> int:
-    if isinstance(error, Unknown):
-        return 404
-    if isinstance(error, Outdated | StaleWrite):
-        return 409
-    if isinstance(error, NotAllowed):
-        return 403
-    return 400 if isinstance(error, Permanent) else 503
 
 
 def problem(
