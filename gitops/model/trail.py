@@ -29,6 +29,17 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """What the changes of one request have in common."""
+
+    changes: int
+    application: ApplicationName | None
+    """None: several."""
+    target: TargetName | None
+    """None: several."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrailEvent:
     """One event with what is known around it."""
 
@@ -46,6 +57,8 @@ class TrailEvent:
     """Of the request it is about."""
     versions: tuple[tuple[str, str], ...] = ()
     """What the delivery brings, of a change that became one."""
+    spread: Spread | None = None
+    """Where the request it is about asks, of an event of a request."""
 
     @property
     def change(self) -> ChangeId | None:
@@ -59,13 +72,15 @@ class TrailEvent:
 
     @property
     def application(self) -> ApplicationName | None:
-        if self.lane is not None:
-            return self.lane.application
-        lane = getattr(self.event, "lane", None)
+        if self.spread is not None:
+            return self.spread.application
+        lane = self.lane or getattr(self.event, "lane", None)
         return lane.application if lane else getattr(self.event, "application", None)
 
     @property
     def target(self) -> TargetName | None:
+        if self.spread is not None:
+            return self.spread.target
         lane = self.lane or getattr(self.event, "lane", None)
         return lane.target if lane else None
 

@@ -17,7 +17,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from gitops.model.delivery import LaneId
 from gitops.model.events import Event
 from gitops.model.ids import Digest, combine
-from gitops.model.trail import Asked, Soundness, Stretch, Trail, TrailEvent
+from gitops.model.trail import Asked, Soundness, Spread, Stretch, Trail, TrailEvent
 from gitops.records import Unreadable, loads
 from gitops.store import tables as t
 from gitops.store.chain import link_hash
@@ -55,7 +55,7 @@ def trail(
         window = max(floor, top - 1 - WINDOW) if asked.words else floor
         room = most - len(found)
         places = _placed(connection, asked, window, top, room)
-        rows = (tell(_told(row)) for row in _rows(connection, places))
+        rows = (tell(each) for each in _rows(connection, places))
         found += [each for each in rows if each is not None]
         top = places[-1] if len(places) == room else window + 1
         if len(found) == most or time.monotonic() > until:
@@ -92,10 +92,25 @@ def _placed(
     return connection.execute(places.order_by(_E.sequence.desc()).limit(limit)).scalars().all()
 
 
-def _rows(connection: Connection, places: Sequence[int]) -> Iterator[Row[Any]]:
+def _rows(connection: Connection, places: Sequence[int]) -> Iterator[TrailEvent]:
     for start in range(0, len(places), _PORTION):
         mine = _E.sequence.in_(places[start : start + _PORTION])
-        yield from connection.execute(_ROWS.where(mine)).all()
+        rows = connection.execute(_ROWS.where(mine)).all()
+        asked = {row.subject for row in rows if row.title is not None}
+        spreads = _spreads(connection, asked) if asked else {}
+        yield from (_told(row, spreads.get(row.subject)) for row in rows)
+
+
+def _spreads(connection: Connection, requests: set[str]) -> dict[str, Spread]:
+    rows = connection.execute(_SPREAD.where(_M.request.in_(sorted(requests)))).all()
+    return {
+        row.request: Spread(
+            row.count_,
+            row.application if row.application == row.last_application else None,
+            row.target if row.target == row.last_target else None,
+        )
+        for row in rows
+    }
 
 
 def _places(asked: Asked) -> Select[Any]:
@@ -146,7 +161,22 @@ _ROWS = (
 )
 
 
-def _told(row: Row[Any]) -> TrailEvent:
+_M, _C = t.request_member.c, t.change.c
+_SPREAD = (
+    select(
+        _M.request,
+        func.count().label("count_"),
+        func.min(_C.application).label("application"),
+        func.max(_C.application).label("last_application"),
+        func.min(_C.target).label("target"),
+        func.max(_C.target).label("last_target"),
+    )
+    .join_from(t.request_member, t.change, _C.id == _M.change)
+    .group_by(_M.request)
+)
+
+
+def _told(row: Row[Any], spread: Spread | None) -> TrailEvent:
     lane = LaneId(row.application, row.target) if row.application is not None else None
     versions = loads(tuple[tuple[str, str], ...], row.versions) if row.versions else ()
     return TrailEvent(
@@ -159,6 +189,7 @@ def _told(row: Row[Any]) -> TrailEvent:
         lane,
         row.title or "",
         versions,
+        spread,
     )
 
 

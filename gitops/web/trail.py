@@ -115,7 +115,10 @@ class TrailRow:
     kind: str
     said: str
     application: ApplicationName | None
+    """None of what is about several, or none."""
     target: TargetName | None
+    changes: int
+    """How many the request is about, of an event of a request."""
     people: tuple[str, ...]
     """Persons who did it or, of a change, wrote it."""
     versions: tuple[tuple[str, str], ...]
@@ -144,6 +147,7 @@ def teller(chosen: Filter, people: People) -> Callable[[TrailEvent], TrailRow | 
             sentence(event, title=found.title, versions=versions) if event else UNREADABLE,
             found.application,
             found.target,
+            found.spread.changes if found.spread else 0,
             actors(event, people) if event else (),
             versions,
             found.change,

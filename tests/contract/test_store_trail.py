@@ -12,7 +12,7 @@ from gitops.model.approval import Decision, MemberState
 from gitops.model.delivery import ChangeState
 from gitops.model.ids import ApplicationName, SourceName
 from gitops.model.source import SourceState, SourceStatus
-from gitops.model.trail import Asked, Trail, TrailEvent
+from gitops.model.trail import Asked, Spread, Trail, TrailEvent
 from gitops.store import SqlStore, trail
 from tests.contract.store_story import ADA, Clock, Story, change_of, lane
 from tests.contract.test_store import (  # noqa: F401 - fixtures
@@ -93,6 +93,8 @@ class TestTheTrail:
         assert isinstance(claimed.event, e.Claimed)
         assert found["answered"].request == shop.request
         assert found["answered"].title.startswith("title ")
+        assert found["answered"].spread == Spread(1, ApplicationName("shop"), lane().target)
+        assert (found["answered"].application, found["answered"].target) == ("shop", "prod")
         assert found["member-asked"].request == shop.request
         assert found["application-paused"].application == "shop"
 
