@@ -1,7 +1,7 @@
 """Supervises one run of the tool: the process that stays when the controller goes.
 
-Started by :mod:`gitops.terraform.workspace` as a script, ``python -I -S child.py RUN TOOL ARG…``,
-in the folder the tool works in. It forks, so that its starter has its answer at once, and the fork
+Started by :mod:`gitops.terraform.workspace` with :func:`command`, ``… RUN TOOL ARG…``, in the
+folder the tool works in. It forks, so that its starter has its answer at once, and the fork
 (a session of its own) reads its orders from the FIFO ``RUN/orders``, starts the tool, writes
 ``RUN/started`` before the tool's first instruction and ``RUN/ended`` after its last, both durably,
 and copies the tool's output into ``RUN/stdout`` and ``RUN/stderr``.
@@ -10,25 +10,27 @@ What its orders hold (credentials, values to hide) never touches the disk or an 
 apply is never signalled; any other run is interrupted, which lets the tool release
 its lock, at its deadline or when the controller lets go of the FIFO, be it by dying.
 
-Nothing but the standard library, since ``-S`` leaves nothing else. Exits 0 and prints nothing,
-always: whoever started it has nothing to log.
+Nothing but the standard library, since ``-S`` leaves nothing else, and of that what is written in
+C: a delivery starts it a dozen times, and ``contextlib``, ``json`` and ``signal`` would each cost
+as much as all of the rest. Exits 0 and prints nothing, always: whoever started it has nothing to
+log.
 """
 
 from __future__ import annotations
 
-import contextlib
+import _signal as signal  # type: ignore[import-not-found]  # what signal.py wraps in enums
 import fcntl
-import json
+import marshal
 import os
 import resource
 import select
-import signal
 import sys
 import time
+from _json import encode_basestring_ascii  # what json.encoder writes texts with
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing for that would cost as much as all the rest of this file
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
 ORDERS = "orders"
@@ -56,6 +58,36 @@ _KINDS = (("type",), ("changes", "operation"), ("diagnostic", "severity"), ("tes
 other applications are hidden, and anybody's), and has to leave the event what it is."""
 
 
+def command(run: str) -> tuple[str, ...]:
+    """How it is started for that run: as a module, whose bytecode is kept, unlike a script's."""
+    folder = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
+    code = f"import sys; sys.path.append({folder!r}); import child; child.main(sys.argv)"
+    return (sys.executable, "-I", "-S", "-c", code, run)
+
+
+class _Suppressed:
+    """``contextlib.suppress``."""
+
+    def __init__(self, *kinds: type[BaseException]) -> None:
+        self._kinds = kinds
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> bool:
+        return kind is not None and issubclass(kind, self._kinds)
+
+
+def _spelled(value: Any) -> str:
+    """JSON of a record: of texts, whole and other numbers, and what holds them."""
+    if isinstance(value, str):
+        return str(encode_basestring_ascii(value))
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_spelled(k)}: {_spelled(v)}' for k, v in value.items())}}}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_spelled, value))}]"
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
+
+
 def host() -> str:
     """Names the table of processes a pid belongs to: machine, boot, process namespace."""
     with open("/proc/sys/kernel/random/boot_id") as file:  # noqa: PTH123 - pathlib costs 10 ms
@@ -73,12 +105,12 @@ def start_time(pid: int) -> int:
     return int(fields[19])
 
 
-def write_durably(folder: str, name: str, value: dict[str, Any], *, once: bool = False) -> bool:
+def write_durably(folder: str, name: str, value: Mapping[str, Any], *, once: bool = False) -> bool:
     """Writes a record so that it is there whole or not at all. ``once``: False if one is there."""
     temporary, final = f"{folder}/.{name}.{os.getpid()}", f"{folder}/{name}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        os.write(descriptor, json.dumps(value).encode())
+        os.write(descriptor, _spelled(value).encode())
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -105,7 +137,7 @@ class _Sink:
         # The tool holds a reading end too. Should we be killed, its writes fill the pipe instead of
         # ending it with SIGPIPE, half way through an apply; whoever comes next reads the rest.
         self.tool = os.open(fifo, os.O_RDWR)
-        with contextlib.suppress(OSError):
+        with _Suppressed(OSError):
             fcntl.fcntl(self.source, fcntl.F_SETPIPE_SZ, _PIPE)
         self._file = os.open(f"{run}/{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._room = self._half = int(orders["room"])
@@ -128,7 +160,7 @@ class _Sink:
 
     def close(self) -> None:
         self._keep(self._rest)
-        with contextlib.suppress(OSError):
+        with _Suppressed(OSError):
             os.fsync(self._file)
 
     def _take(self, piece: bytes) -> None:
@@ -175,6 +207,8 @@ class _Sink:
         """None for a line that is none."""
         if not any(value in line for value in self._hidden):
             return line
+        import json  # noqa: PLC0415 - most runs hide nothing
+
         try:
             return json.dumps(self._inner(json.loads(line), ())).encode() + b"\n"
         except (ValueError, RecursionError):
@@ -251,7 +285,7 @@ class _Supervisor:
             data += piece
             if size < 0 and len(data) >= 8:
                 size = int.from_bytes(data[:8], "big")
-        orders: dict[str, Any] = json.loads(data[8:])
+        orders: dict[str, Any] = marshal.loads(data[8:])  # noqa: S302 - of whoever started us
         if orders["forever"]:
             os.close(self._leash)
             self._leash = -1
@@ -268,7 +302,7 @@ class _Supervisor:
             os.close(opener)
             self._become(gate, sinks)
         os.close(gate)
-        with contextlib.suppress(OSError):
+        with _Suppressed(OSError):
             os.setpgid(pid, pid)
         record = {
             "host": host(),
@@ -353,37 +387,37 @@ class _Supervisor:
             self._next = [(now + grace, signal.SIGKILL)]
         else:
             self._next = []
-        with contextlib.suppress(ProcessLookupError):
+        with _Suppressed(ProcessLookupError):
             os.killpg(tool, number) if number == signal.SIGKILL else os.kill(tool, number)
 
     def _free_room(self, *, now: bool = False) -> None:
         """Gives the reserve back when the disk gets short: the tool writes its state at any time,
         truncating it first, so the room has to be there while it runs."""
         for path in list(self._orders["reserve"]):
-            with contextlib.suppress(OSError):
+            with _Suppressed(OSError):
                 disk = os.statvfs(os.path.dirname(path))  # noqa: PTH120
                 if not now and disk.f_bavail * disk.f_frsize >= self._orders["low"]:
                     continue
-            with contextlib.suppress(OSError):
+            with _Suppressed(OSError):
                 os.unlink(path)  # noqa: PTH108
             self._orders["reserve"].remove(path)
 
     def _finish(self, tool: int, code: int, sinks: Sequence[_Sink]) -> None:
         if not self._orders["forever"]:
-            with contextlib.suppress(ProcessLookupError):
+            with _Suppressed(ProcessLookupError):
                 os.killpg(tool, signal.SIGKILL)  # providers a dead tool left behind
         self._free_room(now=True)
         for sink in sinks:
             sink.pump(time.monotonic() + _DRAIN)
             sink.close()
         for path in self._orders["remove"]:
-            with contextlib.suppress(OSError):
+            with _Suppressed(OSError):
                 os.unlink(path)  # noqa: PTH108
         dropped = [sink.dropped for sink in sinks]
         record = {"code": code, "ended": time.time(), "dropped": dropped, "why": self._why}
         write_durably(self._run, ENDED, record)
         if self._alone or self._orders["forever"]:
-            with contextlib.suppress(OSError):
+            with _Suppressed(OSError):
                 os.unlink(self._orders["short"])  # noqa: PTH108
         if self._alone:
             import shutil  # noqa: PLC0415 - costs more than the rest of this file

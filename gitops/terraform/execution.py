@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import json
+import marshal
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,7 +77,7 @@ class Orders:
     """Free bytes below which the reserve is given back."""
 
     def packed(self) -> bytes:
-        body = json.dumps(
+        body = marshal.dumps(
             {
                 "environment": dict(self.environment),
                 "hidden": list(self.hidden),
@@ -94,7 +93,7 @@ class Orders:
                 "limits": LIMITS,
                 "grace": self.grace,
             }
-        ).encode()
+        )
         return len(body).to_bytes(8, "big") + body
 
 
@@ -119,9 +118,8 @@ def begin(start: Start, run: Run, binary: Path, folder: Path, call: Call, orders
     """
     run.folder.mkdir(mode=0o700)
     leash = _hand_over(run.folder / child.ORDERS, orders.packed())
-    supervisor = (sys.executable, "-I", "-S", child.__file__, str(run.folder))
     try:
-        start(supervisor, binary, folder, call)
+        start(child.command(str(run.folder)), binary, folder, call)
         _require_started(run, binary)
     except BaseException:
         os.close(leash)

@@ -154,8 +154,7 @@ async def test_nothing_starts_without_orders(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     os.mkfifo(folder / child.ORDERS)
-    supervisor = ("/usr/bin/env", "python3", "-I", "-S", child.__file__, str(folder))
-    await asyncio.to_thread(start, supervisor, tool, tmp_path, Call("go"))
+    await asyncio.to_thread(start, child.command(str(folder)), tool, tmp_path, Call("go"))
     assert not (tmp_path / "ran").exists()
     assert not (folder / child.STARTED).exists()
 
