@@ -16,6 +16,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, async_playwright, expect
 
 from gitops.sandbox.layout import SandboxInfo
+from tests.browser.hostile import STRINGS
 from tests.browser.site import PEOPLE, STORIES, Site
 from tests.browser.window import PATIENCE, Window, launch, opened, program, sign_in
 from tests.conftest import Tools
@@ -46,6 +47,8 @@ def site(
     site = Site(Rig(folder, sandbox, tools.path("kubectl"), namespace))
     for story, more in STORIES.items():
         site.add(story, **more)
+    lost = {"git": f"{folder}/{STRINGS[0]}.git", "allow_local": True, "interval": "1h"}
+    site.rig.fleet["sources"]["lost"] = lost
     site.rig.commit("begin")
     try:
         site.start()

@@ -28,7 +28,7 @@ STORIES: dict[str, dict[str, Any]] = {
     name: {}
     for name in (
         *("approve", "hurry", "deny", "own", "destroy", "race", "moved"),
-        *("moving", "gone", "away", "crossed", "plain", "hostile", "broken"),
+        *("moving", "gone", "away", "crossed", "plain", "hostile", "broken", "refused", "ill"),
     )
 }
 """Applications of the shared controller, one a story; what their sections say besides."""
@@ -72,7 +72,13 @@ class Site:
 
     def add(self, story: str, **more: Any) -> str:
         """An application in the folder of that name; before the start."""
-        section = {"path": story, "namespace": self.rig.namespace, "verify_timeout": "20s", **more}
+        section = {
+            "source": "config",
+            "path": story,
+            "namespace": self.rig.namespace,
+            "verify_timeout": "20s",
+            **more,
+        }
         self.rig.fleet["applications"][self.name(story)] = section
         self.rig.write(f"{story}/.keep", "")
         return self.name(story)
@@ -139,14 +145,16 @@ class Site:
 
         return str(self.running.until(found)[0][0])
 
-    def answer(self, story: str, person: str = "bob", decision: str = "approve") -> None:
+    def answer(
+        self, story: str, person: str = "bob", decision: str = "approve", reason: str = ""
+    ) -> None:
         """As that person, but not from a page."""
         asked = self.asked(story)
         with self.api() as api:
             token = str(api.post("tokens", body={"person": person})["token"])
         with self.running.api(token) as api:
             root = self.query("SELECT root FROM request WHERE id = ?", asked)[0][0]
-            body = {"root": root, "decision": decision, "via": "test", "reason": "no"}
+            body = {"root": root, "decision": decision, "via": "test", "reason": reason}
             api.post("requests", asked, "answer", body=body)
 
     def states(self, story: str) -> list[str]:
