@@ -73,7 +73,7 @@ class Version:
     change: str
     """Id of the change that brought it there; empty where that is long ago."""
     differs: bool
-    """Another version of it, or none, runs on some other target."""
+    """It does not run on every target where something is delivered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +228,9 @@ class Applications:
         authors = authors_of(change.authorship, self._controller.fleet.people)
         told = (*sorted(authors.persons), *authors.strangers)
         back = change.cause in _BROUGHT and row.state is ChangeState.HEALTHY and not live
-        return Past(row, title_of(row.change), told, live, back, at)
+        commits = change.authorship.commits if change.cause is Cause.COMMIT else ()
+        title = commits[0].subject if commits else title_of(row.change)
+        return Past(row, title, told, live, back, at)
 
     def _root(self, reading: Reading, spec: ApplicationSpec, chosen: Target) -> RootState:
         lane = chosen.standing.lane
@@ -316,30 +318,30 @@ def versions(
     for lane in sorted(present):
         for each in present[lane].versions:
             where.setdefault(each, []).append(lane)
-    names = {name: sum(1 for each in where if each[0] == name) for name, _ in where}
     found = []
     for (name, version), lanes in sorted(where.items()):
-        first = _came(lanes[0], (name, version), recent)
+        first = _came(present[lanes[0]], (name, version), recent)
         found.append(
             Version(
                 name,
                 version,
                 tuple(lane.target for lane in lanes),
-                first.finished_at if first else None,
+                first.started_at if first else None,
                 first.change.change.id if first else "",
-                names[name] > 1 or len(lanes) < len(present),
+                len(lanes) < len(present),
             )
         )
     return tuple(found)
 
 
 def _came(
-    lane: LaneId, version: tuple[str, str], recent: Sequence[DeliveryRecord]
+    present: DeliveryRecord, version: tuple[str, str], recent: Sequence[DeliveryRecord]
 ) -> DeliveryRecord | None:
-    """The delivery that brought a version to a lane and was followed by none without it."""
-    found = None
+    """The delivery that brought a version to a lane and was followed by none without it; what is
+    there now may not have become healthy."""
+    found, lane = None, present.change.change.lane
     for row in recent:
-        if row.change.change.lane == lane and _brought(row):
+        if row.change.change.lane == lane and (row.id == present.id or _brought(row)):
             if version not in row.versions:
                 return found
             found = row
@@ -371,7 +373,7 @@ def policy(spec: ApplicationSpec) -> tuple[tuple[str, str], ...]:
 
 def _approval(policy: ApprovalPolicy) -> str:
     named = [*(f"group {group}" for group in policy.groups), *policy.people]
-    who = ", ".join(named) or "everybody in `people`"
+    who = ", ".join(named) or "everybody in people"
     words = [f"{policy.quorum} of {who}"]
     if not policy.author_may_approve:
         words.append("never an author")

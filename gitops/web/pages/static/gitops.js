@@ -47,7 +47,9 @@ function inUse(region) {
 
 function exchange(before, after) {
   if (before.outerHTML === after.outerHTML) return;
-  if (inUse(before)) {
+  // What a question is about never changes under the hand that answers it.
+  const asked = before.dataset.root;
+  if (inUse(before) || (asked !== undefined && asked !== after.dataset.root)) {
     before.dataset.stale = "";
     return;
   }
@@ -90,6 +92,24 @@ function listen() {
   });
   window.addEventListener("pagehide", () => stream.close());
 }
+
+// --- what is fetched when it is opened ----------------------------------------------------------
+
+// A link in a closed <details>: the page behind it has an element "look" that is shown in place.
+document.addEventListener("toggle", async (event) => {
+  const link = event.target.open && event.target.querySelector(":scope > * > a[data-fill]");
+  if (!link || link.dataset.fill) return;
+  link.dataset.fill = "under way";
+  try {
+    const answer = await fetch(link.href, { headers: { accept: "text/html" }, credentials: "same-origin" });
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const found = page.getElementById("look") || page.querySelector("main h1");
+    if (answer.redirected || !found) { delete link.dataset.fill; return; }
+    found.removeAttribute("id");
+    link.parentElement.append(document.adoptNode(found));
+    tellTimes();
+  } catch { delete link.dataset.fill; /* it is still a link */ }
+}, true);
 
 // --- keys --------------------------------------------------------------------------------------
 
