@@ -11,12 +11,34 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from gitops.controller import Controller
-from gitops.web.pages import application, application_actions, audit, live, overview, static
+from gitops.web.pages import (
+    application,
+    application_actions,
+    audit,
+    change,
+    live,
+    overview,
+    requests,
+    static,
+    stats,
+    value_stream,
+)
 from gitops.web.pages.desk import Desk
 from gitops.web.pages.frame import Frame
 
 
 def add_pages(app: FastAPI, controller: Controller, frame: Frame) -> None:
     desk = Desk.of(controller, frame)
-    for part in (static, live, overview, audit, application, application_actions):
+    for part in (
+        static,
+        live,
+        overview,
+        audit,
+        stats,
+        value_stream,
+        application,
+        application_actions,
+        change,
+        requests,
+    ):
         part.add(app, desk)

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, zip_longest
 from typing import Any
+from urllib.parse import urlencode
 
 from gitops.foreign import one_line, readable
 from gitops.jsonable import to_json
@@ -82,7 +83,7 @@ class Wish:
             ("object", "" if wish.only is None else wish.only),
             ("line", wish.line or ""),
         ]
-        return "&".join(f"{name}={value}" for name, value in parts if value != "")
+        return urlencode([(name, str(value)) for name, value in parts if value != ""])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,519 @@
+"""``/changes/{id}``: one change on its way, what it does, who was asked, and all that happened.
+
+Everything shown is read in one transaction, but for what is in no store: how far the apply is and
+why a lane waits. Acting goes through the orders; who may is asked of role and gate. A delivery is
+its change, so its address leads here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, FastAPI, Path, Query, Request
+from starlette.responses import RedirectResponse, Response
+
+from gitops.engine.rollbacks import earlier_deliveries
+from gitops.errors import GitopsError, Unknown
+from gitops.foreign import one_line
+from gitops.gate import authors_of, electorate
+from gitops.links import change_page, commits_at, file_at
+from gitops.model.approval import Decision, Electorate, Member, Verdict
+from gitops.model.approval import Request as Question
+from gitops.model.delivery import (
+    Cause,
+    Change,
+    ChangeRecord,
+    ChangeState,
+    DeliveryRecord,
+    LaneRecord,
+    Progress,
+)
+from gitops.model.events import AutoApproved, Reminded, StoredEvent
+from gitops.model.fleet import ApplicationSpec, SourceSpec
+from gitops.model.ids import ChangeId, DeliveryId, RequestId, short
+from gitops.model.plan import Plan
+from gitops.model.serving import Role
+from gitops.model.source import Grade
+from gitops.ports import Reading
+from gitops.sentences import sentence
+from gitops.summary import board, counted, meaning, risk
+from gitops.web.auth.guard import form
+from gitops.web.auth.viewer import Viewer
+from gitops.web.codes import code_of
+from gitops.web.pages.asked import Why
+from gitops.web.pages.desk import Desk, Viewing
+from gitops.web.pages.diff import View, Wish, view
+from gitops.web.pages.steps import Step, steps
+
+if TYPE_CHECKING:
+    from gitops.engine.lanes import Trouble
+
+SHORTEST = 8
+TOGETHER = 100
+"""Changes of the same occasion that are listed."""
+EVENTS = 150
+ANSWERS = 50
+LONGEST_REASON = 2_000
+_SIGNS = {
+    "done": "✓", "failed": "✗", "waiting": "◷", "working": "▸", "skipped": "–", "": "·"
+}  # fmt: skip
+_WORDS = {
+    "done": "done",
+    "failed": "failed",
+    "waiting": "waiting",
+    "working": "under way",
+    "skipped": "not reached",
+    "": "not yet",
+}
+_GRADES = {
+    Grade.CLAIMED: ": what the commits say of themselves, which anybody can write",
+    Grade.SIGNED: ": the commits' signatures were verified",
+    Grade.AUTHENTICATED: ": the forge knows who pushed",
+}
+_CAUSES = {
+    Cause.COMMIT: "caused by a commit",
+    Cause.DRIFT: "drift: what is live was changed by somebody else",
+    Cause.COMMAND: "a person's command",
+    Cause.ROLLBACK: "a rollback",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Flash:
+    said: str
+    tone: str = "good"
+
+
+FLASHES = {
+    "approved": Flash("Approved. It is applied as soon as it may; you can watch it here."),
+    "counted": Flash("Your approval counts. Somebody else has to approve as well."),
+    "denied": Flash("Denied. Nothing of it is applied."),
+    "retry": Flash("It is tried again."),
+    "again": Flash("It is looked at again."),
+    "unlock": Flash("It is asked whether the lock may be forced."),
+    "rollback": Flash("People are asked whether it may go back."),
+}
+"""By the code in the address: never text from there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Everything the store knows of one change, at one moment."""
+
+    record: ChangeRecord
+    events: tuple[StoredEvent, ...]
+    plan: Plan | None
+    delivery: DeliveryRecord | None
+    request: Question | None
+    lane: LaneRecord
+    together: tuple[ChangeRecord, ...]
+    """Of the same occasion or request, without itself."""
+    earlier: DeliveryRecord | None
+    """What its lane could be rolled back to."""
+    broken: int | None
+    """Sequence of the event that breaks its chain, or its request's."""
+    asked: tuple[StoredEvent, ...] = ()
+    """Of its request."""
+
+    @property
+    def change(self) -> Change:
+        return self.record.change
+
+    @property
+    def member(self) -> Member | None:
+        members = self.request.members if self.request else ()
+        return next((each for each in members if each.change == self.change.id), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    person: str
+    decision: Decision
+    reason: str
+    via: str
+    at: float
+    confirmation: str
+    counts: bool
+    """It was to what is asked now, or was asked last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing an operator can do about a change."""
+
+    name: str
+    label: str
+    says: str
+    fields: tuple[tuple[str, str], ...] = ()
+    reason: bool = False
+    danger: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    kind: str
+    x: float
+    width: float
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """Where the time went, as one line of a thousand units."""
+
+    parts: tuple[Part, ...]
+    worked: float
+    waited: float
+
+    @property
+    def label(self) -> str:
+        return "; ".join(part.title for part in self.parts)
+
+
+Id = Annotated[str, Path(pattern=r"^[0-9a-f]{8,64}$")]
+
+
+def wish(
+    diff: Annotated[str, Query(max_length=10)] = "",
+    action: Annotated[str, Query(max_length=20)] = "",
+    kind: Annotated[str, Query(max_length=200)] = "",
+    from_: Annotated[int, Query(alias="from", ge=0, le=1_000_000)] = 0,
+    object: Annotated[int | None, Query(ge=0, le=1_000_000)] = None,
+    line: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
+) -> Wish:
+    """A dependency: which part of a plan, from the query."""
+    return Wish(diff == "split", action, kind, from_, object, line)
+
+
+def add(app: FastAPI, desk: Desk) -> None:
+    @app.get("/changes/{id}", include_in_schema=False)
+    async def change(
+        id: Id,
+        viewer: Viewing,
+        wanted: Annotated[Wish, Depends(wish)],
+        done: Annotated[str, Query(max_length=20)] = "",
+    ) -> Response:
+        return await show(desk, viewer, id, wanted, done=done)
+
+    @app.get("/deliveries/{id}", include_in_schema=False)
+    async def delivery(id: Id, viewer: Viewing) -> Response:
+        del viewer
+        found = await desk.controller.ledger.read(lambda reading: reading.delivery(id))
+        if found is None:
+            raise Unknown(f"there is no delivery {id[:40]}")
+        return RedirectResponse(change_page(found.change.change.id), 303)
+
+    @app.post("/changes/{id}/{act}", include_in_schema=False)
+    async def act(
+        id: Id, act: Annotated[str, Path(max_length=20)], viewer: Viewing, request: Request
+    ) -> Response:
+        given = await form(request)
+        found = await desk.controller.ledger.read(partial(look, id=id))
+        name = found.change.lane.application
+        person = viewer.require(Role.OPERATOR, desk.controller.roster.spec(name))
+        reason = given.get("reason", "")[:LONGEST_REASON]
+        after = found.change.id
+        try:
+            if act == "retry":
+                await desk.orders.retry(name, person)
+            elif act == "again":
+                await desk.orders.again(name, person)
+            elif act == "unlock":
+                await desk.orders.unlock(name, person, given.get("lock", "")[:200])
+            elif act == "rollback":
+                back = given.get("delivery", "")[:64]
+                target = "" if back else found.change.lane.target
+                begun = await desk.orders.rollback(name, person, back, reason, target)
+                after = next(iter(begun.changes.values()), after)
+            else:
+                raise Unknown("there is no such thing to do")
+        except GitopsError as error:
+            return await show(desk, viewer, id, Wish(), error=error, typed=reason)
+        return RedirectResponse(f"{change_page(after)}?done={act}", 303)
+
+
+async def show(
+    desk: Desk,
+    viewer: Viewer,
+    id: str,
+    wanted: Wish,
+    *,
+    done: str = "",
+    error: GitopsError | None = None,
+    typed: str = "",
+) -> Response:
+    """The page. Raises Unknown."""
+    controller = desk.controller
+    found = await controller.ledger.read(partial(look, id=id))
+    change, record, plan = found.change, found.record, found.plan
+    spec = controller.roster.spec(change.lane.application)
+    source = controller.fleet.sources.get(change.revision.source)
+    group = _group(desk, found, spec)
+    trouble = controller.lanes.trouble(change.lane) if found.lane.current == change.id else None
+    drawn: View | None = None
+    if plan is not None:
+        drawn = await asyncio.to_thread(view, plan, wanted)
+    way = way_of(desk, found, group, trouble)
+    authors = authors_of(change.authorship, desk.office.people())
+    acts = _acts(viewer, found, spec, trouble)
+    topics = [f"change:{change.id}", f"application:{change.lane.application}"]
+    return desk.frame.page(
+        "change.html",
+        viewer,
+        at="/deliveries",
+        topics=" ".join([*topics, *([f"request:{found.request.id}"] if found.request else [])]),
+        status=code_of(error) if error else 200,
+        flash=FLASHES.get(done),
+        change=change,
+        record=record,
+        cause=_CAUSES[change.cause],
+        request=found.request,
+        member=found.member,
+        moved_on=_newer(found),
+        way=way,
+        signs=_SIGNS,
+        words=_WORDS,
+        bar=bar(way),
+        commits_at=commits_at(source) if source else "",
+        files=files_of(source, change.revision.id),
+        authors=(*sorted(authors.persons | authors.mergers), *authors.strangers),
+        grade=_GRADES[change.authorship.grade],
+        versions=plan.versions if plan else found.delivery.versions if found.delivery else (),
+        together=found.together,
+        more_together=_more_together(found),
+        board=board([plan] if plan else []),
+        plan=plan,
+        risk=risk([plan]) if plan else "",
+        meaning=meaning([plan]) if plan else (),
+        view=drawn,
+        path=change_page(change.id),
+        nobody_asked=_nobody_asked(found),
+        ask_line=_ask_line(found, group),
+        answers=_answers(found),
+        reminders=[each.at for each in found.events if isinstance(each.event, Reminded)][-3:],
+        refusals=_refusals(group),
+        broken=found.broken,
+        events=_told(desk, found),
+        events_total=len(found.events) + len(found.asked),
+        acts=acts,
+        acts_root=" ".join((record.state, *(act.name for act in acts))),
+        error=error,
+        typed=typed,
+    )
+
+
+def look(reading: Reading, id: str) -> Found:
+    """One change by id or prefix. Raises Unknown, Permanent where a prefix fits several."""
+    record = reading.find_change(id)
+    if record is None:
+        raise Unknown(f"there is no change {one_line(id, 40)}")
+    change = record.change
+    request = reading.request(RequestId(record.request)) if record.request else None
+    lane = reading.lane(change.lane)
+    known = {each.change.id: each for each in reading.of_occasion(record, limit=TOGETHER + 1)}
+    for member in (request.members if request else ())[: TOGETHER + 1]:
+        if member.change not in known and (other := reading.change(member.change)):
+            known[member.change] = other
+    broken = reading.broken(change.id)
+    if broken is None and request is not None:
+        broken = reading.broken(request.id)
+    return Found(
+        record,
+        tuple(reading.events(change.id)),
+        reading.plan(change.id),
+        reading.delivery(record.delivery) if record.delivery else None,
+        request,
+        lane,
+        tuple(each for each in known.values() if each.change.id != change.id),
+        next(iter(earlier_deliveries(reading, lane)), None) if record.delivery else None,
+        broken,
+        tuple(reading.events(request.id)) if request else (),
+    )
+
+
+def progress_of(desk: Desk, found: Found) -> Progress | None:
+    """How far its apply is, as far as this process knows."""
+    told = desk.controller.clusters.progress(found.change.lane)
+    if told is None or told.change != found.change.id:
+        return None
+    mask = desk.controller.parts.mask
+    return replace(told, waits_for=tuple(mask(each) for each in told.waits_for))
+
+
+def way_of(
+    desk: Desk, found: Found, group: Electorate | None, trouble: Trouble | None
+) -> tuple[Step, ...]:
+    return steps(
+        found.record,
+        found.events,
+        found.plan,
+        desk.controller.parts.clock.now(),
+        progress=progress_of(desk, found),
+        member=found.member,
+        group=group,
+        trouble=trouble.message if trouble else "",
+    )
+
+
+def bar(way: Sequence[Step]) -> Bar | None:
+    """None where nothing took any time."""
+    timed = [(step, step.seconds) for step in way if step.seconds]
+    total = sum(seconds for _, seconds in timed)
+    if total <= 0:
+        return None
+    parts, x = [], 0.0
+    for step, seconds in timed:
+        width = seconds / total * 1_000
+        kind = "waited" if step.waits else "worked"
+        parts.append(Part(kind, round(x, 1), round(width, 1), f"{step.name} {seconds:.0f} s"))
+        x += width
+    worked = sum(seconds for step, seconds in timed if not step.waits)
+    return Bar(tuple(parts), worked, total - worked)
+
+
+def _group(desk: Desk, found: Found, spec: ApplicationSpec | None) -> Electorate | None:
+    if spec is None:
+        return None
+    return electorate(spec.approval, found.change.authorship, desk.office.people())
+
+
+def _newer(found: Found) -> ChangeId | None:
+    current = found.lane.current
+    return current if current and current != found.change.id else None
+
+
+def files_of(source: SourceSpec | None, revision: str) -> Callable[[str, int], str]:
+    """Leads from (path, line) to a file's page at its forge; empty where there is none."""
+
+    def found(path: str, line: int) -> str:
+        return file_at(source, revision, path, line) if source else ""
+
+    return found
+
+
+def _more_together(found: Found) -> str:
+    more = len(found.together) - 12
+    least = "at least " if len(found.together) >= TOGETHER else ""
+    return f"{least}{counted(more, 'more place')}"
+
+
+def _nobody_asked(found: Found) -> str:
+    for stored in found.events:
+        if isinstance(stored.event, AutoApproved):
+            return f"Nobody: approved by {stored.event.policy}."
+    if found.record.state is ChangeState.BLOCKED:
+        return "Nobody: what a check blocks nobody can approve."
+    if found.plan is not None and found.plan.empty:
+        return "Nobody: nothing changes."
+    return "Nobody." if found.record.state.terminal else "Nobody yet."
+
+
+def _ask_line(found: Found, group: Electorate | None) -> str:
+    if group is None:
+        return ""
+    yes = found.member.yes if found.member else ()
+    left = [name for name in group.eligible if name not in yes]
+    if not group.possible:
+        return f"Nobody can approve this: it takes {group.needed}; {group.note}."
+    so_far = f" ({len(yes)} of them so far: {', '.join(yes)})" if yes else ""
+    more = f" and {len(left) - 15} more" if len(left) > 15 else ""
+    who = ", ".join(left[:15])
+    return f"It needs {group.needed}{so_far} of: {who}{more}; {group.note}."
+
+
+def _answers(found: Found) -> tuple[Answer, ...]:
+    member, verdicts = found.member, found.request.verdicts if found.request else ()
+    mine = [
+        (verdict, seal)
+        for verdict in verdicts
+        for change, seal in verdict.covers
+        if change == found.change.id
+    ]
+    return tuple(
+        _answer(verdict, counts=member is not None and seal == member.seal)
+        for verdict, seal in mine[-ANSWERS:]
+    )
+
+
+def _answer(verdict: Verdict, *, counts: bool) -> Answer:
+    return Answer(
+        verdict.person,
+        verdict.decision,
+        verdict.reason,
+        verdict.via,
+        verdict.at,
+        verdict.confirmation,
+        counts,
+    )
+
+
+def _refusals(group: Electorate | None) -> tuple[Why, ...]:
+    found: dict[str, list[str]] = {}
+    for name, reason in (group.refusals if group else {}).items():
+        found.setdefault(reason.removeprefix(f"{name} "), []).append(name)
+    return tuple(Why(reason, tuple(names)) for reason, names in found.items())
+
+
+def _told(desk: Desk, found: Found) -> tuple[tuple[float, str], ...]:
+    """(time, sentence) of its events and its request's, in their order."""
+    every = sorted((*found.events, *found.asked), key=lambda each: each.sequence)[-EVENTS:]
+    mask, versions = desk.controller.parts.mask, found.plan.versions if found.plan else ()
+    return tuple((each.at, mask(sentence(each.event, versions=versions))) for each in every)
+
+
+def _acts(
+    viewer: Viewer, found: Found, spec: ApplicationSpec | None, trouble: Trouble | None
+) -> tuple[Act, ...]:
+    """What fits its state; the gate and the orders have the last word."""
+    if spec is None or not viewer.csrf or not viewer.may(Role.OPERATOR, spec):
+        return ()
+    acts: list[Act] = []
+    state, lane, name = found.record.state, found.lane, spec.name
+    newest = _newest(found)
+    if trouble is not None and trouble.lock and spec.terraform is not None:
+        fields = (("lock", trouble.lock),)
+        says = f"If nobody works with lock {trouble.lock} any more, ask whether it may be forced."
+        acts.append(Act("unlock", "Ask to force the lock", says, fields))
+    stuck = trouble is not None and not trouble.waits
+    if newest and (stuck or (state is ChangeState.FAILED and lane.hold is not None)):
+        says = "Try it again, under the same approval while that holds."
+        acts.append(Act("retry", "Try again", says))
+    held = lane.hold is not None or lane.drift_hold is not None
+    asks = state in (ChangeState.DENIED, ChangeState.EXPIRED, ChangeState.REPORTED)
+    if newest and ((asks and held) or state is ChangeState.BLOCKED):
+        acts.append(Act("again", "Ask again", f"Look at {name} again and ask people about it."))
+    acts += _ways_back(found, newest=newest)
+    return tuple(acts)
+
+
+def _newest(found: Found) -> bool:
+    """Has its lane had no other change since?"""
+    lane, change = found.lane, found.change
+    if lane.current is not None:
+        return lane.current == change.id
+    return lane.generation == change.generation + 1
+
+
+def _ways_back(found: Found, *, newest: bool) -> list[Act]:
+    lane, delivery, change = found.lane, found.delivery, found.change
+    if delivery is None or change.cause not in (Cause.COMMIT, Cause.ROLLBACK):
+        return []
+    now = lane.delivered.closure if lane.delivered else None
+    if delivery.state is ChangeState.HEALTHY and now != change.after:
+        at = short(change.revision.id)
+        return [_back(delivery.id, f"Ask to go back to {at}, which this delivery brought.")]
+    if newest and found.earlier is not None and (now == change.after or lane.hold is not None):
+        before = found.earlier.change.change.revision
+        return [
+            _back(found.earlier.id, f"Ask to go back to {short(before.id)}, which was healthy.")
+        ]
+    return []
+
+
+def _back(delivery: DeliveryId, says: str) -> Act:
+    fields = (("delivery", delivery),)
+    return Act("rollback", "Roll back", says, fields, reason=True, danger=True)
