@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gitops.model.delivery import Cause, ChangeState, LaneId
-from gitops.model.ids import ApplicationName
+from gitops.model.ids import ApplicationName, ChangeId
 from gitops.model.passage import Passage
 
 DAY = 86_400.0
@@ -209,9 +209,7 @@ def _failures(passages: Iterable[Passage]) -> list[tuple[float, float | None]]:
 def value_stream(passages: Iterable[Passage]) -> tuple[StageTime, ...]:
     """Where the time of the commits went that became healthy; stages nothing went through are left
     out."""
-    ways = [
-        stages(p) for p in passages if p.cause is Cause.COMMIT and p.delivered and p.state in _WELL
-    ]
+    ways = [stages(p) for p in passages if streamed(p)]
     found = []
     for stage in Stage:
         times = [way[stage] for way in ways if stage in way]
@@ -219,6 +217,40 @@ def value_stream(passages: Iterable[Passage]) -> tuple[StageTime, ...]:
             mean = sum(times) / len(ways)
             found.append(StageTime(stage, stage in WAITING, lies, mean))
     return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One commit's way, from its newest commit, or from being seen, to healthy."""
+
+    change: ChangeId
+    lane: LaneId
+    ended_at: float
+    total: float
+    stages: Mapping[Stage, float]
+
+    @property
+    def longest(self) -> Stage:
+        return max(self.stages, key=lambda stage: self.stages[stage])
+
+    @property
+    def waited(self) -> float:
+        return sum(seconds for stage, seconds in self.stages.items() if stage in WAITING)
+
+
+def slowest(passages: Iterable[Passage], most: int) -> tuple[Way, ...]:
+    """Of those the value stream is made of, the ones that took longest."""
+    ways = (
+        Way(p.change, p.lane, p.ended_at, sum(found.values()), found)
+        for p in passages
+        if streamed(p) and (found := stages(p))
+    )
+    return tuple(sorted(ways, key=lambda way: (-way.total, -way.ended_at))[:most])
+
+
+def streamed(passage: Passage) -> bool:
+    """A commit that became healthy."""
+    return passage.cause is Cause.COMMIT and passage.delivered and passage.state in _WELL
 
 
 def stages(passage: Passage) -> Mapping[Stage, float]:

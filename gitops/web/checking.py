@@ -1,7 +1,7 @@
 """Checks the whole record once somebody asks for it: every event of every chain.
 
 One check at a time for one controller, stretch by stretch, so that the store's threads stay free
-for everybody else. Used by the audit page; the command line goes through the API's stretches itself.
+for everybody else. Used by the audit page; the command line asks the API for stretches itself.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ loop, of a bounded number of changes, so that a long period slows nothing else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Path, Query
@@ -19,6 +19,7 @@ from gitops.dora import DAY, Report
 from gitops.errors import Unknown
 from gitops.foreign import one_line
 from gitops.model.ids import ApplicationName
+from gitops.model.passage import Passage
 
 Guard = Callable[..., Awaitable[Any]]
 MOST = 10_000
@@ -69,20 +70,27 @@ async def report(
     controller: Controller, application: str = "", days: float = 30, by: str = TEAM
 ) -> Report:
     """For the API and the pages. Raises Unknown for an application nobody knows."""
+    until = controller.parts.clock.now()
+    since = until - days * DAY
+    passages = await passed(controller, since, application)
+    return await asyncio.to_thread(made, controller, passages, since, until, by)
+
+
+async def passed(controller: Controller, since: float, application: str = "") -> Sequence[Passage]:
+    """Changes that ended since then, the newest :data:`MOST`, oldest first. Raises Unknown for an
+    application nobody knows."""
     name = ApplicationName(application)
     if application and controller.roster.spec(name) is None:
         raise Unknown(f"there is no application {one_line(application, 80)!r}")
-    until = controller.parts.clock.now()
-    since = until - days * DAY
-    passages = await controller.ledger.read(
+    return await controller.ledger.read(
         lambda reading: reading.passages(since, application=name or None, limit=MOST)
     )
+
+
+def made(
+    controller: Controller, passages: Sequence[Passage], since: float, until: float, by: str = TEAM
+) -> Report:
+    """Figures of these; takes a while for many."""
     teams = {spec.name: spec.labels.get(by, "") for spec in controller.roster.specs().values()}
-    return await asyncio.to_thread(
-        dora.report,
-        passages,
-        since,
-        until,
-        lambda of: teams.get(of, ""),
-        complete=len(passages) < MOST,
-    )
+    complete = len(passages) < MOST
+    return dora.report(passages, since, until, lambda of: teams.get(of, ""), complete=complete)
