@@ -26,7 +26,10 @@ function tellTimes() {
 const topics = (document.body.dataset.topics || "").split(" ").filter(Boolean);
 const sign = document.getElementById("live");
 const GAP = 400; // ms between two loads, so that a busy fleet does not become a storm
-let loading = false, again = false, loadedAt = 0;
+const SHARE = 4; // and so many times as long as a load takes
+const AWAY = 30000; // ms a page may be out of sight until it stops listening: browsers allow few streams
+const LATER = 15000; // ms until what was refused is tried again
+let loading = false, again = false, loadedAt = 0, loadTook = 0;
 
 function concerns(moved) {
   return moved.some((topic) => topic === "*" || topics.some((mine) =>
@@ -36,37 +39,72 @@ function concerns(moved) {
 function say(text) {
   if (!sign) return;
   sign.hidden = false;
-  sign.textContent = text;
+  if (sign.textContent !== text) sign.textContent = text;
+}
+
+function touched(field) {
+  if (field === document.activeElement) return true;
+  if (field.type === "checkbox" || field.type === "radio") return field.checked !== field.defaultChecked;
+  if (field.options) {
+    const chosen = [...field.options].some((option) => option.defaultSelected);
+    return [...field.options].some((option, place) => option.selected !== (chosen ? option.defaultSelected : place === 0));
+  }
+  return field.value !== field.defaultValue;
 }
 
 // Somebody is filling it in: what they typed is theirs.
 function inUse(region) {
-  return [...region.querySelectorAll("input:not([type=hidden]), textarea, select")].some((field) =>
-    field === document.activeElement || (field.defaultValue !== undefined && field.value !== field.defaultValue));
+  return [...region.querySelectorAll("input:not([type=hidden]), textarea, select")].some(touched);
+}
+
+// Somebody is about to copy it.
+function isSelected(region) {
+  const selection = document.getSelection();
+  return !selection.isCollapsed && selection.rangeCount > 0 && selection.getRangeAt(0).intersectsNode(region);
+}
+
+// As the server sent it: ages are told anew all the time.
+function plain(region) {
+  const copy = region.cloneNode(true);
+  for (const time of copy.querySelectorAll("time[datetime]")) { time.textContent = ""; time.removeAttribute("title"); }
+  for (const one of copy.querySelectorAll("details[id]")) one.open = false;
+  return copy.outerHTML;
 }
 
 function exchange(before, after) {
-  if (before.outerHTML === after.outerHTML) return;
+  if (plain(before) === plain(after)) return;
   // What a question is about never changes under the hand that answers it.
   const asked = before.dataset.root;
   if (inUse(before) || (asked !== undefined && asked !== after.dataset.root)) {
     before.dataset.stale = "";
     return;
   }
+  if (isSelected(before)) { setTimeout(load, 3000); return; }
   const open = new Map([...before.querySelectorAll("details[id]")].map((one) => [one.id, one.open]));
-  const focused = before.contains(document.activeElement) ? document.activeElement.id : "";
+  const scrolled = [...before.querySelectorAll(".wide")].map((one) => one.scrollLeft);
+  const focused = before.contains(document.activeElement) ? document.activeElement : null;
   before.replaceWith(after);
   for (const one of after.querySelectorAll("details[id]")) if (open.has(one.id)) one.open = open.get(one.id);
-  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  [...after.querySelectorAll(".wide")].forEach((one, place) => { one.scrollLeft = scrolled[place] || 0; });
+  if (focused) same(focused, after)?.focus({ preventScroll: true });
+}
+
+// The element that takes the place of one that had the focus.
+function same(focused, region) {
+  if (focused.id) return document.getElementById(focused.id);
+  const href = focused.getAttribute("href");
+  if (href !== null) return [...region.querySelectorAll("a[href]")].find((one) => one.getAttribute("href") === href);
+  return focused.matches(".wide") ? region.querySelector(".wide") : null;
 }
 
 async function load() {
   if (loading) { again = true; return; }
   loading = true;
-  await new Promise((done) => setTimeout(done, Math.max(0, loadedAt + GAP - Date.now())));
+  await new Promise((done) => setTimeout(done, Math.max(0, loadedAt + Math.max(GAP, SHARE * loadTook) - Date.now())));
+  const began = Date.now();
   try {
     const answer = await fetch(location.href, { headers: { accept: "text/html" }, credentials: "same-origin" });
-    if (answer.redirected && new URL(answer.url).pathname === "/sign-in") { location.reload(); return; }
+    if (answer.redirected && new URL(answer.url).pathname === "/sign-in") { signedOut(); return; }
     if (answer.ok) {
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       for (const after of page.querySelectorAll("[data-live][id]")) {
@@ -77,21 +115,53 @@ async function load() {
     }
   } catch { /* the stream says when the controller is back */ }
   loadedAt = Date.now();
+  loadTook = loadedAt - began;
   loading = false;
   if (again) { again = false; load(); }
 }
 
-function listen() {
-  let lost = false;
-  const stream = new EventSource("/live");
-  stream.addEventListener("hello", () => { say("live"); if (lost) load(); lost = false; });
-  stream.addEventListener("moved", (told) => { if (concerns(told.data.split("\n"))) load(); });
-  stream.addEventListener("error", () => {
-    lost = true;
-    say(stream.readyState === EventSource.CLOSED ? "not live: load the page again" : "reconnecting …");
-  });
-  window.addEventListener("pagehide", () => stream.close());
+// What somebody typed is not taken from them: they may want to copy it.
+function signedOut() {
+  if (!inUse(document.body)) { location.reload(); return; }
+  say("signed out: sign in in another tab, then go on");
+  loading = false;
 }
+
+let stream = null, version = "", lost = false, leaving = 0;
+
+function listen() {
+  if (stream && stream.readyState !== EventSource.CLOSED) return;
+  stream = new EventSource("/live");
+  stream.addEventListener("hello", (told) => {
+    if (version && version !== told.data && !inUse(document.body)) { location.reload(); return; }
+    version = version || told.data;
+    say(version === told.data ? "live" : "a newer version runs: load the page again");
+    if (lost) load();
+    lost = false;
+  });
+  stream.addEventListener("moved", (told) => { if (concerns(told.data.split("\n"))) load(); });
+  stream.addEventListener("error", (event) => {
+    lost = true;
+    if (event.target.readyState !== EventSource.CLOSED) { say("reconnecting …"); return; }
+    say("not live: it is tried again soon");
+    load(); // which finds out whether somebody has to sign in
+    setTimeout(listen, LATER);
+  });
+}
+
+function hush() {
+  stream?.close();
+  lost = true;
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (!stream) return;
+  clearTimeout(leaving);
+  if (document.hidden) leaving = setTimeout(hush, AWAY);
+  else if (stream.readyState === EventSource.CLOSED) listen();
+});
+window.addEventListener("pagehide", hush);
+window.addEventListener("pageshow", (event) => { if (event.persisted && stream) listen(); });
 
 // --- what is fetched when it is opened ----------------------------------------------------------
 
