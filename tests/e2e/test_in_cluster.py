@@ -24,11 +24,14 @@ from gitops.kube.access import PodSettings
 from gitops.kube.cluster import connect
 from gitops.model.delivery import ChangeState
 from gitops.model.fleet import Fleet
+from gitops.ports.inspecting import Happenings, Log
 from gitops.sandbox import lifecycle
 from gitops.sandbox.layout import SandboxInfo
 from gitops.sandbox.recipes import CONTROL_PLANE
+from gitops.web.application_routes import Showcase
+from gitops.web.objects import Node
 from tests.e2e import rig as rig_module
-from tests.e2e.rig import Rig, config_map
+from tests.e2e.rig import Rig, System, config_map
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("in-cluster")]
 
@@ -146,6 +149,7 @@ async def test_the_example_suffices_to_deliver_and_grants_nothing_more(inside: R
     async with inside.controller() as system:
         await system.deliver("grace")
         assert _ready(inside, "shop", "web") == 1
+        await _look_at_a_pod(system)
         inside.remove(f"{folder}/web.yaml")
         inside.commit("close the shop")
         await system.nudge()
@@ -214,6 +218,24 @@ async def test_the_cluster_takes_the_pod_under_its_strictest_standard(inside: Ri
     fleet = yaml.safe_load((EXAMPLE / "gitops.yaml").read_text())
     for needed in (fleet["state_dir"], fleet["api"]["socket"], fleet["vault"]["key"]["file"]):
         assert any(needed.startswith(f"{path}/") for path in mounts), needed
+
+
+async def _look_at_a_pod(system: System) -> None:
+    """What its page does when somebody opens the pod of a delivered Deployment."""
+    showcase = Showcase.of(system.controller)
+
+    async def pods() -> list[Node]:
+        tree = showcase.tree(await showcase.applications.view(system.rig.application))
+        nodes = [node for top in tree.nodes for node in top.all()]
+        return [node for node in nodes if node.id.kind == "Pod"]
+
+    await system.until_async(pods)
+    (pod,) = await pods()
+    look = await showcase.looks.at(system.lane.target, pod)
+    assert isinstance(look.log, Log), look
+    assert "this pod is a fake one" in look.log.text
+    assert isinstance(look.events, Happenings), look
+    assert "Scheduled" in {event.reason for event in look.events.newest}
 
 
 # --- the controller, as the pod would run it --------------------------------------------------
@@ -325,7 +347,7 @@ def _asked(rig: Rig) -> tuple[set[Grant], list[str]]:
             asked.add(
                 Grant(
                     about.get("apiGroup", ""),
-                    about["resource"],
+                    "/".join(filter(None, (about["resource"], about.get("subresource")))),
                     verb,
                     about.get("namespace", ""),
                     about.get("name", ""),
