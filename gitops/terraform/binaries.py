@@ -43,6 +43,7 @@ class Binaries:
         self._tofu = tofu
         self._ask = ask
         self._versions: dict[tuple[str, int, int], str] = {}
+        self._asking = asyncio.Lock()
 
     async def find(self, spec: TerraformSpec) -> Binary:
         """Raises ToolMissing, saying what was found where."""
@@ -59,11 +60,12 @@ class Binaries:
     async def _version(self, path: Path) -> str:
         status = await asyncio.to_thread(path.stat)
         key = str(path), status.st_mtime_ns, status.st_ino
-        if key not in self._versions:
-            said = version_said((await self._ask(path)).stdout)
-            if said:
+        async with self._asking:  # roots come together: one asks for all
+            if key not in self._versions:
+                said = version_said((await self._ask(path)).stdout)
+                if not said:
+                    return said
                 self._versions[key] = said
-            return said
         return self._versions[key]
 
 

@@ -6,8 +6,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ import yaml
 
 from gitops.web.client import Address, Api
 from gitops.web.serve import somebody_listens
+from tests import warm
 from tests.unit.hook_cases import SECRET, SIGNING_TOKEN, Case
 
 SECRETS = {"HOOK": SECRET, "SIGNING": SIGNING_TOKEN}
@@ -63,13 +62,13 @@ class Listening:
         self.start()
 
     def start(self) -> None:
-        with (self.folder / "controller.log").open("ab") as log:
-            self.child = subprocess.Popen(
-                [sys.executable, "-m", "gitops.cli", "--config", str(self.file), "run"],
-                env={**os.environ, **SECRETS, "GITOPS_KILL_AT": self.kill_at},
-                stdout=log,
-                stderr=log,
-            )
+        log = self.folder / "controller.log"
+        self.child = warm.start(
+            ["--config", str(self.file), "run"],
+            env={**os.environ, **SECRETS, "GITOPS_KILL_AT": self.kill_at},
+            out=log,
+            err=log,
+        )
         try:
             self.until(self.ready)
         except BaseException:

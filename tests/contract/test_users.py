@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -14,6 +12,7 @@ import httpx
 import pytest
 
 from gitops.web.auth.passwords import FAILURES, FREE
+from tests import warm
 from tests.contract.listening import Listening, free_port
 
 PASSWORD = "correct horse battery"
@@ -34,10 +33,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
 
 
 def gitops(running: Listening, *arguments: str, typed: str = "") -> tuple[int, Any, str]:
-    command = [sys.executable, "-m", "gitops.cli", "-c", str(running.file), "--output", "json"]
-    done = subprocess.run(
-        [*command, "user", *arguments], input=typed, capture_output=True, text=True, check=False
-    )
+    done = warm.run(["-c", str(running.file), "--output", "json", "user", *arguments], input=typed)
     return done.returncode, json.loads(done.stdout or "null"), done.stderr
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 from gitops.web.client import Address, Api
 from gitops.web.serve import somebody_listens
+from tests import warm
 from tests.e2e.rig import Rig
 
 PAUSE = 0.1
@@ -21,7 +20,7 @@ PATIENCE = 180.0
 """Seconds anything may take: a bound for what hangs, not for a machine that is busy."""
 
 
-_started: list[subprocess.Popen[bytes]] = []
+_started: list[warm.Child] = []
 
 
 def end_leftovers() -> None:
@@ -38,13 +37,13 @@ class Process:
 
     def __init__(self, rig: Rig, kill_at: str = "") -> None:
         self.rig = rig
-        with (rig.folder / "controller.log").open("ab") as log:
-            self.child = subprocess.Popen(
-                [sys.executable, "-m", "gitops.cli", "--config", str(rig.save()), "run"],
-                env={**os.environ, "GITOPS_KILL_AT": kill_at},
-                stdout=log,
-                stderr=log,
-            )
+        log = rig.folder / "controller.log"
+        self.child = warm.start(
+            ["--config", str(rig.save()), "run"],
+            env={**os.environ, "GITOPS_KILL_AT": kill_at},
+            out=log,
+            err=log,
+        )
         _started.append(self.child)
 
     @property

@@ -6,8 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests import warm
 from tests.e2e.rig import BOB, Rig, config_map
 from tests.e2e.test_kill import Process, request, token
 
@@ -35,15 +34,11 @@ class Ran:
 
 
 def gitops(rig: Rig, *arguments: str, env: Mapping[str, str] | None = None, stdin: str = "") -> Ran:
-    found = subprocess.run(
-        [sys.executable, "-m", "gitops.cli", *arguments],
+    found = warm.run(
+        arguments,
         env={**os.environ, "GITOPS_CONFIG": str(rig.folder / "gitops.yaml"), **(env or {})},
         cwd=rig.folder,
         input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
     )
     assert "Traceback" not in found.stderr
     return Ran(found.returncode, found.stdout, found.stderr)

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from gitops.model.ids import PersonName
 from gitops.orders import Orders
 from gitops.sandbox import lifecycle
 from gitops.sandbox.layout import SandboxInfo
+from tests import warm
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("sandboxes")]
 
@@ -66,8 +66,7 @@ class Example:
         return ready.get(name, -1)
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        argv = [sys.executable, "-m", "gitops.cli", "-c", str(self.fleet), *arguments]
-        return subprocess.run(argv, capture_output=True, text=True, check=False)
+        return warm.run(["-c", str(self.fleet), *arguments])
 
 
 @pytest.fixture(scope="module")

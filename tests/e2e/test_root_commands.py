@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from tests import warm
 
 pytestmark = pytest.mark.slow
 
@@ -54,15 +55,7 @@ class Desk:
     def plan(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         (self.folder / "gitops.yaml").write_text(yaml.safe_dump(self.fleet))
         keep = {k: v for k, v in os.environ.items() if not k.startswith("GITOPS_")}
-        done = subprocess.run(
-            [sys.executable, "-m", "gitops.cli", "plan", *arguments],
-            cwd=self.folder,
-            env={**keep, "NO_COLOR": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        done = warm.run(["plan", *arguments], cwd=self.folder, env={**keep, "NO_COLOR": "1"})
         assert "Traceback" not in done.stderr
         return done
 

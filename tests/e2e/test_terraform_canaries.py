@@ -8,8 +8,6 @@ import base64
 import contextlib
 import json
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ import pytest
 
 from gitops.sandbox.layout import SandboxInfo
 from gitops.web.client import Api
+from tests import warm
 from tests.e2e.process import Process, token
 from tests.e2e.rig import Rig
 
@@ -187,20 +186,10 @@ def told(process: Process, secret: str) -> bytes:
 
 
 def cli(rig: Rig, secret: str, *words: str) -> bytes:
-    done = subprocess.run(
-        [sys.executable, "-m", "gitops.cli", *words],
-        env={
-            **os.environ,
-            "GITOPS_CONFIG": str(rig.folder / "gitops.yaml"),
-            "GITOPS_TOKEN": secret,
-        },
-        cwd=rig.folder,
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
-    assert b"Traceback" not in done.stderr
-    return done.stdout + done.stderr
+    known = {"GITOPS_CONFIG": str(rig.folder / "gitops.yaml"), "GITOPS_TOKEN": secret}
+    done = warm.run(words, env={**os.environ, **known}, cwd=rig.folder)
+    assert "Traceback" not in done.stderr
+    return (done.stdout + done.stderr).encode()
 
 
 def answer_all(api: Api) -> None:

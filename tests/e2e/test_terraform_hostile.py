@@ -6,8 +6,6 @@ The fleet file is the operator's; everything in the repository is the attacker's
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from gitops.model.delivery import ChangeRecord, ChangeState, LaneId
 from gitops.model.ids import ApplicationName, TargetName
 from gitops.model.plan import Action
 from gitops.web.views import why
+from tests import warm
 from tests.e2e.rig import System
 from tests.e2e.root_rig import RootRig
 
@@ -374,14 +373,7 @@ async def test_no_value_speaks_to_a_terminal(root: RootRig) -> None:
 
 
 def cli(root: RootRig, *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "gitops.cli", "--config", str(root.save()), *words],
-        cwd=root.folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = warm.run(["--config", str(root.save()), *words], cwd=root.folder)
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr
 
