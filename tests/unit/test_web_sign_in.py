@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from typing import Annotated
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -181,6 +182,30 @@ async def test_who_asks_for_a_page_is_sent_to_sign_in_and_back(service: Service)
     assert "<script" not in page.text
     assert 'type="password"' in page.text
     assert (await service.client.get("/sign-in.css")).headers["content-type"].startswith("text/css")
+
+
+@pytest.mark.parametrize(
+    ("referer", "back"),
+    [
+        (f"{HERE}/requests/17?diff=split", "/requests/17?diff=split"),
+        ("https://evil.example//evil.example", "/"),
+        ("", "/"),
+    ],
+)
+async def test_a_form_whose_session_has_ended_leads_to_the_sign_in_and_back_to_its_page(
+    service: Service, referer: str, back: str
+) -> None:
+    app = build(service.controller, trusted=False)
+
+    @app.post("/requests/17")
+    async def answer(found: Annotated[Viewer, Depends(viewer)]) -> str:
+        return str(found.person)
+
+    sent = {"accept": "text/html", "referer": referer, "origin": HERE}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HERE) as client:
+        told = await client.post("/requests/17", headers=sent)
+    assert told.status_code == 303
+    assert parse_qs(urlsplit(told.headers["location"]).query) == {"next": [back]}
 
 
 async def test_no_password_is_ever_logged_or_shown(service: Service) -> None:

@@ -5,7 +5,7 @@ back to the page they wanted, which is a path of ours and nothing else (open red
 """
 
 from typing import Annotated
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import structlog
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
@@ -27,13 +27,16 @@ _WRONG = "Name or password is wrong, or there were too many attempts: wait a mom
 def wants_page(request: Request) -> bool:
     """Is it a person in front of a browser who asks, and is there anywhere to sign in?"""
     guard: Guard = request.app.state.guard
-    page_of_ours = not request.url.path.startswith("/api/") and request.method == "GET"
+    page_of_ours = not request.url.path.startswith("/api/") and request.method in {"GET", "POST"}
     return page_of_ours and not guard.trusted and "text/html" in request.headers.get("accept", "")
 
 
 def to_sign_in(request: Request) -> Response:
-    """On to the sign-in page, and back from there."""
-    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    """On to the sign-in page, and back from there: to the page, or the one a form was sent from."""
+    at = urlsplit(str(request.url))
+    if request.method == "POST":
+        at = urlsplit(request.headers.get("referer", ""))
+    wanted = at.path + (f"?{at.query}" if at.query else "")
     return RedirectResponse(f"/sign-in?next={quote(path_of_ours(wanted), safe='')}", 303)
 
 
