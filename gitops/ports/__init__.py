@@ -23,8 +23,10 @@ from gitops.model.cluster import (
 )
 from gitops.model.delivery import (
     AppliedObject,
+    Cause,
     Change,
     ChangeRecord,
+    ChangeState,
     DeliveryRecord,
     LaneId,
     LaneRecord,
@@ -352,6 +354,8 @@ class Reading(Protocol):
         *,
         lane: LaneId | None = None,
         application: ApplicationName | None = None,
+        state: ChangeState | None = None,
+        cause: Cause | None = None,
         limit: int = 50,
         before: str = "",
     ) -> Sequence[DeliveryRecord]:

@@ -199,6 +199,8 @@ class SqlReading:
         *,
         lane: LaneId | None = None,
         application: ApplicationName | None = None,
+        state: ChangeState | None = None,
+        cause: Cause | None = None,
         limit: int = 50,
         before: str = "",
     ) -> Sequence[DeliveryRecord]:
@@ -209,6 +211,10 @@ class SqlReading:
             query = query.where(_in(t.delivery, lane))
         if application:
             query = query.where(t.delivery.c.application == application)
+        if state:
+            query = query.where(t.delivery.c.state == state.value)
+        if cause:
+            query = query.where(t.change.c.cause == cause.value)
         if before and (seen := self._one(select(number).where(t.delivery.c.id == before))):
             query = query.where(number < seen.number)
         return [_delivery(row) for row in self._all(query)]

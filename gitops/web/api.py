@@ -18,6 +18,7 @@ from gitops.controller import Controller
 from gitops.engine.pauses import LONGEST
 from gitops.jsonable import to_json
 from gitops.model.approval import Decision
+from gitops.model.delivery import Cause, ChangeState
 from gitops.model.ids import ApplicationName, Digest, PersonName, RequestId, SourceName
 from gitops.model.serving import Role
 from gitops.office import FrontOffice
@@ -33,8 +34,10 @@ from gitops.web.auth.shield import Shield
 from gitops.web.auth.viewer import Viewer, account, operator, viewer
 from gitops.web.badges import add_badge_routes
 from gitops.web.bounded import Bounded
+from gitops.web.change_routes import add_change_routes
 from gitops.web.description import add_description
 from gitops.web.etags import Tagged
+from gitops.web.fleet_routes import add_fleet_routes
 from gitops.web.health import Probes
 from gitops.web.hook_routes import add_routes
 from gitops.web.pages import add_pages
@@ -103,7 +106,9 @@ def build(controller: Controller, *, trusted: bool) -> FastAPI:
     accounts.add_routes(app, controller, _json)
     add_routes(app, controller, viewer, operator, account, _json)
     add_preview_routes(app, controller, viewer, operator, _json)
+    add_change_routes(app, controller, viewer, _json)
     add_stats_routes(app, controller, viewer, _json)
+    add_fleet_routes(app, controller, viewer, _json)
     add_audit_routes(app, controller, viewer, _json)
     add_badge_routes(app, controller, viewer)
     add_application_routes(app, controller, viewer, _json)
@@ -137,13 +142,21 @@ def _looking(app: FastAPI, controller: Controller) -> None:
 
     @app.get("/api/v1/deliveries", dependencies=look)
     async def deliveries(
-        application: str = "", target: str = "", limit: int = 50, before: str = ""
+        application: str = "",
+        target: str = "",
+        state: ChangeState | None = None,
+        cause: Cause | None = None,
+        limit: int = 50,
+        before: str = "",
     ) -> JSONResponse:
         """Newest first; ``before`` is the id of the last one seen, ``live`` names those whose state
         is there now. ``target`` goes with ``application``."""
         if target and not application:
             raise HTTPException(400, "`target` goes with `application`")
-        return _json(await views.deliveries(controller, application, target, _page(limit), before))
+        page = _page(limit)
+        return _json(
+            await views.deliveries(controller, application, target, page, before, state, cause)
+        )
 
     @app.get("/api/v1/show/{id}", dependencies=look)
     async def show(id: str) -> JSONResponse:

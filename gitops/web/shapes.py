@@ -11,7 +11,7 @@ from gitops.engine.cases import Ailment
 from gitops.engine.lanes import Trouble
 from gitops.model.approval import Electorate, Member, Request, Verdict
 from gitops.model.cluster import ClusterStatus
-from gitops.model.delivery import ChangeRecord, DeliveryRecord, LaneId, LaneRecord, Pause
+from gitops.model.delivery import ChangeRecord, DeliveryRecord, LaneId, LaneRecord, Pause, Progress
 from gitops.model.events import StoredEvent
 from gitops.model.health import Health
 from gitops.model.hooks import HookDelivery, HooksStatus
@@ -27,6 +27,9 @@ from gitops.ports.inspecting import Happening
 from gitops.ports.office import Standing
 from gitops.ports.terraform import Place
 from gitops.web.applications import RootState, Version
+from gitops.web.fleet_routes import TargetCluster, WatchedSource
+from gitops.web.pages.asked import Why
+from gitops.web.pages.steps import Step
 from gitops.web.trail import TrailRow
 
 
@@ -102,6 +105,42 @@ class ShownChange(BaseModel):
     events: list[StoredEvent]
 
 
+class OneChange(BaseModel):
+    change: ChangeRecord
+    delivery: DeliveryRecord | None
+    plan: Plan | None
+    request: Request | None
+    steps: list[Step]
+    progress: Progress | None
+    trouble: Trouble | None
+    together: list[ChangeRecord]
+    events: list[StoredEvent]
+    request_events: list[StoredEvent]
+    broken: int | None
+
+
+class AskedMember(BaseModel):
+    change: ChangeRecord
+    authors: list[str]
+    electorate: Electorate | None
+
+
+class MayAnswer(BaseModel):
+    approve: list[ChangeId]
+    deny: list[ChangeId]
+    confirmation: str
+    why_not: list[Why]
+
+
+class OneRequest(BaseModel):
+    request: Request
+    url: str
+    risk: str
+    planned: int = Field(description="Of so many members, at most, `risk` tells.")
+    members: list[AskedMember]
+    may: MayAnswer
+
+
 class Answered(BaseModel):
     verdict: Verdict
 
@@ -113,6 +152,14 @@ class Lanes(BaseModel):
 class RolledBack(BaseModel):
     changes: dict[str, ChangeId]
     skipped: dict[str, str]
+
+
+class SourceList(BaseModel):
+    sources: list[WatchedSource]
+
+
+class ClusterList(BaseModel):
+    clusters: list[TargetCluster]
 
 
 class Paused(BaseModel):
@@ -311,10 +358,14 @@ class ObjectLog(BaseModel):
 _APPLICATION = "/applications/{application}"
 ANSWERS: dict[tuple[str, str], Any] = {
     ("get", "/status"): Status,
+    ("get", "/sources"): SourceList,
+    ("get", "/clusters"): ClusterList,
     ("get", "/requests"): Requests,
     ("get", "/deliveries"): Deliveries,
     ("get", "/show/{id}"): ShownRequest | ShownDelivery | ShownChange,
     ("get", "/why/{application}"): dict[str, list[str]],
+    ("get", "/changes/{id}"): OneChange,
+    ("get", "/requests/{id}"): OneRequest,
     ("post", "/requests/{id}/answer"): Answered,
     ("get", "/applications"): ApplicationList,
     ("get", _APPLICATION): OneApplication,

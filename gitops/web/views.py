@@ -9,7 +9,7 @@ from gitops.controller import Controller
 from gitops.engine.rollbacks import live
 from gitops.gate import confirmation_phrase, electorate
 from gitops.model.approval import Electorate
-from gitops.model.delivery import ChangeRecord, LaneId
+from gitops.model.delivery import Cause, ChangeRecord, ChangeState, LaneId
 from gitops.model.ids import ApplicationName, RequestId, TargetName
 from gitops.model.terraform import Need
 from gitops.office import FrontOffice
@@ -57,7 +57,13 @@ def _besides(controller: Controller, lane: LaneId) -> Mapping[str, Any]:
 
 
 async def deliveries(
-    controller: Controller, application: str, target: str, limit: int, before: str
+    controller: Controller,
+    application: str,
+    target: str,
+    limit: int,
+    before: str,
+    state: ChangeState | None = None,
+    cause: Cause | None = None,
 ) -> Mapping[str, Any]:
     """A page of deliveries, newest first, with those whose state their lanes have now; ``next`` is
     the ``before`` of the page after it, empty at the end."""
@@ -65,7 +71,14 @@ async def deliveries(
     lane = LaneId(name, TargetName(target)) if application and target else None
 
     def query(reading: Reading) -> Mapping[str, Any]:
-        found = reading.deliveries(lane=lane, application=name or None, limit=limit, before=before)
+        found = reading.deliveries(
+            lane=lane,
+            application=name or None,
+            state=state,
+            cause=cause,
+            limit=limit,
+            before=before,
+        )
         lanes = dict.fromkeys(row.change.change.lane for row in found)
         present = [row.id for each in lanes if (row := live(reading, each))]
         more = found[-1].id if len(found) == limit else ""

@@ -16,8 +16,10 @@ _TONES = {
         "refused",
         "changed",
         "error",
+        "gone",
+        "invalid",
     ),
-    "wait": ("asking", "held", "paused", "expired", "warning", "missing", "drifted", "waits"),
+    "wait": ("asking", "held", "paused", "expired", "warning", "missing", "drifted", "waits", "rewritten"),
     "work": ("open", "applying", "verifying", "connecting", "progressing", "being applied"),
 }
 _SIGNS = {"good": "✓", "bad": "✗", "wait": "◷", "work": "▸", "": "·"}
