@@ -44,6 +44,7 @@ TABLE: dict[str, Row] = {
         ("deliveries", _LOOK, "List what was delivered, newest first."),
         ("show", _LOOK, "Show one request or delivery: plan, findings, answers."),
         ("stats", _LOOK, "Show how often, how fast and how well is delivered."),
+        ("audit", _LOOK, "Tell who did what when, and check that the record is whole."),
         ("why", _LOOK, "Tell in words why an application is where it is."),
         ("approve", _ANSWER, "Say yes to a request."),
         ("deny", _ANSWER, "Say no to a request, with a reason."),

@@ -7,8 +7,8 @@ values, of a token's hash or of an event's raw text is in a row.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 from gitops.controller import Controller
@@ -19,7 +19,7 @@ from gitops.model.ids import ApplicationName, ChangeId, Digest, RequestId, Targe
 from gitops.model.trail import Asked, Soundness, Trail, TrailEvent
 from gitops.ports import Reading
 from gitops.sentences import NAMING, actors, had_a_hand, sentence, sieve
-from gitops.sheet import line
+from gitops.sheet import TRAIL, line, trail_line
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "changes": ("change-opened", "change-planned", "change-blocked", "noted"),
@@ -33,19 +33,14 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 """Kinds of events by what people call them; together they are all there are."""
 KNOWN = {kind: (kind,) for kinds in GROUPS.values() for kind in kinds} | GROUPS
-COLUMNS = (
-    *("sequence", "time", "kind", "application", "target", "what", "people", "versions"),
-    *("change", "request", "subject", "hash"),
-)
-"""Of a download."""
 CHECKED = 200
 """Events of one chain that are checked whenever it is shown."""
 PORTION = 200
 """Rows of a download that are held at once."""
 UNREADABLE = "What is stored here can no longer be read: it was changed from outside"
-_BACK = re.compile(r"(\d{1,6}) ?(min|h|d|w)")
+_BACK = re.compile(r"([0-9]{1,6}) ?(min|h|d|w)")
 _UNITS = {"min": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
-_NUMBER = re.compile(r"\d{1,12}(\.\d{1,9})?")
+_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +183,7 @@ async def checked_page(
 
 async def sheet(controller: Controller, chosen: Filter) -> AsyncIterator[str]:
     """All of it as lines for a spreadsheet. One that breaks off says so in its last line."""
-    yield line(COLUMNS)
+    yield line(TRAIL)
     before = 0
     while True:
         try:
@@ -196,29 +191,7 @@ async def sheet(controller: Controller, chosen: Filter) -> AsyncIterator[str]:
         except GitopsError as error:
             yield line(("", "", "", "", "", f"this ended early: {error.message}"))
             return
-        yield "".join(lines(found.events))
+        yield "".join(trail_line(asdict(row)) for row in found.events)
         before = found.before
         if not before:
             return
-
-
-def lines(rows: tuple[TrailRow, ...]) -> Iterator[str]:
-    """The same columns as :data:`COLUMNS`."""
-    for row in rows:
-        when = datetime.fromtimestamp(row.at, UTC).isoformat(timespec="milliseconds")
-        yield line(
-            (
-                row.sequence,
-                when.replace("+00:00", "Z"),
-                row.kind,
-                row.application,
-                row.target,
-                row.said,
-                ", ".join(row.people),
-                ", ".join(" ".join(pair) for pair in row.versions),
-                row.change,
-                row.request,
-                row.subject,
-                row.hash,
-            )
-        )
