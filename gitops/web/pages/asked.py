@@ -43,9 +43,10 @@ class Answering:
         return bool(self.approves or self.denies)
 
 
-def answering(viewer: Viewer, card: Card, people: People) -> Answering:
-    """For somebody who is signed in; nothing for anybody else."""
-    if viewer.person is None or not viewer.csrf:
+def answering(viewer: Viewer, card: Card, people: People, *, form: bool = True) -> Answering:
+    """For somebody who is signed in; nothing for anybody else. ``form``: by a page's, which takes
+    a session."""
+    if viewer.person is None or (form and not viewer.csrf):
         return Answering(whys=(Why("sign in to answer", ()),) if card.asking else ())
     refused: dict[str, list[str]] = {}
     approves, denies = [], []

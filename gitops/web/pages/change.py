@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, FastAPI, Path, Query, Request
 from starlette.responses import RedirectResponse, Response
 
+from gitops.controller import Controller
 from gitops.engine.rollbacks import earlier_deliveries
 from gitops.errors import GitopsError, Unknown
 from gitops.foreign import one_line
@@ -252,12 +253,12 @@ async def show(
     change, record, plan = found.change, found.record, found.plan
     spec = controller.roster.spec(change.lane.application)
     source = controller.fleet.sources.get(change.revision.source)
-    group = _group(desk, found, spec)
+    group = _group(controller, found, spec)
     trouble = controller.lanes.trouble(change.lane) if found.lane.current == change.id else None
     drawn: View | None = None
     if plan is not None:
         drawn = await asyncio.to_thread(view, plan, wanted)
-    way = way_of(desk, found, group, trouble)
+    way = way_of(controller, found)
     authors = authors_of(change.authorship, desk.office.people())
     acts = _acts(viewer, found, spec, trouble)
     topics = [f"change:{change.id}", f"application:{change.lane.application}"]
@@ -335,26 +336,28 @@ def look(reading: Reading, id: str) -> Found:
     )
 
 
-def progress_of(desk: Desk, found: Found) -> Progress | None:
+def progress_of(controller: Controller, found: Found) -> Progress | None:
     """How far its apply is, as far as this process knows."""
-    told = desk.controller.clusters.progress(found.change.lane)
+    told = controller.clusters.progress(found.change.lane)
     if told is None or told.change != found.change.id:
         return None
-    mask = desk.controller.parts.mask
+    mask = controller.parts.mask
     return replace(told, waits_for=tuple(mask(each) for each in told.waits_for))
 
 
-def way_of(
-    desk: Desk, found: Found, group: Electorate | None, trouble: Trouble | None
-) -> tuple[Step, ...]:
+def way_of(controller: Controller, found: Found) -> tuple[Step, ...]:
+    """Its six steps, as far as it has come."""
+    lane = found.change.lane
+    spec = controller.roster.spec(lane.application)
+    trouble = controller.lanes.trouble(lane) if found.lane.current == found.change.id else None
     return steps(
         found.record,
         found.events,
         found.plan,
-        desk.controller.parts.clock.now(),
-        progress=progress_of(desk, found),
+        controller.parts.clock.now(),
+        progress=progress_of(controller, found),
         member=found.member,
-        group=group,
+        group=_group(controller, found, spec),
         trouble=trouble.message if trouble else "",
     )
 
@@ -375,10 +378,10 @@ def bar(way: Sequence[Step]) -> Bar | None:
     return Bar(tuple(parts), worked, total - worked)
 
 
-def _group(desk: Desk, found: Found, spec: ApplicationSpec | None) -> Electorate | None:
+def _group(controller: Controller, found: Found, spec: ApplicationSpec | None) -> Electorate | None:
     if spec is None:
         return None
-    return electorate(spec.approval, found.change.authorship, desk.office.people())
+    return electorate(spec.approval, found.change.authorship, controller.fleet.people)
 
 
 def _newer(found: Found) -> ChangeId | None:

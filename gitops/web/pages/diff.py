@@ -30,10 +30,11 @@ OBJECTS = 80
 LEAST = 1_500
 """Bytes an object gets at least, whatever the others need."""
 VALUE = 400
-"""Characters of a line that are shown at once; the rest is in a fold beside it."""
+"""Characters of a longer line that are shown at once; the whole is in a fold beside it."""
 FOLDED = 4_000
 """Characters in such a fold; what is longer is shown by itself, in pieces."""
 PIECE = 1_000
+"""Characters of a line that are never cut."""
 COMPARED = 2_000
 """Lines of two texts that are compared line by line: the time it takes grows with their square."""
 CONTEXT = 3
@@ -273,9 +274,13 @@ def _fitting(
     gathered: list[Line] = []
     before: FieldChange | None = None
     spent = shown = left = 0
-    for change, line in lines:
-        if left or (shown and spent + line.cost > room):
+    for change, raw in lines:
+        if left:
             left += 1
+            continue
+        line = _cut(raw)
+        if shown and spent + line.cost > room:
+            left = 1
             continue
         if change is not before:
             if before is not None:
@@ -300,16 +305,19 @@ def _field(change: FieldChange, lines: Sequence[Line]) -> Field:
 
 
 def _lines(change: ResourceChange, *, whole: bool) -> Iterator[tuple[FieldChange, Line]]:
-    """Every line of every field. ``whole``: long ones in pieces instead of cut."""
+    """Every line of every field. ``whole``: long ones in pieces, so that none is cut."""
     for field in change.fields:
         for line in compared(field.before, field.after):
-            yield from ((field, each) for each in (_pieces(line) if whole else (_cut(line),)))
+            yield from ((field, each) for each in (_pieces(line) if whole else (line,)))
 
 
 def compared(before: Any, after: Any) -> Iterator[Line]:
     """Two values line by line, a few equal lines about each difference."""
     one, other = _spelled(before, after), _spelled(after, before)
-    for left, right, same in _folded(_aligned(_split(one), _split(other))):
+    mine, yours = _split(one), _split(other)
+    if len(mine) > 1 and len(yours) > 1 and mine[-1] == yours[-1] == "":
+        mine, yours = mine[:-1], yours[:-1]  # both end with a newline: that is no line of its own
+    for left, right, same in _folded(_aligned(mine, yours)):
         if isinstance(left, int):
             yield Line("", "", gap=left)
         else:
@@ -394,6 +402,7 @@ def seen(text: str) -> str:
 
 
 def _cut(line: Line) -> Line:
+    """Fit to be seen, and short enough."""
     if line.gap:
         return line
     left, left_whole = _shortened(line.left)
@@ -404,7 +413,7 @@ def _cut(line: Line) -> Line:
 def _shortened(text: str | None) -> tuple[str | None, str]:
     if text is None:
         return None, ""
-    if len(text) <= VALUE:
+    if len(text) <= PIECE + 1:
         return seen(text), ""
     head = f"{seen(text[:VALUE])}… (+{len(text) - VALUE:,} characters)"
     return head, seen(text) if len(text) <= FOLDED else ""
@@ -422,4 +431,4 @@ def _in_pieces(text: str | None) -> list[str | None]:
     if text is None:
         return []
     starts = range(0, max(1, len(text)), PIECE)
-    return [seen(text[at : at + PIECE]) + "…" * (at + PIECE < len(text)) for at in starts]
+    return [text[at : at + PIECE] + "…" * (at + PIECE < len(text)) for at in starts]

@@ -171,7 +171,7 @@ async def show(
     """The page. Raises Unknown."""
     start = shown.members
     card, total = await desk.controller.ledger.read(
-        lambda reading: _gathered(reading, desk.office, id, start)
+        lambda reading: gathered(reading, desk.office, id, start)
     )
     rows = card.rows[start : start + PLANNED]
     groups = await asyncio.to_thread(_groups, rows, shown)
@@ -217,7 +217,8 @@ async def show(
     )
 
 
-def _gathered(reading: Reading, office: FrontOffice, id: str, start: int) -> tuple[Card, int]:
+def gathered(reading: Reading, office: FrontOffice, id: str, start: int) -> tuple[Card, int]:
+    """(the card with some of its plans, how many members there are). Raises Unknown."""
     card = _card(reading, office, id, slice(start, start + PLANNED), MOST)
     return card, len(card.request.members)
 
