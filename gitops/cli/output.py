@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -61,6 +62,7 @@ VALUE_LIMIT = 160
 DIFF_LINES = 40
 """Lines of a changed text that are shown."""
 
+_HALVES = re.compile("[\ud800-\udfff]")
 _MARKS = {
     Action.DELETE: ("-", "red"),
     Action.REPLACE: ("±", "magenta"),
@@ -88,9 +90,10 @@ def make_console(settings: Settings, *, stderr: bool = False) -> Console:
 
 
 def emit(value: Any) -> None:
-    """One JSON document on stdout: any model value, or a mapping or list of them."""
-    json.dump(to_json(value), sys.stdout, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")
+    """One JSON document on stdout: any model value, or a mapping or list of them. Half characters
+    (undecodable bytes of a commit message), which no terminal can be sent, are escaped in it."""
+    text = json.dumps(to_json(value), indent=2, ensure_ascii=False)
+    sys.stdout.write(_HALVES.sub(lambda half: f"\\u{ord(half[0]):04x}", text) + "\n")
 
 
 # --- plans ------------------------------------------------------------------------------------
