@@ -155,7 +155,7 @@ async def show(
         why=next(iter(sentences.values()), ()),
         operates=viewer.may(Role.OPERATOR, view.spec),
         somebody=viewer.person is not None,
-        stuck=view.chosen.standing.state in ("failed", "held", "blocked"),
+        stuck=_is_stuck(desk, view),
         done=done,
         typed=typed,
         before=before,
@@ -163,6 +163,12 @@ async def show(
         most_versions=MOST_VERSIONS,
         most_resources=MOST_RESOURCES,
     )
+
+
+def _is_stuck(desk: Desk, view: View) -> bool:
+    """Is there anything to try again?"""
+    at = view.chosen.standing
+    return at.state in ("failed", "held") or desk.controller.lanes.trouble(at.lane) is not None
 
 
 def _topics(view: View) -> str:

@@ -16,6 +16,8 @@ from gitops.web.objects import Node
 MOST_LINES = 90
 MOST_MADE = 8
 """Lines beneath one object."""
+MANY = 30
+"""Of more objects than this the worst is shown beneath each: the lines are for more of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Shown:
 def shown(nodes: Sequence[Node], chosen: Filter) -> Shown:
     """``nodes`` are in order: what needs somebody first."""
     matching = [node for node in nodes if chosen.lets(node)]
-    budget = _Budget(MOST_LINES)
+    budget = _Budget(MOST_LINES, MOST_MADE if len(matching) <= MANY else 1)
     attention = tuple(budget.lines(node for node in matching if not node.well))
     well: dict[str, tuple[Line, ...]] = {}
     rest = sorted((n for n in matching if n.well), key=lambda n: (_quiet(n), kind_of(n), n.id))
@@ -118,8 +120,8 @@ def _quiet(node: Node) -> bool:
 class _Budget:
     """How many lines there may still be."""
 
-    def __init__(self, lines: int) -> None:
-        self._left = lines
+    def __init__(self, lines: int, made: int) -> None:
+        self._left, self._made = lines, made
 
     def lines(self, nodes: Iterable[Node]) -> Iterator[Line]:
         for node in nodes:
@@ -130,7 +132,7 @@ class _Budget:
     def _line(self, node: Node) -> Line:
         self._left -= 1
         made = []
-        for child in node.made[:MOST_MADE]:
+        for child in node.made[: self._made]:
             if self._left <= 0:
                 break
             made.append(self._line(child))

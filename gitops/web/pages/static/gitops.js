@@ -68,6 +68,7 @@ function plain(region) {
   const copy = region.cloneNode(true);
   for (const time of copy.querySelectorAll("time[datetime]")) { time.textContent = ""; time.removeAttribute("title"); }
   for (const one of copy.querySelectorAll("details[id]")) one.open = false;
+  for (const one of copy.querySelectorAll("[data-filled]")) one.remove();
   return copy.outerHTML;
 }
 
@@ -83,7 +84,9 @@ function exchange(before, after) {
   const open = new Map([...before.querySelectorAll("details[id]")].map((one) => [one.id, one.open]));
   const scrolled = [...before.querySelectorAll(".wide")].map((one) => one.scrollLeft);
   const focused = before.contains(document.activeElement) ? document.activeElement : null;
+  const filled = [...before.querySelectorAll("details[id][open] > .look > [data-filled]")].map((one) => [one.closest("details").id, one]);
   before.replaceWith(after);
+  for (const [id, look] of filled) document.getElementById(id)?.querySelector(":scope > .look")?.append(look);
   for (const one of after.querySelectorAll("details[id]")) if (open.has(one.id)) one.open = open.get(one.id);
   [...after.querySelectorAll(".wide")].forEach((one, place) => { one.scrollLeft = scrolled[place] || 0; });
   if (focused) same(focused, after)?.focus({ preventScroll: true });
@@ -131,7 +134,8 @@ let stream = null, version = "", lost = false, leaving = 0;
 
 function listen() {
   if (stream && stream.readyState !== EventSource.CLOSED) return;
-  stream = new EventSource("/live");
+  // What moved since this page was asked for is told at once.
+  stream = new EventSource(`/live?heard=${document.body.dataset.heard || 0}`);
   stream.addEventListener("hello", (told) => {
     if (version && version !== told.data && !inUse(document.body)) { location.reload(); return; }
     version = version || told.data;
@@ -167,18 +171,20 @@ window.addEventListener("pageshow", (event) => { if (event.persisted && stream) 
 
 // A link in a closed <details>: the page behind it has an element "look" that is shown in place.
 document.addEventListener("toggle", async (event) => {
-  const link = event.target.open && event.target.querySelector(":scope > * > a[data-fill]");
-  if (!link || link.dataset.fill) return;
-  link.dataset.fill = "under way";
+  const link = event.target.open && event.target.querySelector(":scope > .look > a[data-fill]");
+  if (!link) return;
   try {
     const answer = await fetch(link.href, { headers: { accept: "text/html" }, credentials: "same-origin" });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const found = page.getElementById("look") || page.querySelector("main h1");
-    if (answer.redirected || !found) { delete link.dataset.fill; return; }
-    found.removeAttribute("id");
-    link.parentElement.append(document.adoptNode(found));
+    if (answer.redirected || !found) return;
+    const shown = document.adoptNode(found);
+    shown.removeAttribute("id");
+    shown.dataset.filled = "";
+    link.parentElement.querySelector(":scope > [data-filled]")?.remove();
+    link.parentElement.append(shown);
     tellTimes();
-  } catch { delete link.dataset.fill; /* it is still a link */ }
+  } catch { /* it is still a link */ }
 }, true);
 
 // --- keys --------------------------------------------------------------------------------------
