@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Collection, Iterator
 from typing import Any, Protocol, cast
 
@@ -30,6 +30,8 @@ EVERYTHING = "*"
 """The topic of whoever lost count."""
 MOST_TOPICS = 2_000
 """Of one listener; one who has more to hear hears EVERYTHING."""
+MOST_RINGS = 256
+"""Remembered for those who begin to listen a moment after they read."""
 _LANES_KEPT = 20_000
 
 
@@ -102,19 +104,35 @@ class Bell:
         self._listeners: set[Listener] = set()
         self._ears: list[Ear] = []
         self._closed = False
+        self.rung = 0
+        """How often it has rung. Whoever takes this before reading and begins to listen after it
+        says so, and misses nothing in between."""
+        self._rings: deque[Collection[str]] = deque(maxlen=MOST_RINGS)
         self._lanes: OrderedDict[str, str] = OrderedDict()
         """Application of each change heard of lately, by the change's id."""
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[Listener]:
+    def listening(self, since: int | None = None) -> Iterator[Listener]:
+        """``since``: as often it had rung when the listener read; what was said from there on is
+        heard at once. None: what is said from now on."""
         listener = Listener()
         self._listeners.add(listener)
+        if since is not None:
+            self._make_up(listener, since)
         if self._closed:
             listener.end()
         try:
             yield listener
         finally:
             self._listeners.discard(listener)
+
+    def _make_up(self, listener: Listener, since: int) -> None:
+        missed = self.rung - since
+        if not 0 <= missed <= len(self._rings):  # of another controller, or of long ago
+            listener.hear((EVERYTHING,))
+            return
+        for topics in list(self._rings)[len(self._rings) - missed :]:
+            listener.hear(topics)
 
     @property
     def heeded(self) -> bool:
@@ -128,6 +146,8 @@ class Bell:
     def ring(self, topics: Collection[str]) -> None:
         """At once, and never fails."""
         if topics:
+            self.rung += 1
+            self._rings.append(tuple(topics) if len(topics) <= MOST_TOPICS else (EVERYTHING,))
             for ear in (*self._ears, *self._listeners):
                 ear.hear(topics)
 

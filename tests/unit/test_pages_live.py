@@ -206,6 +206,30 @@ async def test_how_a_cluster_stands_is_looked_at_while_somebody_reads(
     del service.controller.clusters._connected["east"]  # type: ignore[attr-defined]
 
 
+async def test_what_moved_between_reading_and_listening_is_heard() -> None:
+    rung = Bell()
+    rung.ring(["before"])
+    read = rung.rung
+    rung.ring(["a", "b"])
+    rung.ring(["b", "c"])
+    with rung.listening(read) as listener:
+        assert await listener.heard() == ("a", "b", "c")
+        rung.ring(["d"])
+        assert await listener.heard() == ("d",)
+    with rung.listening(rung.rung) as uptodate:
+        rung.ring(["e"])
+        assert await uptodate.heard() == ("e",)
+
+
+@pytest.mark.parametrize("since", [0, bell.MOST_RINGS + 100])
+async def test_who_read_too_long_ago_or_elsewhere_hears_that_all_may_have_moved(since: int) -> None:
+    rung = Bell()
+    for _ in range(bell.MOST_RINGS + 10):
+        rung.ring(["a"])
+    with rung.listening(since) as listener:
+        assert await listener.heard() == (bell.EVERYTHING,)
+
+
 async def test_a_bell_that_is_closed_sends_everybody_away() -> None:
     rung = Bell()
     with rung.listening() as listener:

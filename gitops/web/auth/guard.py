@@ -7,6 +7,7 @@ says no in the same words whatever the reason, so that nobody learns which guess
 from __future__ import annotations
 
 import hmac
+from dataclasses import replace
 from urllib.parse import parse_qs
 
 from fastapi import HTTPException, Request
@@ -39,12 +40,13 @@ class Guard:
 
     async def viewer(self, request: Request) -> Viewer:
         """Raises 401 for whoever may not look, 403 for what another site may have sent."""
+        heard = self._controller.ledger.bell.rung
         found = await self._found(request)
         if found is None or not found.roles.allow(Role.VIEWER):
             raise HTTPException(401, "a valid token is needed (gitops token create PERSON)")
         if found.way is Way.SESSION and request.method not in SAFE:
             await self._refuse_foreign(request, found)
-        return found
+        return replace(found, heard=heard)
 
     async def _found(self, request: Request) -> Viewer | None:
         if "authorization" in request.headers:

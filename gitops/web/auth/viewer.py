@@ -41,6 +41,9 @@ class Viewer:
     nobody is signed in: then no form is to be shown."""
     name: str = ""
     """How to call them where there is no person: foreign text."""
+    heard: int = 0
+    """How often the bell (:mod:`gitops.engine.bell`) had rung when they asked: a page that listens
+    says so, and misses nothing that happened since."""
 
     def may(self, role: Role, application: ApplicationSpec | None = None) -> bool:
         """May they, about this application? None: about no single one. To do anything takes a

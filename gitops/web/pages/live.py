@@ -12,9 +12,9 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.sse import format_sse_event
 from starlette.types import Receive, Scope, Send
 
@@ -56,7 +56,11 @@ def add(app: FastAPI, desk: Desk) -> None:
     lookout = Lookout(desk.controller)
 
     @app.get("/live", include_in_schema=False)
-    async def live(request: Request, viewer: Viewing) -> Response:
+    async def live(
+        request: Request,
+        viewer: Viewing,
+        heard: Annotated[int | None, Query(ge=0, le=1 << 62)] = None,
+    ) -> Response:
         who = viewer.person or viewer.name or (request.client.host if request.client else "")
         if readers.total() >= MOST_READERS or readers[who] >= MOST_EACH:
             raise HTTPException(503, "too many pages are open", headers={"Retry-After": "30"})
@@ -79,7 +83,7 @@ def add(app: FastAPI, desk: Desk) -> None:
                 if not readers[who]:
                     del readers[who]
 
-        return Stream(desk.controller.ledger.bell, still, counted)
+        return Stream(desk.controller.ledger.bell, still, counted, heard)
 
     app.state.readers = readers
 
@@ -94,15 +98,18 @@ class Stream(Response):
         bell: Bell,
         still: Callable[[], Awaitable[bool]],
         counted: Callable[[], contextlib.AbstractAsyncContextManager[None]],
+        heard: int | None = None,
     ) -> None:
-        """``still``: may they look? ``counted``: entered while they read."""
+        """``still``: may they look? ``counted``: entered while they read. ``heard``: as often the
+        bell had rung when their page was asked for."""
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._bell, self._still, self._counted = bell, still, counted
+        self._heard = heard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._counted():
-            with self._bell.listening() as listener:
+            with self._bell.listening(self._heard) as listener:
                 await self._attend(scope, receive, send, listener)
 
     async def _attend(self, scope: Scope, receive: Receive, send: Send, listener: Listener) -> None:
