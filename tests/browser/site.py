@@ -28,7 +28,18 @@ STORIES: dict[str, dict[str, Any]] = {
     name: {}
     for name in (
         *("approve", "hurry", "deny", "own", "destroy", "race", "moved"),
-        *("moving", "gone", "away", "crossed", "plain", "hostile", "broken", "refused", "ill"),
+        *(
+            "moving",
+            "gone",
+            "away",
+            "crossed",
+            "plain",
+            "keys",
+            "hostile",
+            "broken",
+            "refused",
+            "ill",
+        ),
     )
 }
 """Applications of the shared controller, one a story; what their sections say besides."""

@@ -8,6 +8,7 @@ from playwright.async_api import expect
 
 from tests.browser.conftest import OpenAs
 from tests.browser.site import STORY, Site
+from tests.e2e.rig import config_map
 
 pytestmark = STORY
 
@@ -45,3 +46,17 @@ async def test_the_first_key_leads_past_the_navigation(open_as: OpenAs) -> None:
     await expect(skip).to_be_in_viewport()
     await window.page.keyboard.press("Enter")
     assert urlsplit(window.page.url).fragment == "main"
+
+
+async def test_a_change_is_approved_by_the_keyboard_alone(site: Site, open_as: OpenAs) -> None:
+    site.commit("keys/cm.yaml", config_map("keys", a="1"))
+    window = await open_as("bob", f"/requests/{site.asked('keys')}")
+    approve = window.page.get_by_role("button", name="Approve")
+    for _ in range(80):
+        await window.page.keyboard.press("Tab")
+        if await approve.evaluate("(one) => one === document.activeElement"):
+            break
+    await expect(approve).to_be_focused()
+    await window.page.keyboard.press("Enter")
+    site.until_state("keys", "healthy")
+    assert site.verdicts("keys") == [("bob", "approve", "")]
