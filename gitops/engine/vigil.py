@@ -31,6 +31,7 @@ from gitops.engine.cases import (
     write,
 )
 from gitops.engine.ledger import Ledger, open_change
+from gitops.engine.onlookers import Onlookers
 from gitops.errors import StaleWrite, Transient
 from gitops.foreign import one_line
 from gitops.health.crashes import ailment, cause, gets_better_at
@@ -95,6 +96,7 @@ class Vigil:
         self._clock = clock
         self._mask = mask
         self.patience = patience or Patience()
+        self.onlookers = Onlookers(ledger.bell, clock)
         self.awake = False
         """Until it is loaded it hears nothing and has nothing watched: a look at a plan is no
         vigil."""
@@ -254,6 +256,7 @@ class Vigil:
         for count, key in enumerate(list(self._dirty), 1):
             self._dirty.pop(key, None)
             self._judge(key, now)
+            self.onlookers.moved(key[0].application)
             if count % _AT_ONCE == 0:
                 await asyncio.sleep(0)
         due = [key for key, case in self._cases.items() if case.due is not None and case.due <= now]

@@ -13,6 +13,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from gitops.engine.onlookers import FORGOTTEN
 from gitops.engine.targets.cluster import ClusterMemory
 from gitops.errors import ClusterRefused, GitopsError
 from gitops.kube.dependents import PODS, REPLICA_SETS, Dependents, _pod, _set, _Yard
@@ -21,7 +22,15 @@ from gitops.kube.held import hold
 from gitops.kube.inspector import Inspector
 from gitops.kube.memory import Memory
 from gitops.kube.transport import Call, Reply, Transport
-from gitops.model.cluster import OWNER_LABEL, ClusterState, ClusterStatus, LiveObject, Resource
+from gitops.model.cluster import (
+    OWNER_LABEL,
+    ClusterState,
+    ClusterStatus,
+    LiveEvent,
+    LiveEventKind,
+    LiveObject,
+    Resource,
+)
 from gitops.model.delivery import AppliedObject
 from gitops.model.ids import ApplicationName, Digest, TargetName
 from gitops.model.manifest import ObjectId
@@ -261,6 +270,33 @@ async def test_each_object_says_how_it_is_against_what_was_delivered(
     page = (await get(service, f"{PAGE}?state=attention", ada)).text
     assert "gone" in page
     assert "<b>same</b>" not in page
+
+
+async def test_a_page_hears_of_movement_while_somebody_looks_and_once_for_much_of_it(
+    service: Service, shop: Shop, ada: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gitops.engine.onlookers.GATHERS", 0.01)
+    vigil = service.controller.vigil
+    vigil.awake = True
+    web = shop.deployment("web")
+
+    async def moves() -> None:
+        for _ in range(5):
+            vigil.heard(lane(), cast(Cluster, shop), LiveEvent(LiveEventKind.CHANGED, web))
+            await vigil.look()
+        await asyncio.sleep(0.05)
+
+    rung: list[str] = []
+    monkeypatch.setattr(service.controller.ledger.bell, "ring", rung.extend)
+    await moves()
+    assert rung == [], "nobody looks"
+    page = (await get(service, PAGE, ada)).text
+    assert "objects:shop" in page.split('data-topics="')[1].split('"')[0].split()
+    await moves()
+    assert rung == ["objects:shop"]
+    service.clock.time += FORGOTTEN + 1
+    await moves()
+    assert rung == ["objects:shop"]
 
 
 async def test_thousands_of_objects_are_counted_and_the_page_stays_small(

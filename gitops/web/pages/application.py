@@ -13,6 +13,7 @@ from typing import Annotated
 from fastapi import FastAPI, Path, Query
 from starlette.responses import HTMLResponse
 
+from gitops.engine.onlookers import objects
 from gitops.errors import Unknown
 from gitops.model.ids import ApplicationName
 from gitops.model.serving import Role
@@ -137,6 +138,7 @@ async def show(
 ) -> HTMLResponse:
     """The page. Raises Unknown."""
     view = await showcase.applications.view(name, target, limit=PAST, before=before)
+    desk.controller.vigil.onlookers.look(view.spec.name)
     tree = showcase.tree(view)
     at = view.chosen.name
     sentences = await desk.office.why(ApplicationName(name), at)
@@ -174,7 +176,7 @@ def _is_stuck(desk: Desk, view: View) -> bool:
 def _topics(view: View) -> str:
     """Progress of a change is told of the change alone."""
     changes = [f"change:{each.change}" for each in view.targets[:MOST_TARGETS] if each.change]
-    return " ".join([f"application:{view.spec.name}", *changes])
+    return " ".join([f"application:{view.spec.name}", objects(view.spec.name), *changes])
 
 
 def _strip(view: View) -> Strip:
