@@ -137,19 +137,24 @@ class Looks:
             return await asking
         except ClusterRefused as refused:
             said = self._secrecy.mask(refused.message)
-            raise ClusterRefused(
-                said, code=refused.code, hint=advice(said) or refused.hint, place=refused.place
-            ) from None
+            hint = advice(said) or _hint(refused)
+            raise ClusterRefused(said, code=refused.code, hint=hint, place=refused.place) from None
 
     async def _tried(self, asking: Awaitable[T]) -> T | Unseen:
         try:
             return await asking
         except GitopsError as error:
             said, rule = self._secrecy.mask(error.message), missing_rule(error.message)
-            return Unseen(said, _ADD if rule else error.hint, rule)
+            return Unseen(said, _ADD if rule else _hint(error), rule)
 
 
 _ADD = "Add this rule to a role of the controller's account:"
+
+
+def _hint(error: GitopsError) -> str:
+    """A 400 is the kubelet's: no container yet, or none before it. It says so itself."""
+    own = isinstance(error, ClusterRefused) and error.code == 400
+    return "" if own else error.hint
 
 
 def _whole_lines(log: Log) -> str:
