@@ -48,6 +48,7 @@ from gitops.web.codes import code_of
 from gitops.web.pages.asked import Why
 from gitops.web.pages.desk import Desk, Viewing
 from gitops.web.pages.diff import View, Wish, view
+from gitops.web.pages.findings import board_of, newest
 from gitops.web.pages.steps import Step, steps
 
 if TYPE_CHECKING:
@@ -56,8 +57,10 @@ if TYPE_CHECKING:
 SHORTEST = 8
 TOGETHER = 100
 """Changes of the same occasion that are listed."""
-EVENTS = 150
-ANSWERS = 50
+EVENTS = 14_000
+"""Bytes of what happened, about."""
+MOST_EVENTS = 200
+ANSWERS = 20
 LONGEST_REASON = 2_000
 _SIGNS = {
     "done": "✓", "failed": "✗", "waiting": "◷", "working": "▸", "skipped": "–", "": "·"
@@ -286,7 +289,7 @@ async def show(
         versions=plan.versions if plan else found.delivery.versions if found.delivery else (),
         together=found.together,
         more_together=_more_together(found),
-        board=board([plan] if plan else []),
+        board=board_of(board([plan] if plan else [])),
         plan=plan,
         risk=risk([plan]) if plan else "",
         meaning=meaning([plan]) if plan else (),
@@ -463,9 +466,10 @@ def _refusals(group: Electorate | None) -> tuple[Why, ...]:
 
 def _told(desk: Desk, found: Found) -> tuple[tuple[float, str], ...]:
     """(time, sentence) of its events and its request's, in their order."""
-    every = sorted((*found.events, *found.asked), key=lambda each: each.sequence)[-EVENTS:]
+    every = sorted((*found.events, *found.asked), key=lambda each: each.sequence)[-MOST_EVENTS:]
     mask, versions = desk.controller.parts.mask, found.plan.versions if found.plan else ()
-    return tuple((each.at, mask(sentence(each.event, versions=versions))) for each in every)
+    said = [(each.at, mask(sentence(each.event, versions=versions))) for each in every]
+    return newest(said, EVENTS)
 
 
 def _acts(

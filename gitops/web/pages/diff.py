@@ -223,12 +223,16 @@ def _some(left: Sequence[tuple[int, ResourceChange]], wish: Wish, room: int) -> 
         if number and spent > room - LEAST:
             return
         thing = _thing(place, change, wish, min(share, max(LEAST, room - spent)))
-        spent += 400 + sum(map(len, thing.notes)) + _cost(thing.fields)
+        around = (thing.address, thing.origin, thing.origin, *thing.notes)
+        spent += 600 + sum(len(html.escape(each)) for each in around) + _cost(thing.fields)
         yield thing
 
 
 def _cost(fields: Iterable[Field]) -> int:
-    return sum(120 + len(field.path) + sum(line.cost for line in field.lines) for field in fields)
+    return sum(
+        150 + len(html.escape(field.path)) + sum(line.cost for line in field.lines)
+        for field in fields
+    )
 
 
 def _thing(place: int, change: ResourceChange, wish: Wish, room: int) -> Thing:

@@ -26,7 +26,7 @@ from gitops.model.plan import Plan
 from gitops.office import FrontOffice
 from gitops.ports import Reading
 from gitops.ports.office import Card, Row
-from gitops.summary import Standing, board, likeness, meaning, risk, versions
+from gitops.summary import board, likeness, meaning, risk, versions
 from gitops.web.auth.answers import require_answer
 from gitops.web.auth.guard import form
 from gitops.web.auth.viewer import Viewer
@@ -35,6 +35,8 @@ from gitops.web.pages.asked import Answering, Why, answering, lanes_of, refusals
 from gitops.web.pages.change import FLASHES, LONGEST_REASON, files_of, wish
 from gitops.web.pages.desk import Desk, Viewing
 from gitops.web.pages.diff import ROOM, View, Wish, view
+from gitops.web.pages.findings import ROOM as FINDINGS
+from gitops.web.pages.findings import Board, board_of
 
 PAGE = 60
 """Questions in one view of what is pending."""
@@ -76,7 +78,7 @@ class Group:
     plan: Plan | None
     risk: str
     meaning: tuple[str, ...]
-    checks: tuple[Standing, ...]
+    checks: Board
     versions: tuple[tuple[str, str], ...]
     where: str
     view: View | None = None
@@ -290,7 +292,7 @@ def _groups(rows: Sequence[Row], shown: Shown) -> tuple[Group, ...]:
                 plan,
                 risk([row.plan for row in same if row.plan]),
                 meaning([plan] if plan else []),
-                board([plan] if plan else []),
+                board_of(board([plan] if plan else []), FINDINGS // max(1, drawn)),
                 versions([plan] if plan else []),
                 lanes_of(same, 3),
                 view(plan, part, room) if fits and plan else None,
