@@ -40,6 +40,7 @@ from gitops.web.etags import Tagged
 from gitops.web.fleet_routes import add_fleet_routes
 from gitops.web.health import Probes
 from gitops.web.hook_routes import add_routes
+from gitops.web.late import LateRoute
 from gitops.web.pages import add_pages
 from gitops.web.pages.frame import Frame
 from gitops.web.preview_routes import add_preview_routes
@@ -97,6 +98,7 @@ def build(controller: Controller, *, trusted: bool) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
     )
+    app.router.route_class = LateRoute
     app.state.guard = Guard(controller, trusted=trusted)
     frame = Frame(controller)
     map_errors(app, frame)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import httpx
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Mount
 
 from gitops.web.api import build
+from gitops.web.late import LateRoute
 from tests.unit.test_web_sessions import HERE, Service, service
 
 __all__ = ["service"]
@@ -56,3 +58,27 @@ async def test_a_wrong_token_opens_none_of_them_either(service: Service) -> None
             url = HERE + re.sub(r"\{[^}]+\}", "7", path)
             answer = await service.client.request(method, url, headers=headers)
             assert answer.status_code == 401, (method, path, answer.status_code)
+
+
+async def test_every_handler_can_be_called_though_routes_are_analysed_late(
+    service: Service,
+) -> None:
+    app = build(service.controller, trusted=False)
+    found = [route for route in app.routes if isinstance(route, LateRoute)]
+    assert len(found) > 60
+    for route in found:
+        assert route.dependant.call is route.endpoint
+
+
+async def test_a_handler_nobody_can_call_answers_nobody(service: Service) -> None:
+    app = build(service.controller, trusted=True)
+
+    @app.get("/wrong")
+    async def wrong(value: Service) -> None:
+        """No shape of a request becomes one."""
+
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url=HERE) as client:
+        for _ in range(2):
+            assert (await client.get("/wrong")).status_code == 500
+        assert (await client.post("/wrong")).status_code == 405
