@@ -164,7 +164,7 @@ def _check(api: Api, kept: tuple[int, str] | None) -> dict[str, Any]:
     return {
         "sound": not broken and as_kept is not False,
         "checked": checked,
-        "broken": [{"sequence": place, "subject": subject} for place, subject in broken],
+        "broken": broken,
         "as_expected": as_kept,
         "head": f"{last}:{head}" if head else "",
     }

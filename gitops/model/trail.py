@@ -113,6 +113,14 @@ class Soundness:
 
 
 @dataclass(frozen=True, slots=True)
+class Broken:
+    """An event that does not follow from the one before it in its chain."""
+
+    sequence: int
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stretch:
     """Part of a check of everything, in the order of writing."""
 
@@ -122,6 +130,5 @@ class Stretch:
     head: str
     """Digest over every event up to ``last``. Kept elsewhere, it shows later that the end was cut
     off or the whole was written anew."""
-    broken: tuple[tuple[int, str], ...] = ()
-    """(sequence, subject) of events that do not follow from the ones before them."""
+    broken: tuple[Broken, ...] = ()
     done: bool = False

@@ -17,7 +17,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from gitops.model.delivery import LaneId
 from gitops.model.events import Event
 from gitops.model.ids import Digest, combine
-from gitops.model.trail import Asked, Soundness, Spread, Stretch, Trail, TrailEvent
+from gitops.model.trail import Asked, Broken, Soundness, Spread, Stretch, Trail, TrailEvent
 from gitops.records import Unreadable, loads
 from gitops.store import tables as t
 from gitops.store.chain import link_hash
@@ -68,8 +68,10 @@ def trail(
 def _bounds(connection: Connection, asked: Asked, before: int) -> tuple[int, int]:
     """The places above the first and below the second are looked at: the time, as a walk along its
     own index, so that a year ago is not behind a year of events."""
-    lowest, highest = func.min(_E.sequence), func.max(_E.sequence)
-    low, high = connection.execute(select(lowest, highest).where(*_times(asked))).one()
+    # Apart: together SQLite would read the whole index for what stands at its two ends.
+    ends = (func.min(_E.sequence), func.max(_E.sequence))
+    each = (select(end).where(*_times(asked)).scalar_subquery() for end in ends)
+    low, high = connection.execute(select(*each)).one()
     if low is None:
         return 0, 0
     return low - 1, min(before, high + 1) if before > 0 else high + 1
@@ -250,7 +252,7 @@ def verified(connection: Connection, after: int, head: str, limit: int, until: i
         for row in rows:
             head = combine(head, row.sequence, row.hash)
             if not _follows(row):
-                broken.append((row.sequence, row.subject))
+                broken.append(Broken(row.sequence, row.subject))
         checked += len(rows)
         end = rows[-1].sequence if rows else end
         if len(rows) < room:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from gitops.controller import Controller
 from gitops.errors import GitopsError
-from gitops.model.trail import Asked, TrailEvent
+from gitops.model.trail import Asked, Broken, TrailEvent
 
 TOPIC = "audit:check"
 """Rung while it goes on, so that open pages show how far it is."""
@@ -30,7 +30,7 @@ class Checked:
     checked: int = 0
     last: int = 0
     head: str = ""
-    broken: tuple[tuple[int, str], ...] = ()
+    broken: tuple[Broken, ...] = ()
     found: int = 0
     """How many are broken."""
     ended: float | None = None

@@ -265,7 +265,7 @@ class TestThePage:
             await checking.done()
             assert await listener.heard() == ("audit:check",)
         assert checking.state is not None
-        assert [place for place, _ in checking.state.broken] == [3, 12]
+        assert [each.sequence for each in checking.state.broken] == [3, 12]
         assert (checking.state.checked, checking.state.found, checking.state.share) == (16, 2, 1)
 
     async def test_says_why_a_check_ended_early(

@@ -150,7 +150,7 @@ def test_what_was_kept_is_compared_at_its_event(run: Run, there: Controller) -> 
 
 
 def test_a_record_that_was_tampered_with_is_an_error(run: Run, there: Controller) -> None:
-    there.broken = [[7, "source:config"]]
+    there.broken = [{"sequence": 7, "subject": "source:config"}]
     code, out = run("verify")
     assert code == 1
     assert "event 7 of source:config does not follow from what is before it" in out
