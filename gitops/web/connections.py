@@ -33,8 +33,8 @@ class Door(socket.socket):
     """A listening socket for TLS. Whoever opens a connection and does not say hello has none that
     anybody counts: of those only the newest :data:`KNOCKING` are kept."""
 
-    def __init__(self, family: int, kind: int) -> None:
-        super().__init__(family, kind)
+    def __init__(self, family: int, kind: int, protocol: int = 0) -> None:
+        super().__init__(family, kind, protocol)
         self.knocking: dict[int, socket.socket] = {}
         """By file descriptor, the oldest first."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
 import random
@@ -288,8 +287,6 @@ async def _measure(folder: Path, chosen: argparse.Namespace) -> None:
     finally:
         assert process.stdin is not None
         process.stdin.close()
-        with contextlib.suppress(ProcessLookupError):
-            print(f"  stopped in {_ms((await child.told())['stopped'])}")
         await process.wait()
 
 
@@ -344,6 +341,9 @@ async def _readers(child: Child, number: int, seconds: float) -> None:
         after = (await child.ask("rss"))["rss"]
         await asyncio.sleep(1)
         ended = [task for task in tasks if task.done()]
+        assert child.process.stdin is not None
+        child.process.stdin.close()
+        stopped = (await child.told())["stopped"]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -354,6 +354,7 @@ async def _readers(child: Child, number: int, seconds: float) -> None:
     print(f"  each heard {min(heard[:-1])} to {max(heard)} of them; {len(ended)} ended early")
     print(f"  heard after {_ms(statistics.median(late))} (median), {_ms(late[-1])} at worst")
     print(f"  a write took {_ms(loud['median'])} (median), {_ms(loud['worst'])} at worst")
+    print(f"  stopped, with all of them there, in {_ms(stopped)}")
     rising = f"{before:.0f} → {open_:.0f} → {middle:.0f} → {after:.0f} MiB"
     print(f"  memory before, with readers, half way, at the end: {rising}")
 

@@ -39,6 +39,9 @@ MOST_TOLD = 200
 """Topics in one message; more of them are told as everything."""
 GATHERS = 0.2
 """Seconds after a message during which what moves is gathered into the next."""
+SPREAD = 0.004
+"""Seconds the same grows by with each reader: a message makes its reader load a page, and all of
+them together must leave time for everything else. Two hundred still hear within a second."""
 BEATS = 15.0
 """Seconds after which a silent stream says that it is there, and after which it looks whether its
 reader still may: a session that ended ends its streams."""
@@ -83,7 +86,10 @@ def add(app: FastAPI, desk: Desk) -> None:
                 if not readers[who]:
                     del readers[who]
 
-        return Stream(desk.controller.ledger.bell, still, counted, heard)
+        def gathers() -> float:
+            return max(GATHERS, SPREAD * readers.total())
+
+        return Stream(desk.controller.ledger.bell, still, counted, gathers, heard)
 
     app.state.readers = readers
 
@@ -98,14 +104,16 @@ class Stream(Response):
         bell: Bell,
         still: Callable[[], Awaitable[bool]],
         counted: Callable[[], contextlib.AbstractAsyncContextManager[None]],
+        gathers: Callable[[], float],
         heard: int | None = None,
     ) -> None:
-        """``still``: may they look? ``counted``: entered while they read. ``heard``: as often the
-        bell had rung when their page was asked for."""
+        """``still``: may they look? ``counted``: entered while they read. ``gathers``: seconds
+        between two messages. ``heard``: as often the bell had rung when their page was asked
+        for."""
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._bell, self._still, self._counted = bell, still, counted
-        self._heard = heard
+        self._gathers, self._heard = gathers, heard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._counted():
@@ -154,7 +162,7 @@ class Stream(Response):
                     return
                 looked = now()
             yield _message(topics)
-            await asyncio.sleep(GATHERS)
+            await asyncio.sleep(self._gathers())
 
 
 async def _gone(receive: Receive) -> None:
