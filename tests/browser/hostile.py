@@ -60,8 +60,8 @@ STRINGS = (
     "https://user:word@elsewhere.invalid/47",
     "/\\elsewhere.invalid/48",
     # templates and scripts
-    "{{ ''.__class__.__mro__ }}{{ 7 * 191 }}",
-    "{% for x in ().__class__.__base__.__subclasses__() %}1337{% endfor %}",
+    "{{ ''.__class__.__mro__ }}{{ 7 * 19100129 }}",
+    "{% for x in ().__class__.__base__.__subclasses__() %}{{ 7 * 19100129 }}{% endfor %}",
     "${owned(51)}`${owned(51)}`",
     "{{constructor.constructor('owned(52)')()}}",
     "'-owned(53)-'",
