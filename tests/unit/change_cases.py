@@ -18,6 +18,7 @@ from gitops.model.delivery import ChangeRecord, ChangeState, Delivered, Hold
 from gitops.model.events import ApplyFinished, ChangeClosed, ChangeOpened, Claimed
 from gitops.model.fleet import ApplicationSpec, Fleet, People, Person, SourceSpec
 from gitops.model.ids import ApplicationName, Digest, PersonName, SourceName, TargetName, combine
+from gitops.model.manifest import ObjectId
 from gitops.model.plan import Action, FieldChange, Plan, ResourceChange, SealParts
 from gitops.model.serving import ApiSpec
 from gitops.web.api import build
@@ -152,7 +153,8 @@ def drawn(record: ChangeRecord, *changes: ResourceChange, **more: Any) -> Plan:
 
 
 def update(name: str, *fields: FieldChange, action: Action = Action.UPDATE) -> ResourceChange:
-    return ResourceChange(action, f"Deployment.apps shop/{name}", fields=fields)
+    id = ObjectId("apps", "Deployment", "shop", name)
+    return ResourceChange(action, str(id), id, fields)
 
 
 @pytest.fixture
