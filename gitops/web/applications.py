@@ -165,6 +165,8 @@ class Applications:
         self.lane(spec, target)
         standings = [s for s in await self._office.standings() if s.lane.application == spec.name]
         ordered = sorted(standings, key=_worst_first)
+        if not ordered:
+            raise Unknown(f"{spec.name} is delivered nowhere (any more)")
         picked = next((s for s in ordered if s.lane.target == target), ordered[0])
         at = self._commits_at(spec)
 

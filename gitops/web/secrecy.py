@@ -16,6 +16,8 @@ from gitops.model.ids import TargetName
 from gitops.model.manifest import ObjectId
 from gitops.ports import Cluster, Reading
 
+_REMEMBERED = 20_000
+
 
 class Secrecy:
     def __init__(self, controller: Controller) -> None:
@@ -32,6 +34,8 @@ class Secrecy:
             if _is_secret(thing.id) and not known:
                 for value in secret_values(thing.body):
                     self._controller.parts.taint(value)
+                if len(self._learned) >= _REMEMBERED:
+                    self._learned.clear()  # to learn one again harms nobody
                 self._learned[thing.uid] = thing.resource_version
 
     async def learn_namespace(self, target: TargetName, namespace: str) -> None:
