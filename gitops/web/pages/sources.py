@@ -38,10 +38,10 @@ ADVICE = {
     SourceState.NEW: "It has not been looked at yet.",
     SourceState.UNREACHABLE: "The last good revision stays in force, and it is asked again by "
     "itself. Is the address right, and does the host answer from here?",
-    SourceState.REFUSED: "The last good revision stays in force. Look at `credentials` of this "
-    "source in the fleet file, and at what they may read.",
+    SourceState.REFUSED: "The last good revision stays in force. Look at the credentials of "
+    "this source in the fleet file, and at what they may read.",
     SourceState.GONE: "The last good revision stays in force. Was the branch renamed or deleted? "
-    "Change `ref`, or bring it back.",
+    "Bring it back, or name another one in the fleet file.",
     SourceState.EMPTY: "There is no commit yet: push one.",
     SourceState.REWRITTEN: "Somebody pushed with force. What was delivered stays; whoever is asked "
     "next is told that authors cannot be known.",
