@@ -19,6 +19,7 @@ from gitops.web.pages import (
     deliveries,
     live,
     overview,
+    preview,
     requests,
     sources,
     static,
@@ -44,5 +45,6 @@ def add_pages(app: FastAPI, controller: Controller, frame: Frame) -> None:
         application_actions,
         change,
         requests,
+        preview,
     ):
         part.add(app, desk)

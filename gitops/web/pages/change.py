@@ -304,7 +304,6 @@ async def show(
         events=_told(desk, found),
         events_total=len(found.events) + len(found.asked),
         acts=acts,
-        acts_root=" ".join((record.state, *(act.name for act in acts))),
         error=error,
         typed=typed,
     )
