@@ -19,7 +19,17 @@ _TONES = {
         "gone",
         "invalid",
     ),
-    "wait": ("asking", "held", "paused", "expired", "warning", "missing", "drifted", "waits", "rewritten"),
+    "wait": (
+        "asking",
+        "held",
+        "paused",
+        "expired",
+        "warning",
+        "missing",
+        "drifted",
+        "waits",
+        "rewritten",
+    ),
     "work": ("open", "applying", "verifying", "connecting", "progressing", "being applied"),
 }
 _SIGNS = {"good": "✓", "bad": "✗", "wait": "◷", "work": "▸", "": "·"}
