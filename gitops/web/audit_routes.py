@@ -13,7 +13,8 @@ from fastapi import Depends, FastAPI, Query
 from fastapi.responses import JSONResponse
 
 from gitops.controller import Controller
-from gitops.web.trail import Filter, page
+from gitops.web.auth.viewer import Viewer, viewer
+from gitops.web.trail import Filter, may_see_accounts, page
 
 Guard = Callable[..., Awaitable[Any]]
 STRETCH = 5_000
@@ -26,6 +27,7 @@ Moment = Annotated[str, Query(max_length=40, description=_TIME)]
 Kind = Annotated[str, Query(max_length=40, description="A kind of events or a group: `answers`.")]
 Before = Annotated[str, Query(pattern=_DIGITS, description="`next` of the page before.")]
 Place = Annotated[int, Query(ge=0, le=2**62)]
+Viewing = Annotated[Viewer, Depends(viewer)]
 Head = Annotated[str, Query(pattern=r"^([0-9a-f]{64})?$")]
 
 
@@ -35,8 +37,9 @@ def add_audit_routes(
     """``look`` guards reading; ``answer`` writes a value."""
     looks = [Depends(look)]
 
-    @app.get("/api/v1/events", dependencies=looks)
+    @app.get("/api/v1/events")
     async def events(
+        found: Viewing,
         since: Moment = "",
         until: Moment = "",
         person: Name = "",
@@ -46,14 +49,16 @@ def add_audit_routes(
         limit: int = 100,
         before: Before = "",
     ) -> JSONResponse:
-        """Every event of every change, request, source and token, newest first, in a sentence each.
+        """Every event of every change, request and source, newest first, in a sentence each; those
+        of tokens for admins.
         ``person`` gives what they did or wrote; looking for them ends after a while, so a page may
         be short, or empty, and still have a ``next``: ``back_to`` says how far it looked."""
-        chosen = Filter(since, until, person, application, target, kind)
+        accounts = may_see_accounts(found)
+        chosen = Filter(since, until, person, application, target, kind, accounts)
         most = max(1, min(limit, LARGEST_PAGE))
-        found = await page(controller, chosen, int(before or 0), most)
-        after = str(found.before) if found.before else ""
-        return answer({"events": found.events, "next": after, "back_to": found.back_to})
+        told = await page(controller, chosen, int(before or 0), most)
+        after = str(told.before) if told.before else ""
+        return answer({"events": told.events, "next": after, "back_to": told.back_to})
 
     @app.get("/api/v1/audit/verify", dependencies=looks)
     async def verify(after: Place = 0, head: Head = "", until: Place = 0) -> JSONResponse:

@@ -12,14 +12,16 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 from gitops.controller import Controller
-from gitops.errors import GitopsError, Permanent
+from gitops.errors import GitopsError, NotAllowed, Permanent
 from gitops.foreign import one_line
 from gitops.model.fleet import People
 from gitops.model.ids import ApplicationName, ChangeId, Digest, RequestId, TargetName
+from gitops.model.serving import Role
 from gitops.model.trail import Asked, Soundness, Trail, TrailEvent
 from gitops.ports import Reading
 from gitops.sentences import NAMING, actors, had_a_hand, sentence, sieve
 from gitops.sheet import TRAIL, line, trail_line
+from gitops.web.auth.viewer import Viewer, Way
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "changes": ("change-opened", "change-planned", "change-blocked", "noted"),
@@ -33,6 +35,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 """Kinds of events by what people call them; together they are all there are."""
 KNOWN = {kind: (kind,) for kinds in GROUPS.values() for kind in kinds} | GROUPS
+ACCOUNTS = frozenset(GROUPS["tokens"])
 CHECKED = 200
 """Events of one chain that are checked whenever it is shown."""
 PORTION = 200
@@ -55,9 +58,11 @@ class Filter:
     target: str = ""
     kind: str = ""
     """A kind of events or a group of them."""
+    accounts: bool = False
+    """Whoever asks may know who has tokens: that is told to admins alone, here as elsewhere."""
 
     def asked(self, now: float, people: People) -> Asked:
-        """Raises Permanent for what cannot be understood."""
+        """Raises Permanent for what cannot be understood, NotAllowed for what is not theirs."""
         kinds: tuple[str, ...] = ()
         if self.kind:
             kinds = KNOWN.get(self.kind, ())
@@ -66,6 +71,8 @@ class Filter:
                     f"there are no events of kind {one_line(self.kind, 40)!r}",
                     hint=f"known: {', '.join(KNOWN)}",
                 )
+        if kinds and set(kinds) <= ACCOUNTS and not self.accounts:
+            raise NotAllowed("who has tokens is told to admins alone")
         if self.person:
             kinds = tuple(kind for kind in kinds or NAMING if kind in NAMING) or ("none",)
         return Asked(
@@ -76,6 +83,10 @@ class Filter:
             kinds,
             sieve(self.person, people) if self.person else (),
         )
+
+
+def may_see_accounts(viewer: Viewer) -> bool:
+    return viewer.way is Way.SOCKET or viewer.may(Role.ADMIN)
 
 
 def moment(text: str, now: float, *, to: bool = False) -> float | None:
@@ -132,6 +143,8 @@ def teller(chosen: Filter, people: People) -> Callable[[TrailEvent], TrailRow | 
     def tell(found: TrailEvent) -> TrailRow | None:
         event = found.event
         person = chosen.person
+        if found.kind in ACCOUNTS and not chosen.accounts:
+            return None
         if event is not None and person and not had_a_hand(person, event, people):
             return None
         versions = found.versions if found.kind == "claimed" else ()

@@ -14,13 +14,22 @@ from urllib.parse import urlencode
 from fastapi import Depends, FastAPI, Query
 from starlette.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
-from gitops.errors import Permanent
+from gitops.errors import NotAllowed, Permanent
 from gitops.model.trail import Soundness, Trail
+from gitops.summary import counted
 from gitops.web.audit_routes import Before, Kind, Moment, Name
 from gitops.web.checking import TOPIC, Checking
 from gitops.web.pages.desk import Desk, Viewing
 from gitops.web.pages.frame import query
-from gitops.web.trail import GROUPS, KNOWN, Filter, TrailRow, checked_page, sheet
+from gitops.web.trail import (
+    GROUPS,
+    KNOWN,
+    Filter,
+    TrailRow,
+    checked_page,
+    may_see_accounts,
+    sheet,
+)
 
 ROWS = 50
 PERIODS = (("24h", "24 hours"), ("7d", "7 days"), ("30d", "30 days"), ("", "everything"))
@@ -28,6 +37,7 @@ _LIVE = "application:* request:* source:*"
 
 
 def chosen(
+    viewer: Viewing,
     since: Moment = "",
     until: Moment = "",
     person: Name = "",
@@ -36,7 +46,8 @@ def chosen(
     kind: Kind = "",
 ) -> Filter:
     """A filter out of an address."""
-    return Filter(since, until, person.strip(), application.strip(), target.strip(), kind)
+    names = (person.strip(), application.strip(), target.strip())
+    return Filter(since, until, *names, kind, may_see_accounts(viewer))
 
 
 Chosen = Annotated[Filter, Depends(chosen)]
@@ -50,7 +61,8 @@ class Row:
     day: str
     """Set where another day begins, in UTC."""
     clock: str
-    broken: bool
+    broken: str
+    """Why it cannot be relied on; empty where it can."""
     chain: str
     """How its chain stands, in words."""
 
@@ -78,20 +90,21 @@ def add(app: FastAPI, desk: Desk) -> None:
         before: Before = "",
         check: Annotated[bool, Query()] = False,
     ) -> HTMLResponse:
-        wrong, hint = "", ""
+        wrong, hint, status = "", "", 200
         trail: Trail[TrailRow] = Trail(())
         chains: dict[str, Soundness] = {}
         try:
             trail, chains = await checked_page(controller, wanted, int(before or 0), ROWS)
-        except Permanent as error:
+        except (Permanent, NotAllowed) as error:
+            status = 403 if isinstance(error, NotAllowed) else 400
             wrong, hint = error.message, error.hint
-        given = query(**asdict(wanted))
+        given = query(**{**asdict(wanted), "accounts": ""})
         return desk.frame.page(
             "audit.html",
             viewer,
             at="/audit",
             topics=TOPIC if before or wrong else f"{TOPIC} {_LIVE}",
-            status=400 if wrong else 200,
+            status=status,
             wanted=wanted,
             wrong=wrong,
             hint=hint,
@@ -143,7 +156,9 @@ def _shown(trail: Trail[TrailRow], chains: dict[str, Soundness]) -> Shown:
         at = datetime.fromtimestamp(event.at, UTC)
         today = f"{at:%A, %Y-%m-%d}"
         chain = chains[event.subject]
-        broken = chain.broken is not None and event.sequence >= chain.broken
+        broken = ""
+        if chain.broken is not None and event.sequence >= chain.broken:
+            broken = "does not fit" if event.sequence == chain.broken else "follows it"
         rows.append(
             Row(event, today if today != day else "", f"{at:%H:%M:%S}", broken, _stands(chain))
         )
@@ -176,8 +191,6 @@ def _all(chains: tuple[Soundness, ...]) -> str:
     events = sum(chain.events for chain in chains)
     long = sum(not chain.whole for chain in chains)
     rest = f" Of {long} long ones only the newest events were checked here." if long else ""
-    many = "chain" if len(chains) == 1 else "chains"
-    return (
-        f"{len(chains):,} {many} with {events:,} events stand behind this page: complete and "
-        f"unchanged.{rest}"
-    )
+    stand = "stands" if len(chains) == 1 else "stand"
+    all_ = f"{counted(len(chains), 'chain')} with {counted(events, 'event')} {stand}"
+    return f"{all_} behind this page: complete and unchanged.{rest}"

@@ -173,6 +173,7 @@ def add(app: FastAPI, desk: Desk) -> None:
             newer=wish.to(page=page - 1) if page > 1 else "",
             older=wish.to(page=page + 1) if len(lines) > first + ROWS else "",
             teams=_teams(report),
+            labelled=any(teams.values()),
             more_teams=max(0, len(report.teams) - ROWS),
             columns=[column.title for column in COLUMNS],
             plots=_plots(report),
