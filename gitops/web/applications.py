@@ -23,20 +23,20 @@ from gitops.model.delivery import (
     Pause,
     Rollback,
 )
-from gitops.model.fleet import ApplicationSpec, ApprovalPolicy, DriftPolicy
+from gitops.model.fleet import ApplicationSpec
 from gitops.model.ids import ApplicationName, TargetName
 from gitops.model.source import Revision
-from gitops.model.terraform import TerraformSpec
 from gitops.office import FrontOffice
 from gitops.ports import Reading
 from gitops.ports.office import Standing
 from gitops.ports.terraform import OutputValue
 from gitops.steps.ask import title_of
 from gitops.web.objects import Known, known
+from gitops.web.policies import policy
+from gitops.web.versions import BROUGHT, Version, arrived, versions
 
 LOOKED_AT = 400
 """Deliveries of an application among which is looked for what is live."""
-_BROUGHT = (Cause.COMMIT, Cause.ROLLBACK)
 _LONGEST_OUTPUT = 400
 WORST_FIRST = ("failed", "degraded", "blocked", "held", "asking", "expired", "denied", "paused")
 """States of a target, those that need somebody first; what moves comes after them."""
@@ -59,21 +59,6 @@ class Target:
     @property
     def name(self) -> TargetName:
         return self.standing.lane.target
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """One version of one thing, and where it runs."""
-
-    name: str
-    version: str
-    targets: tuple[TargetName, ...]
-    since: float | None
-    """When it came to the first of these targets; None where that is long ago."""
-    change: str
-    """Id of the change that brought it there; empty where that is long ago."""
-    differs: bool
-    """It does not run on every target where something is delivered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +214,7 @@ class Applications:
         change = row.change.change
         authors = authors_of(change.authorship, self._controller.fleet.people)
         told = (*sorted(authors.persons), *authors.strangers)
-        back = change.cause in _BROUGHT and row.state is ChangeState.HEALTHY and not live
+        back = change.cause in BROUGHT and row.state is ChangeState.HEALTHY and not live
         commits = change.authorship.commits if change.cause is Cause.COMMIT else ()
         title = commits[0].subject if commits else title_of(row.change)
         return Past(row, title, told, live, back, at)
@@ -282,7 +267,7 @@ def _present(
     found: dict[LaneId, DeliveryRecord] = {}
     for row in recent:
         lane = row.change.change.lane
-        if lane in wanted and lane not in found and _brought(row):
+        if lane in wanted and lane not in found and arrived(row):
             found[lane] = row
     sure = live(reading, picked.lane)
     if sure is None:
@@ -290,10 +275,6 @@ def _present(
     else:
         found[picked.lane] = sure
     return found
-
-
-def _brought(row: DeliveryRecord) -> bool:
-    return row.state is ChangeState.HEALTHY and row.change.change.cause in _BROUGHT
 
 
 def _target(
@@ -307,97 +288,6 @@ def _target(
         record.rollback,
         record.current or "",
     )
-
-
-# --- versions -----------------------------------------------------------------------------------
-
-
-def versions(
-    present: Mapping[LaneId, DeliveryRecord], recent: Sequence[DeliveryRecord]
-) -> tuple[Version, ...]:
-    """By name and version; ``recent`` says since when, newest first."""
-    where: dict[tuple[str, str], list[LaneId]] = {}
-    for lane in sorted(present):
-        for each in present[lane].versions:
-            where.setdefault(each, []).append(lane)
-    found = []
-    for (name, version), lanes in sorted(where.items()):
-        first = _came(present[lanes[0]], (name, version), recent)
-        found.append(
-            Version(
-                name,
-                version,
-                tuple(lane.target for lane in lanes),
-                first.started_at if first else None,
-                first.change.change.id if first else "",
-                len(lanes) < len(present),
-            )
-        )
-    return tuple(found)
-
-
-def _came(
-    present: DeliveryRecord, version: tuple[str, str], recent: Sequence[DeliveryRecord]
-) -> DeliveryRecord | None:
-    """The delivery that brought a version to a lane and was followed by none without it; what is
-    there now may not have become healthy."""
-    found, lane = None, present.change.change.lane
-    for row in recent:
-        if row.change.change.lane == lane and (row.id == present.id or _brought(row)):
-            if version not in row.versions:
-                return found
-            found = row
-    return found
-
-
-# --- policy -------------------------------------------------------------------------------------
-
-_DRIFT = {
-    DriftPolicy.ASK: "somebody is asked before it is put back",
-    DriftPolicy.HEAL: "it is put back without asking, as it was approved before",
-    DriftPolicy.REPORT: "it is told, and left alone",
-    DriftPolicy.IGNORE: "it is not looked for",
-}
-
-
-def policy(spec: ApplicationSpec) -> tuple[tuple[str, str], ...]:
-    """Who may approve, and what is done about drift and what is not wanted any more; in words."""
-    rows = [("Approval", _approval(spec.approval)), ("Changed by hand", _DRIFT[spec.drift])]
-    if spec.terraform is not None:
-        return (*rows, ("Workspace", _workspace(spec.terraform)))
-    budget = spec.delete_budget
-    prune = f"deleted; more than {budget.objects}, or {budget.fraction:.0%}, take a typed yes"
-    rows.append(("Not wanted any more", prune if spec.prune else "left where it is"))
-    if spec.run_as:
-        rows.append(("Written as", spec.run_as))
-    return tuple(rows)
-
-
-def _approval(policy: ApprovalPolicy) -> str:
-    named = [*(f"group {group}" for group in policy.groups), *policy.people]
-    who = ", ".join(named) or "everybody in people"
-    words = [f"{policy.quorum} of {who}"]
-    if not policy.author_may_approve:
-        words.append("never an author")
-    if policy.auto is not None:
-        words.append(f"without asking: {_auto(policy)}")
-    hours = policy.expires_after.total_seconds() / 3_600
-    return f"{'; '.join(words)}; a question ends after {hours:g} h"
-
-
-def _auto(policy: ApprovalPolicy) -> str:
-    auto = policy.auto
-    assert auto is not None
-    if auto.always:
-        return "everything but deletes beyond the budget"
-    words = ["what deletes nothing"] if auto.no_deletes else []
-    labels = ", ".join(f"{key}={value}" for key, value in sorted(auto.clusters.items()))
-    return " ".join([*words, *([f"where {labels}"] if labels else [])]) or "nothing"
-
-
-def _workspace(terraform: TerraformSpec) -> str:
-    every = terraform.drift_every.total_seconds() / 60
-    return f"{terraform.workspace}, by {terraform.binary}; looked at every {every:g} min"
 
 
 # --- for the API --------------------------------------------------------------------------------

@@ -26,11 +26,12 @@ from gitops.model.trail import Stretch
 from gitops.ports.inspecting import Happening
 from gitops.ports.office import Standing
 from gitops.ports.terraform import Place
-from gitops.web.applications import RootState, Version
+from gitops.web.applications import RootState
 from gitops.web.fleet_routes import TargetCluster, WatchedSource
 from gitops.web.pages.asked import Why
 from gitops.web.pages.steps import Step
 from gitops.web.trail import TrailRow
+from gitops.web.versions import Version
 
 
 class Problem(BaseModel):
