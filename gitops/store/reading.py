@@ -10,6 +10,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, func, select
@@ -39,7 +40,14 @@ from gitops.model.delivery import (
     Pause,
     Rollback,
 )
-from gitops.model.events import ApplyFinished, ChangePlanned, MemberAsked, Notice, StoredEvent
+from gitops.model.events import (
+    ApplyFinished,
+    ChangePlanned,
+    Event,
+    MemberAsked,
+    Notice,
+    StoredEvent,
+)
 from gitops.model.ids import (
     ApplicationName,
     ChangeId,
@@ -68,6 +76,8 @@ _AT_ONCE = 5_000
 """Ids in one statement: databases bound the number of parameters."""
 _NEAR = 20_000
 """Events about a change's first within which others of its occasion are looked for."""
+_LARGE = 50_000
+"""Characters of an event's payload from which what it says is kept for a while."""
 _HEX = re.compile(r"[0-9a-f]{1,64}\Z")
 Names = tuple[str, ...]
 T = TypeVar("T")
@@ -130,7 +140,7 @@ class SqlReading:
     def plan(self, change: ChangeId) -> Plan | None:
         """The present plan, masked, as it was shown."""
         row = self._one(_PLAN, of=change)
-        return cast("ChangePlanned", decode(row.kind, row.payload)).plan if row else None
+        return cast("ChangePlanned", _event(row.kind, row.payload)).plan if row else None
 
     def approved_seal(self, lane: LaneId, seal: Digest) -> tuple[str, ...]:
         """Persons whose verdicts approved this very seal for a change of this lane that failed.
@@ -580,8 +590,17 @@ def _request(row: Row[Any], members: list[Row[Any]], answers: list[Row[Any]]) ->
     )
 
 
+def _event(kind: str, payload: str) -> Event:
+    """Plans of thousands of objects take long to read back, and pages that are live read the same
+    one again and again. Events are frozen, so the same text may be the same value."""
+    return _large(kind, payload) if len(payload) > _LARGE else decode(kind, payload)
+
+
+_large = lru_cache(maxsize=8)(decode)
+
+
 def _stored(link: Link) -> StoredEvent:
-    event = decode(link.kind, link.payload)
+    event = _event(link.kind, link.payload)
     previous, hash = Digest(link.previous), Digest(link.hash)
     return StoredEvent(link.sequence, link.subject, link.kind, link.at, event, previous, hash)
 
