@@ -203,8 +203,10 @@ def _held(story: Story, hold: Hold) -> Iterator[str]:
     last = story.last
     failed = last is not None and (last.state, last.reason) == (ChangeState.FAILED, hold.why)
     failed = failed or hold.failed
+    told = last is not None and last.reason == hold.why
+    held = "Held" if told else f"Held: {hold.why}. It is left alone"
     yield (
-        f"Held: {hold.why}. It is left alone until the source moves, or: "
+        f"{held} until the source moves, or: "
         f"gitops {'retry' if failed else 'ask'} {story.spec.name}"
     )
     if failed and story.earlier is not None:

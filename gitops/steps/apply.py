@@ -22,6 +22,7 @@ from gitops.ports import Executed, Transaction
 from gitops.records import Unreadable
 from gitops.steps.kit import Kit
 from gitops.steps.values import Applied, Asked, Sketch
+from gitops.summary import counted
 
 
 async def apply(record: ChangeRecord, asked: Asked, kit: Kit) -> Applied:
@@ -177,7 +178,7 @@ async def _conclude(executed: Executed, kit: Kit, event: Event) -> None:
 
 
 def _summary(executed: Executed) -> str:
-    return f"{len(executed.outcomes)} writes done"
+    return f"{counted(len(executed.outcomes), 'write')} done"
 
 
 def arrived(lane: LaneId, closed: ChangeClosed, tx: Transaction) -> None:

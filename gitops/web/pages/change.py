@@ -78,6 +78,8 @@ _GRADES = {
     Grade.SIGNED: ": the commits' signatures were verified",
     Grade.AUTHENTICATED: ": the forge knows who pushed",
 }
+_BY_ORDER = {Cause.COMMAND, Cause.ROLLBACK}
+_ORDERED = ": who asked for it had signed in"
 _CAUSES = {
     Cause.COMMIT: "caused by a commit",
     Cause.DRIFT: "drift: what is live was changed by somebody else",
@@ -285,7 +287,7 @@ async def show(
         commits_at=commits_at(source) if source else "",
         files=files_of(source, change.revision.id),
         authors=(*sorted(authors.persons | authors.mergers), *authors.strangers),
-        grade=_GRADES[change.authorship.grade],
+        grade=_ORDERED if change.cause in _BY_ORDER else _GRADES[change.authorship.grade],
         versions=plan.versions if plan else found.delivery.versions if found.delivery else (),
         together=found.together,
         more_together=_more_together(found),
