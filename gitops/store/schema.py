@@ -8,9 +8,13 @@ migrate.
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+from functools import cache
 from pathlib import Path
+from typing import cast
 
-from sqlalchemy import Connection, Engine, insert, inspect, text
+from sqlalchemy import Connection, Engine, StaticPool, create_engine, insert, inspect, text
 
 from gitops.errors import ConfigError
 from gitops.store import tables as t
@@ -35,10 +39,21 @@ def bring_up_to_date(engine: Engine, place: str) -> None:
 
 
 def create_all(engine: Engine) -> None:
-    """The present schema without history, for a database in memory."""
+    """The present schema without history, for a new database in memory: copied from one that was
+    made once, which takes a tenth of the time."""
+    with contextlib.closing(engine.raw_connection()) as connection:
+        _made().backup(cast(sqlite3.Connection, connection.driver_connection))
+
+
+@cache
+def _made() -> sqlite3.Connection:
+    """Only ever read."""
+    made = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    engine = create_engine("sqlite://", creator=lambda: made, poolclass=StaticPool)
     with engine.begin() as connection:
         t.metadata.create_all(connection)
         connection.execute(insert(t.project).values(name="default"))
+    return made
 
 
 def _revision(connection: Connection) -> str | None:
