@@ -1,10 +1,11 @@
-"""HTTP connections that cannot be held open by sending slowly.
+"""HTTP connections that cannot be held open by sending slowly, or by not reading.
 
-uvicorn waits for ever for the rest of a request; whoever sends a byte a second would hold a
-connection each until there are none left. Here a request has to be there whole
-within :data:`PATIENCE`, and when there are :data:`MOST` connections the one that has kept us
-waiting longest makes room. Handed to the listening server by :mod:`gitops.web.serve`; long answers
-are not concerned.
+uvicorn waits for ever for the rest of a request, and for an answer to be taken; whoever sends a
+byte a second, or asks a thousand times and reads nothing, would hold a connection each until there
+are none left. Here a request has to be there whole within :data:`PATIENCE`, of an answer that does
+not fit into the socket something has to be taken in each of them, and when there are :data:`MOST`
+connections the one that has kept us waiting longest makes room. Handed to the listening server by
+:mod:`gitops.web.serve`; long answers to whoever takes them are not concerned.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from array import array
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from typing import Any
 
 import h11
@@ -20,6 +24,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 PATIENCE = 12.0
 """Seconds from a request's first byte (or the connection) to its last. Longer than the endpoints
 take for a body, so that those still answer in words."""
+TAKEN = 8 << 10
+"""Bytes of an answer that are taken in that time by whoever reads it: less than a bad line does."""
 MOST = 400
 """Connections at once."""
 KNOCKING = 200
@@ -58,6 +64,8 @@ class PatientProtocol(H11Protocol):
 
     door: Door | None = None
     _deadline: asyncio.TimerHandle | None = None
+    _untaken = 0
+    """Bytes that lay there to be taken when the clock began to run."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         if self.door is not None:
@@ -76,16 +84,50 @@ class PatientProtocol(H11Protocol):
         super().on_response_complete()
         self._judge()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._relax()  # the clock runs anew, from what there is to take now
+        self._judge()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._judge()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._judge()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._relax()
         super().connection_lost(exc)
 
     def _judge(self) -> None:
-        """Is the clock to run? From when a request begins until it is there."""
-        if self.conn.their_state not in _COMING or self.transport.is_closing():
+        """Is the clock to run? From when a request begins until it is there, and while more of an
+        answer is to be taken than the socket holds; also of the last one before we hang up."""
+        asks = self.conn.their_state in _COMING
+        if not (asks or self.flow.write_paused or self.transport.is_closing()):
             self._relax()
         elif self._deadline is None:
-            self._deadline = self.loop.call_later(PATIENCE, self.transport.abort)
+            self._wait()
+
+    def _wait(self) -> None:
+        self._untaken = self._lies()
+        self._deadline = self.loop.call_later(PATIENCE, self._late)
+
+    def _late(self) -> None:
+        self._deadline = None
+        if self.transport.get_write_buffer_size() and self._lies() <= self._untaken - TAKEN:
+            self._wait()
+        else:
+            self.transport.abort()
+
+    def _lies(self) -> int:
+        """Bytes nobody has taken yet: ours, and those the kernel has (tcp(7), SIOCOUTQ), of which
+        it frees so many at once that by ours alone a slow reader would seem to stand still."""
+        queued = array("i", [0])
+        with contextlib.suppress(OSError):  # it has just gone
+            ioctl(self.transport.get_extra_info("socket").fileno(), TIOCOUTQ, queued)
+        return self.transport.get_write_buffer_size() + queued[0]
 
     def _relax(self) -> None:
         if self._deadline is not None:
