@@ -9,6 +9,7 @@ is None, never 0.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -277,15 +278,13 @@ def stages(passage: Passage) -> Mapping[Stage, float]:
 def weeks(passages: Sequence[Passage], since: float, until: float) -> tuple[Week, ...]:
     """Whole weeks back from ``until`` that cover the period, oldest first."""
     count = max(1, -int(-(until - since) // WEEK))
+    by_week: dict[int, list[Passage]] = defaultdict(list)
+    for passage in passages:
+        if _deployment(passage):
+            by_week[max(1, math.ceil((until - passage.ended_at) / WEEK))].append(passage)
     found = []
     for index in range(count, 0, -1):
-        start = until - index * WEEK
-        last = index == 1
-        mine = [
-            p
-            for p in passages
-            if _deployment(p) and start <= p.ended_at and (last or p.ended_at < start + WEEK)
-        ]
+        start, mine = until - index * WEEK, by_week[index]
         well = [p for p in mine if p.state in _WELL]
         found.append(
             Week(

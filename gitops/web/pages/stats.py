@@ -146,17 +146,18 @@ def add(app: FastAPI, desk: Desk) -> None:
         since = until - days * DAY
         passages = await passed(controller, since - days * DAY)
 
-        def work() -> tuple[Report, Dora | None]:
+        specs = controller.roster.specs().values()
+        teams = {str(spec.name): spec.labels.get(wish.by, "") for spec in specs}
+
+        def work() -> tuple[Report, Dora | None, list[str]]:
             mine = [each for each in passages if each.ended_at >= since]
             earlier = [each for each in passages if each.ended_at < since]
             found = made(controller, mine, since, until, wish.by)
             known = len(passages) < MOST and earlier
-            return found, dora.dora(earlier, days) if known else None
+            then = dora.dora(earlier, days) if known else None
+            return found, then, _sorted(found, teams, wish)
 
-        report, before = await asyncio.to_thread(work)
-        specs = controller.roster.specs().values()
-        teams = {str(spec.name): spec.labels.get(wish.by, "") for spec in specs}
-        lines = _lines(report, teams, wish)
+        report, before, names = await asyncio.to_thread(work)
         first = (page - 1) * ROWS
         return desk.frame.page(
             "stats.html",
@@ -167,11 +168,11 @@ def add(app: FastAPI, desk: Desk) -> None:
             report=report,
             tiles=_tiles(report.total, before),
             headings=_headings(wish),
-            lines=lines[first : first + ROWS],
-            found=len(lines),
+            lines=[_line(name, report, teams) for name in names[first : first + ROWS]],
+            found=len(names),
             first=first,
             newer=wish.to(page=page - 1) if page > 1 else "",
-            older=wish.to(page=page + 1) if len(lines) > first + ROWS else "",
+            older=wish.to(page=page + 1) if len(names) > first + ROWS else "",
             teams=_teams(report),
             labelled=any(teams.values()),
             more_teams=max(0, len(report.teams) - ROWS),
@@ -183,26 +184,30 @@ def add(app: FastAPI, desk: Desk) -> None:
         )
 
 
-def _lines(report: Report, teams: Mapping[str, str], wish: Wish) -> list[Line]:
-    """Sorted, and only those that fit what is looked for."""
-    wanted = wish.q.casefold()
-    lines = [
-        (found, Line(name, teams.get(name, ""), report.drift.get(name, 0), _cells(found)))
-        for name, found in report.applications.items()
+def _sorted(report: Report, teams: Mapping[str, str], wish: Wish) -> list[str]:
+    """Applications that fit what is looked for, in the order asked for."""
+    wanted, found = wish.q.casefold(), report.applications
+    names = [
+        name
+        for name in found
         if wanted in name.casefold() or wanted in teams.get(name, "").casefold()
     ]
     column = next((each for each in COLUMNS if each.name == wish.sort), None)
     if column is not None:
-        most = _most_first(column, wish.order)
-        key = column.key
-        lines.sort(key=lambda pair: _place(key(pair[0]), most))
+        most, key = _most_first(column, wish.order), column.key
+        names.sort(key=lambda name: _place(key(found[name]), most))
     elif wish.sort == "drift":
-        lines.sort(key=lambda pair: pair[1].drifts, reverse=wish.order != "asc")
+        names.sort(key=lambda name: report.drift.get(name, 0), reverse=wish.order != "asc")
     elif wish.sort == "team":
-        lines.sort(key=lambda pair: pair[1].team, reverse=wish.order == "desc")
+        names.sort(key=lambda name: teams.get(name, ""), reverse=wish.order == "desc")
     elif wish.order == "desc":
-        lines.reverse()
-    return [line for _, line in lines]
+        names.reverse()
+    return names
+
+
+def _line(name: str, report: Report, teams: Mapping[str, str]) -> Line:
+    cells = _cells(report.applications[name])
+    return Line(name, teams.get(name, ""), report.drift.get(name, 0), cells)
 
 
 def _place(value: float | None, most_first: bool) -> tuple[bool, float]:
