@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine, text
@@ -676,6 +677,30 @@ class TestDeliveries:
         shared = next(c for c in "0123456789abcdef" if sum(i[0] == c for i in ids) > 1)
         with pytest.raises(Ambiguous, match=f"{shared} fits"):
             await store.read(lambda q: q.delivery(shared))
+
+    async def test_are_found_by_how_they_ended_and_what_caused_them(
+        self, store: SqlStore, epoch: e.Epoch
+    ) -> None:
+        causes = (Cause.COMMIT, Cause.COMMIT, Cause.DRIFT)
+        stories = [
+            Story(store, epoch, change_of(lane(f"app-{n}"), cause=cause))
+            for n, cause in enumerate(causes)
+        ]
+        for story in stories:
+            await story.say(story.opened(), story.planned())
+            await story.say(e.AutoApproved(story.change.id, story.seal, "p"), story.claimed())
+        await stories[0].say(stories[0].finished(), stories[0].closed())
+
+        async def numbers(**given: Any) -> list[int]:
+            found = await store.read(lambda q: q.deliveries(**given))
+            names = [row.change.change.lane.application for row in found]
+            return [int(name.removeprefix("app-")) for name in names]
+
+        assert await numbers(state=ChangeState.APPLYING) == [2, 1]
+        assert await numbers(state=ChangeState.HEALTHY) == [0]
+        assert await numbers(cause=Cause.COMMIT) == [1, 0]
+        assert await numbers(cause=Cause.DRIFT, state=ChangeState.HEALTHY) == []
+        assert await numbers(cause=Cause.COMMIT, limit=1) == [1]
 
     @pytest.mark.parametrize("text", ["", "zz", "%", "ab' OR '1'='1", "\x00", "é", "f" * 99])
     async def test_are_not_found_by_nonsense(self, store: SqlStore, text: str) -> None:
