@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from gitops.gate import confirmation_phrase, may_answer
 from gitops.model.approval import Decision, MemberState
-from gitops.model.delivery import ChangeState
 from gitops.model.fleet import People
 from gitops.model.serving import Role
 from gitops.ports.office import Card, Row
+from gitops.web.auth.answers import waits
 from gitops.web.auth.viewer import Viewer
 
 
@@ -50,7 +50,7 @@ def answering(viewer: Viewer, card: Card, people: People, *, form: bool = True) 
         return Answering(whys=(Why("sign in to answer", ()),) if card.asking else ())
     refused: dict[str, list[str]] = {}
     approves, denies = [], []
-    for row in (*card.asking, *filter(_waits, card.rows)):
+    for row in (*card.asking, *filter(waits, card.rows)):
         asking = row.member.state is MemberState.ASKING
         if why := _may_not(viewer, row, Decision.DENY, people):
             refused.setdefault(why, []).append(str(row.lane))
@@ -67,12 +67,6 @@ def answering(viewer: Viewer, card: Card, people: People, *, form: bool = True) 
     phrase = confirmation_phrase(row.plan for row in approves if row.plan)
     whys = tuple(Why(reason, tuple(lanes)) for reason, lanes in refused.items())
     return Answering(tuple(approves), tuple(denies), whys, phrase)
-
-
-def _waits(row: Row) -> bool:
-    """Approved, and not begun: it can still be taken back."""
-    approved = row.member.state is MemberState.APPROVED
-    return approved and row.record.state in (ChangeState.OPEN, ChangeState.ASKING)
 
 
 def _may_not(viewer: Viewer, row: Row, decision: Decision, people: People) -> str:
