@@ -274,6 +274,7 @@ class Controller:
         for lane in self.roster.lanes():
             self.roots.moved(lane)
             self.lanes.offer(lane)
+        self.ledger.bell.ring((bell.EVERYTHING,))
 
     async def _adjust(self) -> None:
         """Starts and ends source watches and listeners until they are those of the fleet file."""
@@ -337,6 +338,7 @@ class Controller:
     async def _moved(self, snapshot: Snapshot) -> None:
         """A source has a new revision: offer the lanes whose closure it touches, no others."""
         self.roster.look(snapshot)
+        self.ledger.bell.ring((bell.source(snapshot.revision.source),))
         for spec in self.roster.of_source(snapshot.revision.source):
             if not self.parts.renders.concerned(spec.name, snapshot):
                 continue

@@ -14,6 +14,7 @@ import pytest
 from gitops.app import offline
 from gitops.controller import Controller
 from gitops.engine.ballot import CLAIMED
+from gitops.engine.bell import EVERYTHING
 from gitops.engine.cases import Case
 from gitops.engine.lanes import Trouble, _Lane
 from gitops.errors import StaleWrite, StoreUnavailable
@@ -324,3 +325,13 @@ async def test_only_what_moved_is_read_again(controller: Controller) -> None:
     assert second.edition > first.edition
     same = [a is b for a, b in zip(first.rows, second.rows, strict=True)]
     assert sorted(same) == [False, True, True]
+
+
+async def test_open_pages_hear_of_a_new_fleet_file(controller: Controller) -> None:
+    with controller.ledger.bell.listening() as listener:
+        fleet = replace(controller.fleet, applications=specs(NAMES[0]))
+        await controller.reload(fleet)
+        assert EVERYTHING in await listener.heard()
+    present = await controller.board.present()
+    assert [row.spec.name for row in present.rows] == [NAMES[0]]
+    await controller.lanes.stop()

@@ -204,9 +204,15 @@ def _text(row: Row) -> str:
 def _targeted(cluster: str) -> Callable[[tuple[Standing, ...]], tuple[Standing, ...]]:
     if not cluster:
         return lambda standings: standings
-    return lambda standings: tuple(
-        each for each in standings if fnmatchcase(each.lane.target, cluster)
-    )
+    known: dict[str, bool] = {}  # the same few targets, thousands of times
+
+    def fits(standing: Standing) -> bool:
+        target = standing.lane.target
+        if target not in known:
+            known[target] = fnmatchcase(target, cluster)
+        return known[target]
+
+    return lambda standings: tuple(filter(fits, standings))
 
 
 def _columns(lines: Iterable[Line]) -> tuple[tuple[str, ...], int]:
