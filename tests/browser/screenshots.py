@@ -36,6 +36,15 @@ LOOKS: dict[str, dict[str, Any]] = {
     "phone": {"viewport": PHONE, "color_scheme": "light", "has_touch": True, "is_mobile": True},
 }
 
+ELSEWHERE = """() => {
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const text = texts.currentNode;
+        text.data = text.data.replace(/\\S+\\/remote\\.git/, "https://git.example.com/shop/config.git");
+    }
+}"""
+"""The repository lies in a folder for the time of the play; nobody's does."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shot:
@@ -119,6 +128,7 @@ async def take(site: Showcase, to: Path, kind: str, only: str = "") -> None:
 
 async def picture(window: Window, file: Path, look: str) -> None:
     """WebP comes from the browser's own debugger alone (Chrome DevTools Protocol)."""
+    await window.page.evaluate(ELSEWHERE)
     height = await window.page.evaluate("document.documentElement.scrollHeight")
     size = await window.page.evaluate("[innerWidth, innerHeight]")
     clip = {"x": 0, "y": 0, "width": size[0], "scale": 1}

@@ -45,7 +45,7 @@ QUIET = (
     # Whatever a page or the browser itself might want to reach, it finds this machine alone.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-PATIENCE = 15_000.0
+PATIENCE = 90_000.0
 """Milliseconds anything in a page may take: a bound for what hangs, not for a busy machine."""
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
