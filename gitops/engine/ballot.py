@@ -68,7 +68,7 @@ class Ballot:
         if paper.decision is Decision.APPROVE:
             _confirmed(tx, covered, paper.confirmation)
         elif not paper.reason.strip():
-            raise NotAllowed("a denial needs a reason", hint='say why: --reason "…"')
+            raise NotAllowed("a denial needs a reason", hint='say why in a few words (in a terminal: --reason "…")')
         verdict = self._verdict(paper, covered)
         tx.append(Answered(verdict))
         return verdict, tuple(pair[1] for pair in covered if self._settle(tx, pair, verdict))
