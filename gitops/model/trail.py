@@ -27,6 +27,11 @@ class Asked:
     """One of these stands somewhere in the event's text, whatever its case: a coarse sieve before
     whoever asks looks closer."""
 
+    @property
+    def about(self) -> bool:
+        """Of an application or a target."""
+        return bool(self.application or self.target)
+
 
 @dataclass(frozen=True, slots=True)
 class Spread:

@@ -436,7 +436,10 @@ Versions = tuple[tuple[str, str], ...]
 def _first(kind: type[Any]) -> Any:
     """When a change's first event of a kind was written; a walk along its own few events."""
     names = [name for name, known in KINDS.items() if known is kind]
-    mine = and_(t.event.c.subject == t.change.c.id, t.event.c.kind.in_(names))
+    # Joined to nothing, so that it is no column of an index: of two, SQLite would take the one by
+    # kind, and walk every event of that kind for each change.
+    is_kind = (t.event.c.kind + "").in_(names)
+    mine = and_(t.event.c.subject == t.change.c.id, is_kind)
     return select(func.min(t.event.c.at)).where(mine).scalar_subquery()
 
 

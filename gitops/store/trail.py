@@ -119,8 +119,10 @@ def _places(asked: Asked) -> Select[Any]:
     query = select(_E.sequence).where(*_times(asked))
     if asked.kinds:
         names = [name for name in _NAMES if _plain(name) in asked.kinds]
-        query = query.where(_E.kind.in_(names))
-    if asked.application or asked.target:
+        # By the chains where there are some: joined to nothing it is no column of an index.
+        kind = _E.kind + "" if asked.about else _E.kind
+        query = query.where(kind.in_(names))
+    if asked.about:
         query = query.where(_E.subject.in_(_subjects(asked)))
     if asked.words:
         query = query.where(or_(*(_E.payload.icontains(w, autoescape=True) for w in asked.words)))

@@ -173,7 +173,7 @@ class TestTheTrail:
         postgres = database.reader.dialect.name == "postgresql"
         asked = {
             "ix_event_kind_sequence": Asked(kinds=("token-created",)),
-            "ix_event_subject_sequence": Asked(application="shop"),
+            "ix_event_subject_sequence": Asked(application="shop", kinds=("answered",)),
         }
         with database.reader.connect() as connection:
             if postgres:
