@@ -64,8 +64,9 @@ def inert(text: str, limit: int = LINE) -> str:
     return _LINK.sub(lambda found: found[0].replace("://", ":⁄⁄").replace(".", "․"), flat)
 
 
-def words(notice: Notice, card: Card | None, mask: Callable[[str], str]) -> Words:
-    """``card`` is the request's as it is now, where there is one."""
+def words(notice: Notice, card: Card | None, mask: Callable[[str], str], page: str = "") -> Words:
+    """``card`` is the request's as it is now, where there is one; ``page`` the address of the
+    change's own, which is led to where there is none."""
     told, kind = notice.payload, notice.kind
     lines = []
     if told.get("by"):
@@ -84,7 +85,7 @@ def words(notice: Notice, card: Card | None, mask: Callable[[str], str]) -> Word
         lines.append(f"after {seconds:.0f} s")
     lines.append(_revision(told))
     title = _TITLES.get(kind, inert(kind))
-    url = card.url if card is not None else ""
+    url = card.url if card is not None else page
     return Words(f"{title}: {about(notice)}", tuple(filter(None, lines)), url)
 
 

@@ -24,7 +24,7 @@ from gitops.model.events import Notice
 from gitops.model.secret import SecretRef
 from gitops.plugins import Services
 from gitops.secrets import read_secret
-from notifiers.question import card_of
+from notifiers.question import card_of, page_of
 
 if TYPE_CHECKING:
     from apprise import Apprise
@@ -59,7 +59,8 @@ class Ears:
         """Raises NotifierUnavailable when the service does not take it: whatever it is, somebody
         can mend it."""
         card = await card_of(self._services, notice)
-        await self._say(announcing.words(notice, card, self._services.mask), notice)
+        page = page_of(self._services, notice)
+        await self._say(announcing.words(notice, card, self._services.mask, page), notice)
 
     async def send_together(self, notices: Sequence[Notice]) -> None:
         """The same in one message."""

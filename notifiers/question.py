@@ -16,3 +16,11 @@ async def card_of(services: Services, notice: Notice) -> Card | None:
         return await services.office().card_of(notice.subject)
     except ConfigError:
         return None
+
+
+def page_of(services: Services, notice: Notice) -> str:
+    """Address of the page of what a notice is about; empty where there is none."""
+    try:
+        return services.office().page(notice.subject)
+    except ConfigError:
+        return ""

@@ -37,7 +37,7 @@ from gitops.model.ids import combine, short
 from gitops.model.secret import SecretRef
 from gitops.plugins import Services
 from gitops.secrets import read_secret
-from notifiers.question import card_of
+from notifiers.question import card_of, page_of
 
 NAME = "webhook"
 VERSION = "1"
@@ -106,7 +106,7 @@ class Webhook:
     async def send(self, notice: Notice) -> None:
         """Raises NotifierUnavailable, or NotifierRefused for a content the other side refuses."""
         card = await card_of(self._services, notice)
-        told = announcing.words(notice, card, self._services.mask)
+        told = announcing.words(notice, card, self._services.mask, page_of(self._services, notice))
         await self._post(notice.id, self._described(notice, told), notice)
 
     async def send_together(self, notices: Sequence[Notice]) -> None:

@@ -17,6 +17,7 @@ from gitops.model.delivery import LaneId
 from gitops.model.events import (
     ApplicationPaused,
     ApplicationResumed,
+    ChangeClosed,
     ChangeOpened,
     Event,
     HoldLifted,
@@ -181,6 +182,9 @@ class Bell:
         if about:
             yield request(about)
         if id := str(getattr(event, "change", "")):
+            if isinstance(event, ChangeClosed) and (record := tx.change(event.change)) is not None:
+                # Who was still asked about it leaves the question without an event of its own.
+                yield from (request(asked) for asked in filter(None, [record.request]))
             yield change(id)
             if name := self._application(tx, id):
                 yield application(name)

@@ -50,6 +50,12 @@ def test_a_question_says_what_it_would_do_who_may_answer_and_until_when() -> Non
     assert found.text.endswith(card.url)
 
 
+def test_what_nobody_was_asked_about_leads_to_the_page_of_its_change() -> None:
+    assert words(NOTICE, None, str, "https://ops.example/changes/c").url.endswith("/changes/c")
+    asked = card_of(row_of(), url="https://ops.example/requests/r")
+    assert words(NOTICE, asked, str, "https://ops.example/changes/c").url == asked.url
+
+
 @pytest.mark.parametrize(
     ("foreign", "shown"),
     [

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gitops.model.ids import ApplicationName, ChangeId, Digest, TargetName
 from gitops.model.manifest import ObjectId, Origin
 from gitops.model.plan import ABSENT, Action, FieldChange, Plan, ResourceChange
-from gitops.web.pages.diff import OBJECTS, ROOM, Line, Wish, compared, seen, view
+from gitops.web.pages.diff import OBJECTS, ROOM, Line, Wish, compared, kind_of, seen, view
 
 
 def changed(name: str, *fields: FieldChange, **more: Any) -> ResourceChange:
@@ -122,6 +122,7 @@ def cost(things: Any) -> int:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", [False, True])
 def test_two_thousand_objects_are_paged_through_without_leaving_one_out(split: bool) -> None:
     wide = [FieldChange(f"data.k{n}", "<&" * 300, ">'" * 300) for n in range(10)]
@@ -156,6 +157,7 @@ def test_a_line_that_is_too_long_is_whole_in_the_view_of_its_object() -> None:
     assert "".join(pieces) == long
 
 
+@pytest.mark.slow
 def test_ten_thousand_lines_of_one_object_are_paged_through() -> None:
     after = "\n".join(f"line {n}" for n in range(10_000))
     every = plan(changed("a", FieldChange("data.a", ABSENT, after)))
@@ -182,6 +184,20 @@ def test_a_filter_keeps_what_it_names() -> None:
     assert view(every, Wish(only=99)).things == ()
     assert view(every, Wish(start=99)).first == 0
     assert view(every, Wish()).kinds == (("ConfigMap", 1), ("Job", 1), ("Secret", 1))
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        ("aws_s3_bucket.logs", "aws_s3_bucket"),
+        ('module.a["x.y"].aws_s3_bucket.logs[0]', "aws_s3_bucket"),
+        ('aws_s3_bucket.logs["a.b"]', "aws_s3_bucket"),
+        ("state lock 7b1c", "state"),
+    ],
+)
+def test_a_resource_has_a_kind_too(address: str, kind: str) -> None:
+    assert kind_of(ResourceChange(Action.UPDATE, address)) == kind
+    assert kind_of(ResourceChange(Action.UPDATE, address, output=True)) == "output"
 
 
 def test_an_address_keeps_what_was_chosen_and_nothing_foreign_leaves_it() -> None:

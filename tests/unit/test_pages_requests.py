@@ -10,6 +10,8 @@ import httpx
 import pytest
 
 from gitops.model.approval import Decision, Request, RequestState
+from gitops.model.delivery import ChangeState
+from gitops.model.events import ChangeClosed
 from gitops.model.fleet import ApprovalPolicy
 from gitops.model.ids import PersonName
 from gitops.model.plan import Action, FieldChange
@@ -363,3 +365,12 @@ async def test_a_form_moves_under_nobodys_hand(house: House) -> None:
     await house.answer(CYD)
     after = (await house.get(f"/requests/{request.id}")).text
     assert f'data-root="{request.root}"' not in after
+
+
+async def test_pages_hear_of_a_question_that_nobody_asks_any_more(house: House) -> None:
+    request = await house.asked()
+    [member] = request.members
+    with house.controller.ledger.bell.listening() as listener:
+        await house.controller.ledger.append(ChangeClosed(member.change, ChangeState.SUPERSEDED))
+        assert f"request:{request.id}" in await listener.heard()
+    assert await states(house) == ["left"]

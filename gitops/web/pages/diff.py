@@ -56,6 +56,7 @@ _TONES = {
     Action.DELETE: "bad",
 }
 _MASKED = re.compile(r"<hidden(?:: \d+ bytes, #[0-9a-f]+)?>|\(sensitive value\)")
+_INDEX = re.compile(r"\[[^\]]*\]")
 _NO_STRING = re.compile(r"\s*(?:[-+.]?\d.*|[\[{\"].*|true|false|null|~|yes|no|on|off)?\s*", re.I)
 
 
@@ -207,7 +208,7 @@ def kind_of(change: ResourceChange) -> str:
         return change.object.kind
     if change.output:
         return "output"
-    parts = change.address.split(".")
+    parts = _INDEX.sub("", change.address).split(".")
     return parts[-2] if len(parts) > 1 else change.address.split(" ")[0]
 
 

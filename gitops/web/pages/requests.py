@@ -104,7 +104,7 @@ def add(app: FastAPI, desk: Desk) -> None:
             "pending.html",
             viewer,
             at="/pending",
-            topics="request:* application:*",
+            topics="request:*",
             mine=[each for each in found if each.mine],
             others=[each for each in found if not each.mine],
             more=more,
@@ -181,12 +181,12 @@ async def show(
     lead = card.lead
     source = lead.record.change.revision.source if lead else None
     spec = desk.controller.fleet.sources.get(source) if source else None
-    topics = {f"application:{row.lane.application}" for row in card.rows[:200]}
+    topics = [f"change:{row.record.change.id}" for row in rows]
     return desk.frame.page(
         "request.html",
         viewer,
         at="/pending",
-        topics=" ".join((f"request:{card.request.id}", *sorted(topics))),
+        topics=" ".join((f"request:{card.request.id}", *topics)),
         status=code_of(error) if error else 200,
         flash=FLASHES.get(shown.done),
         card=card,
