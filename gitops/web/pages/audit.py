@@ -6,12 +6,13 @@ checked when somebody asks for that; what is shown is checked every time.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import Depends, FastAPI, Query
+from fastapi import Depends, FastAPI
 from starlette.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
 from gitops.errors import NotAllowed, Permanent
@@ -32,6 +33,8 @@ from gitops.web.trail import (
 )
 
 ROWS = 50
+MOST_NAMED = 200
+"""People that are offered while a name is typed."""
 PERIODS = (("24h", "24 hours"), ("7d", "7 days"), ("30d", "30 days"), ("", "everything"))
 _LIVE = "application:* request:* source:*"
 
@@ -79,17 +82,24 @@ class Shown:
     """How far it was looked, where that is not the end and little was found."""
 
 
+@dataclass(frozen=True, slots=True)
+class Links:
+    """From here on, with the same filter."""
+
+    older: str
+    newest: str
+    sheet: str
+    periods: tuple[tuple[str, str, str], ...]
+    """(address, in words, as it is written)"""
+    filtered: bool
+
+
 def add(app: FastAPI, desk: Desk) -> None:
     controller = desk.controller
     checking = Checking(controller)
 
     @app.get("/audit", include_in_schema=False)
-    async def audit(
-        viewer: Viewing,
-        wanted: Chosen,
-        before: Before = "",
-        check: Annotated[bool, Query()] = False,
-    ) -> HTMLResponse:
+    async def audit(viewer: Viewing, wanted: Chosen, before: Before = "") -> HTMLResponse:
         wrong, hint, status = "", "", 200
         trail: Trail[TrailRow] = Trail(())
         chains: dict[str, Soundness] = {}
@@ -98,7 +108,6 @@ def add(app: FastAPI, desk: Desk) -> None:
         except (Permanent, NotAllowed) as error:
             status = 403 if isinstance(error, NotAllowed) else 400
             wrong, hint = error.message, error.hint
-        given = query(**{**asdict(wanted), "accounts": ""})
         return desk.frame.page(
             "audit.html",
             viewer,
@@ -109,23 +118,18 @@ def add(app: FastAPI, desk: Desk) -> None:
             wrong=wrong,
             hint=hint,
             shown=_shown(trail, chains),
-            older=_to(given, before=trail.before) if trail.before else "",
-            newest=_to(given) if before else "",
-            sheet=f"/audit.csv?{urlencode(given)}",
+            links=_links(wanted, before, trail.before),
             groups=tuple(GROUPS),
             kinds=tuple(kind for kind in KNOWN if kind not in GROUPS),
-            people=sorted(controller.fleet.people.persons)[:200],
-            periods=[(_to(given, since=since), word, since) for since, word in PERIODS],
-            filtered=bool(given),
+            people=sorted(controller.fleet.people.persons)[:MOST_NAMED],
             checking=checking.state,
-            check=check,
         )
 
     @app.post("/audit/check", include_in_schema=False)
     async def begin(viewer: Viewing) -> RedirectResponse:
         del viewer  # whoever may look may have it checked; one check goes on at a time
         checking.begin()
-        return RedirectResponse("/audit?check=1#check", 303)
+        return RedirectResponse("/audit#check", 303)
 
     @app.get("/audit.csv", include_in_schema=False)
     async def download(viewer: Viewing, wanted: Chosen) -> StreamingResponse:
@@ -143,9 +147,19 @@ def add(app: FastAPI, desk: Desk) -> None:
         )
 
 
-def _to(given: object, **more: object) -> str:
+def _links(wanted: Filter, before: str, after: int) -> Links:
+    given = query(**{**asdict(wanted), "accounts": ""})
+    return Links(
+        older=_to(given, before=after) if after else "",
+        newest=_to(given) if before else "",
+        sheet=f"/audit.csv?{urlencode(given)}",
+        periods=tuple((_to(given, since=since), word, since) for since, word in PERIODS),
+        filtered=bool(given),
+    )
+
+
+def _to(given: Mapping[str, str], **more: object) -> str:
     """The page with this filter, and what differs."""
-    assert isinstance(given, dict)
     kept = query(**{**given, **more})
     return f"/audit?{urlencode(kept)}" if kept else "/audit"
 

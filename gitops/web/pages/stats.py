@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import FastAPI, Query
@@ -145,43 +145,50 @@ def add(app: FastAPI, desk: Desk) -> None:
         until = controller.parts.clock.now()
         since = until - days * DAY
         passages = await passed(controller, since - days * DAY)
-
         specs = controller.roster.specs().values()
         teams = {str(spec.name): spec.labels.get(wish.by, "") for spec in specs}
 
-        def work() -> tuple[Report, Dora | None, list[str]]:
+        def work() -> dict[str, Any]:
             mine = [each for each in passages if each.ended_at >= since]
             earlier = [each for each in passages if each.ended_at < since]
             found = made(controller, mine, since, until, wish.by)
             known = len(passages) < MOST and earlier
             then = dora.dora(earlier, days) if known else None
-            return found, then, _sorted(found, teams, wish)
+            return {**_whole(found, then), **_applications(found, teams, wish)}
 
-        report, before, names = await asyncio.to_thread(work)
-        first = (page - 1) * ROWS
-        return desk.frame.page(
-            "stats.html",
-            viewer,
-            at="/stats",
-            wish=wish,
-            periods=[(wish.to(days=each), each) for each in PERIODS],
-            report=report,
-            tiles=_tiles(report.total, before),
-            headings=_headings(wish),
-            lines=[_line(name, report, teams) for name in names[first : first + ROWS]],
-            found=len(names),
-            first=first,
-            newer=wish.to(page=page - 1) if page > 1 else "",
-            older=wish.to(page=page + 1) if len(names) > first + ROWS else "",
-            teams=_teams(report),
-            labelled=any(teams.values()),
-            more_teams=max(0, len(report.teams) - ROWS),
-            columns=[column.title for column in COLUMNS],
-            plots=_plots(report),
-            duration=duration,
-            drifts=list(report.drift.items())[:ROWS],
-            more_drifts=max(0, len(report.drift) - ROWS),
-        )
+        values = await asyncio.to_thread(work)
+        return desk.frame.page("stats.html", viewer, at="/stats", wish=wish, **values)
+
+
+def _whole(report: Report, before: Dora | None) -> dict[str, Any]:
+    """What is about the whole fleet, and by team."""
+    return {
+        "report": report,
+        "tiles": _tiles(report.total, before),
+        "plots": _plots(report),
+        "duration": duration,
+        "drifts": list(report.drift.items())[:ROWS],
+        "more_drifts": max(0, len(report.drift) - ROWS),
+        "teams": _teams(report),
+        "more_teams": max(0, len(report.teams) - ROWS),
+        "columns": [column.title for column in COLUMNS],
+    }
+
+
+def _applications(report: Report, teams: Mapping[str, str], wish: Wish) -> dict[str, Any]:
+    """One page of them."""
+    names = _sorted(report, teams, wish)
+    first = (wish.page - 1) * ROWS
+    return {
+        "periods": [(wish.to(days=each), each) for each in PERIODS],
+        "headings": _headings(wish),
+        "lines": [_line(name, report, teams) for name in names[first : first + ROWS]],
+        "found": len(names),
+        "first": first,
+        "newer": wish.to(page=wish.page - 1) if wish.page > 1 else "",
+        "older": wish.to(page=wish.page + 1) if len(names) > first + ROWS else "",
+        "labelled": any(teams.values()),
+    }
 
 
 def _sorted(report: Report, teams: Mapping[str, str], wish: Wish) -> list[str]:
