@@ -204,6 +204,7 @@ async def test_one_that_is_refused_again_and_again_keeps_the_others_waiting_no_l
     assert await ledger.read(lambda reading: reading.outbox()) == []
 
 
+@pytest.mark.slow
 async def test_a_notifier_that_is_away_for_hours_loses_nothing() -> None:
     clock = StillClock()
     ledger = await ledger_of(clock)
@@ -232,6 +233,7 @@ async def test_a_notifier_is_left_alone_as_long_as_it_asks_for() -> None:
     assert len(ears["team"].heard) == 1
 
 
+@pytest.mark.slow
 async def test_a_long_queue_of_one_that_is_away_keeps_no_others_back() -> None:
     clock = StillClock()
     ledger = await ledger_of(clock)

@@ -244,6 +244,7 @@ class Days:
         self.controller.roster.edition += 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 async def test_the_board_is_what_a_fresh_reading_would_be(
     controller: Controller, seed: int

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from gitops.model.finding import Severity
 from gitops.plugins import Role, plugins
 from planners.checks.fleet import FleetChecker
@@ -62,6 +64,7 @@ async def test_two_trials_at_once_do_not_meet() -> None:
     assert await two.run(job(ONE, application="second")) == []
 
 
+@pytest.mark.slow
 async def test_ranges_of_addresses_are_tried_out_aside_whatever_the_options(tmp_path: Path) -> None:
     real = checker(tmp_path)
     net = root(VPC % "10.0.0.0/16", "net")

@@ -103,6 +103,7 @@ async def test_the_rules_errors_block(tmp_path: Path) -> None:
     assert {(each.severity, each.place) for each in found} == {(Severity.ERROR, "root/main.tf:1:1")}
 
 
+@pytest.mark.slow
 async def test_many_files_are_read_by_a_child_and_judged_the_same(tmp_path: Path) -> None:
     secret = SecretRef(env="NOBODYS_BUSINESS")
     spec = TerraformSpec(variables={"n": [1, "a"]}, environment=Environment(plan={"A": secret}))

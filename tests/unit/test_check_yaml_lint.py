@@ -65,6 +65,7 @@ def test_what_is_wrong_in_rendered_output_is_told_of_the_template() -> None:
     assert "line 1" in finding.message
 
 
+@pytest.mark.slow
 def test_a_huge_file_is_read_but_not_linted() -> None:
     big = "a:  b\n" + "".join(f"k{i}: {i}\n" for i in range(40_000))
     found = lint(file(big), Options())

@@ -142,6 +142,7 @@ RANGES = st.tuples(ADDRESS, ADDRESS).map(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(RANGES, max_size=12), st.lists(RANGES, max_size=12), RANGES)
 def test_the_index_agrees_with_comparing_every_pair(

@@ -158,6 +158,7 @@ def test_references_that_multiply_are_not_followed_for_ever() -> None:
     assert len(claims({"net/main.tf": text})) <= 1
 
 
+@pytest.mark.slow
 def test_more_claims_than_anybody_has_are_cut_off() -> None:
     ranges = [f'"10.{n >> 8}.{n & 255}.0/30", "11.{n >> 8}.{n & 255}.0/30"' for n in range(5_100)]
     text = '{"locals": {"cidrs": [' + ",".join(ranges) + "]}}"

@@ -253,6 +253,7 @@ def test_the_environment_names_fleet_file_and_colour(
     assert _seen(probe, "probe", "-c", "f.yaml").config == Path("f.yaml")
 
 
+@pytest.mark.slow
 def test_completion_offers_commands_and_their_options(monkeypatch: pytest.MonkeyPatch) -> None:
     def complete(words: str) -> str:
         done = subprocess.run(

@@ -169,6 +169,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(VALUES)
 def test_what_is_printed_reads_back_as_the_same(value: Any) -> None:
     (document,) = yamlio.documents(to_yaml({"root": value}).encode(), "x")

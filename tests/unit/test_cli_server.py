@@ -14,6 +14,7 @@ from gitops.web.client import Address, Api, address_named
 from tests.unit.test_web_client import TOKEN, Handler, socket
 
 __all__ = ["socket"]
+pytestmark = pytest.mark.slow  # each command is a process
 
 
 def gitops(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -127,6 +127,7 @@ def test_needs_are_written_short_or_long(tmp_path: Path) -> None:
     assert found.applications[SHOP].needs == {"global.zone": Need("dns", "zone")}
 
 
+@pytest.mark.slow
 def test_editors_accept_every_key() -> None:
     Draft202012Validator(yaml.safe_load(schema())).validate(yaml.safe_load(HEAD + EVERYTHING))
 

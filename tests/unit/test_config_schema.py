@@ -48,6 +48,7 @@ def test_every_key_is_described() -> None:
     assert undescribed(json.loads(schema()), "fleet") == []
 
 
+@pytest.mark.slow
 def test_every_fleet_file_of_the_examples_is_fine(validator: Draft202012Validator) -> None:
     for path in EXAMPLES:
         validator.validate(yaml.safe_load(path.read_text(encoding="utf-8")))

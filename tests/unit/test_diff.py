@@ -45,6 +45,7 @@ JSON = st.recursive(
 OBJECTS = st.dictionaries(st.sampled_from(["spec", "data", "list"]), JSON, max_size=3)
 
 
+@pytest.mark.slow
 @given(OBJECTS)
 def test_an_object_does_not_differ_from_itself(body: dict[str, Any]) -> None:
     assert fields(body, body) == ()

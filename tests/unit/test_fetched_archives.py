@@ -134,6 +134,7 @@ TREES = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(contents=TREES, format=st.sampled_from([0, 1, 2]))
 def test_whatever_python_packs_is_read_the_same(
@@ -259,6 +260,7 @@ def test_too_many_entries_are_refused_before_they_are_held(tmp_path: Path) -> No
     assert "over 100 entries" in refused(tmp_path, data, Format.ZIP, few)
 
 
+@pytest.mark.slow
 def test_very_many_entries_cost_no_memory(tmp_path: Path) -> None:
     header = tar_of(file("a", b""))[:512]
     data = gzip.compress(header * 300_000, 1)
@@ -276,6 +278,7 @@ def test_very_many_entries_cost_no_memory(tmp_path: Path) -> None:
     tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_a_bomb_is_refused_by_its_ratio_and_by_its_size(tmp_path: Path) -> None:
     data = gzip.compress(tar_of(*(file(f"f{n}", bytes(4 << 20)) for n in range(4))))
     assert "over 200 times its size" in refused(tmp_path, data, Format.TAR_GZ)

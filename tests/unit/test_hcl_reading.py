@@ -190,6 +190,7 @@ def test_long_sums_chains_and_texts_are_no_trouble() -> None:
     assert len(value('"' + "\\n$ " * 100_000 + '"').text or "") == 300_000
 
 
+@pytest.mark.slow
 def test_a_file_or_a_root_that_is_too_large_is_not_read() -> None:
     assert "MiB" in problem(b"#" * (reading.MAX_FILE + 1))[2]
     half = "#" * (reading.MAX_FILE // 2)

@@ -236,6 +236,7 @@ async def test_what_cannot_be_kept_is_turned_away_and_acts_when_it_comes_again(d
     assert desk.inbox.tallies.status().webhooks[0].limited == 1
 
 
+@pytest.mark.slow
 async def test_more_than_can_wait_are_turned_away(desk: Desk) -> None:
     every = [desk.inbox.take("github", heard(id=str(n)), b"body") for n in range(MOST_WAITING + 20)]
     done = await asyncio.gather(*every, return_exceptions=True)

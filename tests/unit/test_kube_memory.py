@@ -132,6 +132,7 @@ def test_an_inventory_is_the_same_bytes_for_the_same_set_and_comes_back() -> Non
     assert unpack(pack(frozenset())) == frozenset()
 
 
+@pytest.mark.slow
 def test_twenty_thousand_objects_fit_in_a_configmap() -> None:
     generator = random.Random(2)
     ids = frozenset(

@@ -115,6 +115,7 @@ def test_kubectls_copy_of_a_manifest_is_never_shown(masker: Masker) -> None:
     assert shown["metadata"]["annotations"][LAST_APPLIED] == HIDDEN
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.text(min_size=6, max_size=20), min_size=1, max_size=8),
     st.lists(st.text(max_size=10), min_size=1, max_size=8),

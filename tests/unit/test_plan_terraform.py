@@ -355,6 +355,7 @@ def test_odd_values_are_shown_kept_and_digested(value: Any) -> None:
     assert len(found.changes[0].fields) == 1
 
 
+@pytest.mark.slow
 def test_deep_values_are_shown_as_far_as_people_read_and_no_deeper() -> None:
     def nested(depth: int, end: Any) -> Any:
         for _ in range(depth):

@@ -176,6 +176,7 @@ def large(lanes: int, objects: int) -> Preview:
     return preview(*map(one, range(lanes)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["github", "bitbucket", "gitlab"])
 @pytest.mark.parametrize(("lanes", "objects"), [(4, 2_000), (300, 30), (1, 20_000)])
 def test_a_comment_fits_its_forge_and_the_longest_is_cut(

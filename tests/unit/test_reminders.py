@@ -31,6 +31,7 @@ async def given(office: Office) -> list[Reminded]:
     return await office.ledger.read(query)
 
 
+@pytest.mark.slow
 async def test_a_question_of_a_day_is_brought_to_mind_after_a_half_and_after_nine_tenths(
     office: Office,
 ) -> None:

@@ -43,6 +43,7 @@ def test_a_saved_plan_comes_back_equal_and_as_what_it_is() -> None:
     assert sealing.decode(sealing.encode(sealed_run())) == sealed_run()
 
 
+@pytest.mark.slow
 def test_equal_plans_give_equal_bytes_in_every_process() -> None:
     code = (
         "import sys; from test_sealing import sealed_run; from gitops import sealing\n"

@@ -193,6 +193,7 @@ _KINDS = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @given(_KINDS, _SHAPES, st.sampled_from(["interactive", "slash_commands", "events_api"]))
 def test_no_shape_of_a_payload_surprises(kind: str, shape: dict[str, Any], envelope: str) -> None:
     heard = of_envelope(envelope, {**shape, "type": kind})

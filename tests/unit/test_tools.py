@@ -205,6 +205,7 @@ class TestBuilding:
         box.ensure(["kwok"], seen.append)
         assert (seen[-1].done, seen[-1].total, seen[-1].doing) == (2, 2, "built")
 
+    @pytest.mark.slow
     def test_two_processes_that_need_the_same_build_it_once(
         self, box: Toolbox, go: Callable[[str], Path], tmp_path: Path
     ) -> None:

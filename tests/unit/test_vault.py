@@ -211,6 +211,7 @@ class TestKeyring:
         assert [p.name for p in path.parent.iterdir()] == ["vault.key"]
         assert Keyring.kept_in(tmp_path / "state").of(b"x") == first.of(b"x")
 
+    @pytest.mark.slow
     def test_many_first_starts_at_once_end_with_one_key(self, tmp_path: Path) -> None:
         code = (
             "import sys; from pathlib import Path; from gitops.vault import Keyring\n"
@@ -282,6 +283,7 @@ class TestSealing:
     def test_a_sealed_set_comes_back_equal(self) -> None:
         assert sealing.decode(sealing.encode(sealed_set())) == sealed_set()
 
+    @pytest.mark.slow
     def test_equal_sets_give_equal_bytes_in_every_process(self) -> None:
         code = (
             "import sys; from test_vault import sealed_set; from gitops import sealing\n"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 import httpx
+import pytest
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Mount
 
@@ -50,6 +51,7 @@ async def test_no_route_answers_a_stranger_but_the_ones_on_the_list(service: Ser
         assert answer.status_code in (401, 404, 405), (method, path, answer.status_code)
 
 
+@pytest.mark.slow
 async def test_a_wrong_token_opens_none_of_them_either(service: Service) -> None:
     app = build(service.controller, trusted=False)
     headers = {"authorization": "Bearer gct_wrong"}

@@ -100,6 +100,7 @@ async def test_whoever_is_wrong_is_told_the_same(
     assert answer.text == other.text
 
 
+@pytest.mark.slow
 async def test_guesses_are_slowed_down_and_a_restart_forgets_none(service: Service) -> None:
     await enable(service)
     fleet = service.controller.fleet
@@ -123,6 +124,7 @@ async def test_guesses_are_slowed_down_and_a_restart_forgets_none(service: Servi
     assert await guess(GOOD) == ADA, "whoever signed in begins anew"
 
 
+@pytest.mark.slow
 async def test_one_address_has_so_many_attempts_whoever_it_tries(service: Service) -> None:
     passwords = await enable(service)
     del passwords

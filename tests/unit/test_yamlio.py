@@ -99,6 +99,7 @@ def test_a_long_value_is_counted_as_often_as_its_alias_is_used(text: bytes) -> N
     assert 2 < line < text.count(b"\n")
 
 
+@pytest.mark.slow
 def test_a_long_value_with_few_aliases_and_a_long_file_without_any_are_read() -> None:
     assert yamlio.documents(LONG + b"c: [*a, *a]\n", "f")[0].value["c"][1] == "x" * (1 << 20)
     assert len(yamlio.documents((LONG + b"---\n") * 20, "f")) == 20
