@@ -60,6 +60,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=300)
     parser.add_argument("--readers", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--loading", action="store_true", help="readers load the page they watch")
     parser.add_argument("--serve", type=Path, help="play the controller in this folder")
     parser.add_argument("--port", type=int, default=0)
     chosen = parser.parse_args()
@@ -282,7 +283,7 @@ async def _measure(folder: Path, chosen: argparse.Namespace) -> None:
     print(f"  board filled in {_ms(started['filled'])}, memory {started['rss']:.0f} MiB")
     try:
         await _views(child, chosen.requests)
-        await _readers(child, chosen.readers, chosen.seconds)
+        await _readers(child, chosen.readers, chosen.seconds, loading=chosen.loading)
     finally:
         assert process.stdin is not None
         process.stdin.close()
@@ -309,8 +310,9 @@ async def _views(child: Child, requests: int) -> None:
     print(f"  worst {_ms(taken[-1])}; {max(sizes) / 1024:.0f} KiB at most, no compression")
 
 
-async def _readers(child: Child, number: int, seconds: float) -> None:
+async def _readers(child: Child, number: int, seconds: float, *, loading: bool) -> None:
     late: list[float] = []
+    loads: list[float] = []
     heard = [0] * number
 
     async def read(index: int, session: aiohttp.ClientSession) -> None:
@@ -324,6 +326,10 @@ async def _readers(child: Child, number: int, seconds: float) -> None:
                     if "bench-" in topic:
                         heard[index] += 1
                         late.append(at - float(topic.rpartition("-")[2]))
+                if loading and line == b"event: moved\n":
+                    async with session.get(f"{child.base}/", headers=behind) as page:
+                        await page.read()
+                    loads.append(time.time() - at)
 
     before = (await child.ask("rss"))["rss"]
     connector = aiohttp.TCPConnector(limit=0)
@@ -354,6 +360,10 @@ async def _readers(child: Child, number: int, seconds: float) -> None:
     print(f"  heard after {_ms(statistics.median(late))} (median), {_ms(late[-1])} at worst")
     print(f"  a write took {_ms(loud['median'])} (median), {_ms(loud['worst'])} at worst")
     print(f"  stopped, with all of them there, in {_ms(stopped)}")
+    if loads:
+        print(
+            f"  they loaded {len(loads)} pages meanwhile, each in {_ms(statistics.median(loads))}"
+        )
     rising = f"{before:.0f} → {open_:.0f} → {middle:.0f} → {after:.0f} MiB"
     print(f"  memory before, with readers, half way, at the end: {rising}")
 

@@ -39,7 +39,7 @@ MOST_TOLD = 200
 """Topics in one message; more of them are told as everything."""
 GATHERS = 0.2
 """Seconds after a message during which what moves is gathered into the next."""
-SPREAD = 0.004
+SPREAD = 0.003
 """Seconds the same grows by with each reader: a message makes its reader load a page, and all of
 them together must leave time for everything else. Two hundred still hear within a second."""
 BEATS = 15.0
