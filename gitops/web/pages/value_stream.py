@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse
 from gitops import dora
 from gitops.dora import DAY, Dora, Stage, StageTime, Way
 from gitops.links import application_page
+from gitops.model.delivery import ChangeRecord
 from gitops.model.ids import ApplicationName
 from gitops.plots import duration
 from gitops.summary import counted
@@ -84,6 +85,8 @@ class Slow:
     """One of the slowest deliveries."""
 
     way: Way
+    subject: str
+    """Of its newest commit: foreign text, empty where it has none."""
     total: str
     waited: str
     longest: str
@@ -108,6 +111,9 @@ def add(app: FastAPI, desk: Desk) -> None:
             return dora.value_stream(mine), dora.slowest(mine, SLOWEST), dora.dora(mine, days)
 
         stream, slowest, figures = await asyncio.to_thread(work)
+        records = await controller.ledger.read(
+            lambda reading: {way.change: reading.change(way.change) for way in slowest}
+        )
         count = sum(1 for each in mine if dora.streamed(each))
 
         def to(**more: object) -> str:
@@ -128,7 +134,7 @@ def add(app: FastAPI, desk: Desk) -> None:
             parts=_parts(stream),
             said=_said(stream, count),
             hint=SHORTER[_longest(stream).stage] if stream else "",
-            slowest=[_slow(way) for way in slowest],
+            slowest=[_slow(way, records[way.change]) for way in slowest],
             figures=figures,
             lead=figures.lead_time,
             duration=duration,
@@ -183,6 +189,8 @@ def _said(stream: tuple[StageTime, ...], count: int) -> tuple[str, str]:
     )
 
 
-def _slow(way: Way) -> Slow:
+def _slow(way: Way, record: ChangeRecord | None) -> Slow:
+    commits = record.change.authorship.commits if record else ()
+    subject = commits[0].subject if commits else ""
     longest = f"{duration(way.stages[way.longest])} {LOST[way.longest]}"
-    return Slow(way, duration(way.total), duration(way.waited), longest)
+    return Slow(way, subject, duration(way.total), duration(way.waited), longest)
