@@ -26,11 +26,11 @@ PIP := python -m pip --disable-pip-version-check install --quiet
 # in isolation pip would fetch one to build with that no hash vouches for.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tools test unit lint bench demo constraints clean install binaries image
+.PHONY: help venv tools test unit lint bench demo screenshots constraints clean install binaries image
 .DELETE_ON_ERROR:
 
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(VENV)/.installed ## Make the virtual environment (again only if what it holds has changed)
 
@@ -69,6 +69,9 @@ bench: venv tools ## Measure speed and memory; prints numbers, judges nothing
 
 demo: venv tools ## See the whole thing once, on a real control plane
 	@$(BIN)/gitops demo
+
+screenshots: venv tools ## Take docs/screenshots anew (needs Chromium on PATH)
+	@$(BIN)/python -m tests.browser.screenshots
 
 # Which versions are installed is decided here and nowhere else. Without the address of an index, so
 # that everybody's own is asked; the hashes say whether what it answers is the same.

@@ -21,6 +21,7 @@ from typing import NoReturn
 
 import pytest
 import structlog
+from _pytest.nodeid import coerce_node_id
 
 from gitops.errors import ToolMissing
 from gitops.sandbox import lifecycle
@@ -39,6 +40,18 @@ def absent(what: str) -> NoReturn:
     if os.environ.get("GITOPS_TEST_REQUIRE") == "1":
         pytest.fail(what, pytrace=False)
     pytest.skip(what)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keeps tests of one ``xdist_group`` in one worker: pytest-xdist 3.8 writes the group where
+    pytest 9.2 does not look any more (pytest-dev/pytest-xdist#1386), and nothing says so."""
+    if not getattr(config.option, "loadgroup", False):
+        return
+    for item in items:
+        group = item.get_closest_marker("xdist_group")
+        if group is not None and not item.nodeid.endswith(f"@{group.args[0]}"):
+            item._id = coerce_node_id(f"{item.nodeid}@{group.args[0]}")
 
 
 class Tools:
