@@ -291,9 +291,15 @@ def asking(request: Request) -> list[Member]:
 
 def repository(remote: Path, work: Path) -> None:
     """An empty repository, and a working copy to push to it from."""
-    git("init", "--quiet", "--bare", "--initial-branch=main", str(remote))
-    git("init", "--quiet", "--initial-branch=main", str(work))
-    git("-C", str(work), "remote", "add", "origin", str(remote))
+    git("init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(remote))
+    git("init", "--quiet", "--template=", "--initial-branch=main", str(work))
+    # Nothing here lives long enough to be tidied up: each commit would start three processes more.
+    for config in (remote / "config", work / ".git" / "config"):
+        with config.open("a") as file:
+            file.write("[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n")
+            file.write("[receive]\n\tautogc = false\n")
+            file.write(f'[remote "origin"]\n\turl = {remote}\n')
+            file.write("\tfetch = +refs/heads/*:refs/remotes/origin/*\n")
 
 
 def git(*arguments: str) -> str:
