@@ -89,11 +89,11 @@ function exchange(before, after) {
   for (const [id, look] of filled) document.getElementById(id)?.querySelector(":scope > .look")?.append(look);
   for (const one of after.querySelectorAll("details[id]")) if (open.has(one.id)) one.open = open.get(one.id);
   [...after.querySelectorAll(".wide")].forEach((one, place) => { one.scrollLeft = scrolled[place] || 0; });
-  if (focused) same(focused, after)?.focus({ preventScroll: true });
+  if (focused) successor(focused, after)?.focus({ preventScroll: true });
 }
 
 // The element that takes the place of one that had the focus.
-function same(focused, region) {
+function successor(focused, region) {
   if (focused.id) return document.getElementById(focused.id);
   const href = focused.getAttribute("href");
   if (href !== null) return [...region.querySelectorAll("a[href]")].find((one) => one.getAttribute("href") === href);
