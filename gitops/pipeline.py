@@ -6,8 +6,7 @@ answer is a value that later steps pass on. Safe to run again at any time.
 
 from __future__ import annotations
 
-from gitops.engine.ballot import CLAIMED
-from gitops.model.delivery import ChangeRecord
+from gitops.model.delivery import CLAIMED, ChangeRecord
 from gitops.steps.apply import apply, recall
 from gitops.steps.ask import ask
 from gitops.steps.check import check

@@ -14,7 +14,6 @@ import re
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any
 
 from rich.cells import cell_len
@@ -29,18 +28,17 @@ from gitops.model.cluster import ClusterState, ClusterStatus
 from gitops.model.delivery import (
     Cause,
     Change,
-    ChangeRecord,
     ChangeState,
+    Delivered,
     DeliveryRecord,
-    LaneId,
-    LaneRecord,
-    Pause,
 )
 from gitops.model.finding import Finding, Severity
 from gitops.model.ids import ChangeId, TargetName, short
 from gitops.model.plan import ABSENT, Action, FieldChange, Plan, ResourceChange
 from gitops.model.source import SourceState, SourceStatus
 from gitops.model.terraform import Need
+from gitops.ports.office import Standing
+from gitops.standing import TONES
 from gitops.summary import board, counted, meaning, risk
 
 __all__ = [
@@ -73,8 +71,8 @@ _SEVERITIES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.
 _DIFF = {"+": "green", "-": "red", "@": "dim"}
 _EXAMINED = {"ok": ("✓", "green"), "optional": ("·", "yellow"), "missing": ("✗", "bold red")}
 _GOOD = {ChangeState.HEALTHY, ChangeState.UNCHANGED}
-_CLAIMED = {ChangeState.APPLYING, ChangeState.VERIFYING}
 _BAD = {ChangeState.FAILED, ChangeState.BLOCKED}
+_TONES = {"good": "green", "bad": "red", "wait": "yellow", "work": "yellow", "": "dim"}
 
 
 def make_console(settings: Settings, *, stderr: bool = False) -> Console:
@@ -320,15 +318,10 @@ def _writers(change: Change) -> str:
 def show_status(
     sources: Sequence[SourceStatus],
     clusters: Mapping[TargetName, ClusterStatus],
-    lanes: Sequence[LaneRecord],
-    changes: Sequence[ChangeRecord],
+    lanes: Sequence[tuple[Standing, Delivered | None]],
     console: Console,
-    *,
-    pauses: Sequence[Pause] = (),
-    ailing: Mapping[LaneId, str] = MappingProxyType({}),
 ) -> None:
-    """``changes`` are the current ones, one a lane at most; ``pauses`` hold now; ``ailing`` says
-    what is not well of what was delivered."""
+    """``lanes``: how each stands, and what was delivered to it last."""
     show_table(
         ("source", "state", "revision", "looked", ""),
         [_source_row(source) for source in sources],
@@ -343,19 +336,9 @@ def show_status(
         empty="no clusters",
     )
     console.print()
-    current = {record.change.lane: record for record in changes}
-    paused = {pause.application: pause for pause in pauses}
     show_table(
         ("application", "state", "delivered", ""),
-        [
-            _lane_row(
-                lane,
-                current.get(lane.lane),
-                paused.get(lane.lane.application),
-                ailing.get(lane.lane, ""),
-            )
-            for lane in lanes
-        ],
+        [_lane_row(stands, there) for stands, there in lanes],
         console,
         empty="no applications",
     )
@@ -381,33 +364,13 @@ def _cluster_row(name: str, status: ClusterStatus) -> tuple[Text, ...]:
     )
 
 
-def _lane_row(
-    lane: LaneRecord, current: ChangeRecord | None, pause: Pause | None, ailing: str
-) -> tuple[Text, ...]:
-    done = lane.delivered
-    state, style, why = _lane_state(lane, current)
-    if ailing and current is None and lane.hold is None:
-        state, style, why = "degraded", "red", ailing
-    if pause is not None and (current is None or current.state not in _CLAIMED):
-        state, style, why = "paused", "yellow", pause.told
+def _lane_row(stands: Standing, there: Delivered | None) -> tuple[Text, ...]:
     return (
-        Text(one_line(str(lane.lane))),
-        Text(state, style=style),
-        Text(one_line(f"{short(done.revision.id)} {moment(done.at)}") if done else "-"),
-        Text(one_line(why, VALUE_LIMIT)),
+        Text(one_line(str(stands.lane))),
+        Text(one_line(stands.state), style=_TONES[TONES.get(stands.state, "")]),
+        Text(one_line(f"{short(there.revision.id)} {moment(there.at)}") if there else "-"),
+        Text(one_line(stands.note, VALUE_LIMIT)),
     )
-
-
-def _lane_state(lane: LaneRecord, current: ChangeRecord | None) -> tuple[str, str, str]:
-    """State, its style, and why it is so."""
-    if current is not None:
-        return current.state.value, _state_style(current.state), current.reason
-    if lane.hold is not None:
-        return "held", "yellow", lane.hold.why
-    if lane.rollback is not None:
-        back = lane.rollback
-        return "rolled back", "yellow", f"by {back.by}{f': {back.why}' if back.why else ''}"
-    return ("settled", "green", "") if lane.delivered else ("new", "dim", "")
 
 
 def _state_style(state: ChangeState) -> str:

@@ -17,10 +17,11 @@ def status(ctx: typer.Context) -> None:
     from gitops.foreign import one_line
     from gitops.model.approval import Request
     from gitops.model.cluster import ClusterStatus
-    from gitops.model.delivery import ChangeRecord, LaneRecord, Pause
+    from gitops.model.delivery import LaneRecord
     from gitops.model.hooks import HooksStatus
     from gitops.model.ids import TargetName, short
     from gitops.model.source import SourceStatus
+    from gitops.ports.office import Standing
     from gitops.ports.terraform import Place
 
     with controller(ctx) as api:
@@ -30,18 +31,14 @@ def status(ctx: typer.Context) -> None:
         emit(found)
         return
     console = make_console(chosen)
-    lanes = [read(LaneRecord, row["record"]) for row in found["lanes"]]
-    current = [read(ChangeRecord, row["current"]) for row in found["lanes"] if row["current"]]
+    lanes = [
+        (read(Standing, row["standing"]), read(LaneRecord, row["record"]).delivered)
+        for row in found["lanes"]
+    ]
     clusters = {
         TargetName(row["name"]): read(ClusterStatus, row["status"]) for row in found["clusters"]
     }
-    sources, pauses = read_all(SourceStatus, found["sources"]), read_all(Pause, found["paused"])
-    ailing = {
-        read(LaneRecord, row["record"]).lane: f"{ailment['object']}: {ailment['reason']}"
-        for row in found["lanes"]
-        for ailment in reversed(row.get("ailments", []))
-    }
-    show_status(sources, clusters, lanes, current, console, pauses=pauses, ailing=ailing)
+    show_status(read_all(SourceStatus, found["sources"]), clusters, lanes, console)
     for place in read_all(Place, found.get("runs", [])):
         style = "yellow" if place.late else ""
         console.print(Text(f"\n{one_line(str(place))}, since {moment(place.since)}", style=style))

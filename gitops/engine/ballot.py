@@ -21,7 +21,7 @@ from gitops.model.approval import (
     Verdict,
     root_of,
 )
-from gitops.model.delivery import Cause, ChangeRecord, ChangeState, Hold
+from gitops.model.delivery import CLAIMED, Cause, ChangeRecord, ChangeState, Hold
 from gitops.model.events import Answered, ChangeClosed, MemberDecided
 from gitops.model.fleet import ApplicationSpec, Fleet
 from gitops.model.ids import ApplicationName, ChangeId, Digest, PersonName, RequestId
@@ -29,9 +29,6 @@ from gitops.ports import Clock, Reading, Transaction
 
 SpecOf = Callable[[ApplicationName], ApplicationSpec | None]
 Pair = tuple[Member, ChangeRecord]
-
-CLAIMED = (ChangeState.APPLYING, ChangeState.VERIFYING)
-"""A change in one of these is being carried out, whatever the source does meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +65,8 @@ class Ballot:
         if paper.decision is Decision.APPROVE:
             _confirmed(tx, covered, paper.confirmation)
         elif not paper.reason.strip():
-            raise NotAllowed("a denial needs a reason", hint='say why in a few words (in a terminal: --reason "…")')
+            hint = 'say why in a few words (in a terminal: --reason "…")'
+            raise NotAllowed("a denial needs a reason", hint=hint)
         verdict = self._verdict(paper, covered)
         tx.append(Answered(verdict))
         return verdict, tuple(pair[1] for pair in covered if self._settle(tx, pair, verdict))

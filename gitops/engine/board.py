@@ -14,22 +14,22 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from gitops.engine.ballot import CLAIMED
 from gitops.engine.bell import EVERYTHING
-from gitops.engine.cases import Ailment
 from gitops.engine.lanes import Lanes
 from gitops.engine.ledger import Ledger, open_change
 from gitops.engine.pauses import Pauses
 from gitops.engine.roster import Roster
 from gitops.engine.vigil import Vigil
 from gitops.errors import StaleWrite, Transient
-from gitops.model.delivery import ChangeRecord, ChangeState, LaneId, LaneRecord, Pause
+from gitops.model.delivery import LaneId, Pause
 from gitops.model.events import Epoch
 from gitops.model.fleet import ApplicationSpec
-from gitops.model.ids import ApplicationName, short
+from gitops.model.health import Ailment
+from gitops.model.ids import ApplicationName
 from gitops.model.source import Authorship
 from gitops.ports import Reading
 from gitops.ports.office import Standing
+from gitops.standing import NOTHING, Kept, standing
 
 K = TypeVar("K")
 
@@ -39,62 +39,6 @@ FEW = 1_000
 """Lanes that are read one by one; more of them and reading all is quicker."""
 _PREFIX = "application:"
 _AFTER_TROUBLE = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """A lane's open change, as far as it is shown."""
-
-    id: str
-    state: ChangeState
-    revision: str
-    since: float
-    reason: str
-    request: str
-    authorship: Authorship | None
-    """While people are asked: it decides who of them may answer."""
-
-    @classmethod
-    def of(cls, record: ChangeRecord) -> Open:
-        asking = record.state is ChangeState.ASKING
-        return cls(
-            record.change.id,
-            record.state,
-            short(record.change.revision.id),
-            record.updated_at,
-            record.reason,
-            record.request or "" if asking else "",
-            record.change.authorship if asking else None,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What the store has of a lane, as far as it is shown."""
-
-    revision: str = ""
-    since: float | None = None
-    hold: str = ""
-    """``failed`` or ``held``."""
-    why: str = ""
-    back: str = ""
-    """Who rolled it back."""
-    open: Open | None = None
-
-    @classmethod
-    def of(cls, lane: LaneRecord, current: ChangeRecord | None) -> Kept:
-        there, hold = lane.delivered, lane.hold
-        return cls(
-            short(there.revision.id) if there else "",
-            there.at if there else None,
-            ("failed" if hold.failed else "held") if hold else "",
-            hold.why if hold else "",
-            lane.rollback.by if lane.rollback else "",
-            Open.of(current) if current else None,
-        )
-
-
-NOTHING = Kept()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +82,7 @@ class Beside:
     """What of the lanes is in no store."""
 
     pauses: Mapping[ApplicationName, Pause] = field(default_factory=dict)
-    ill: Mapping[LaneId, Ailment] = field(default_factory=dict)
+    ill: Mapping[LaneId, tuple[Ailment, ...]] = field(default_factory=dict)
     troubles: Mapping[LaneId, str] = field(default_factory=dict)
 
     def moved(self, before: Beside) -> set[ApplicationName]:
@@ -269,7 +213,7 @@ class Board:
         beside = Beside(
             self._pauses.present(),
             self._vigil.ill(),
-            {lane: each.message for lane, each in troubles if not each.waits},
+            {lane: each.told for lane, each in troubles if each.told},
         )
         self._stale |= beside.moved(self._beside)
         self._beside = beside
@@ -300,34 +244,15 @@ class Board:
         return Row(spec, standings, self._roster.departed(name))
 
     def _standing(self, lane: LaneId, spec: ApplicationSpec) -> Standing:
-        kept = self._kept.get(lane, NOTHING)
-        open_, pause = kept.open, self._beside.pauses.get(lane.application)
-        trouble = self._beside.troubles.get(lane, "")
-
-        def standing(state: str, note: str, since: float | None = kept.since) -> Standing:
-            return Standing(lane, state, kept.revision, since, note, spec.labels, trouble=trouble)
-
-        if pause is not None and (open_ is None or open_.state not in CLAIMED):
-            return standing("paused", pause.told)
-        if open_ is not None:
-            return Standing(
-                lane,
-                open_.state.value,
-                open_.revision,
-                open_.since,
-                open_.reason,
-                spec.labels,
-                open_.id,
-                open_.request,
-                trouble,
-            )
-        if kept.hold:
-            return standing(kept.hold, kept.why)
-        ailment = self._beside.ill.get(lane)
-        if ailment is not None:
-            return standing("degraded", f"{ailment.object}: {ailment.reason}", ailment.since)
-        note = f"rolled back by {kept.back}" if kept.back else ""
-        return standing("healthy" if kept.since is not None else "new", note)
+        beside = self._beside
+        return standing(
+            lane,
+            self._kept.get(lane, NOTHING),
+            labels=spec.labels,
+            pause=beside.pauses.get(lane.application),
+            ill=next(iter(beside.ill.get(lane, ())), None),
+            trouble=beside.troubles.get(lane, ""),
+        )
 
 
 def _lanes_of(spec: ApplicationSpec) -> Iterator[LaneId]:

@@ -57,17 +57,6 @@ class Patience:
     longest: float = 1_800.0
 
 
-@dataclass(frozen=True, slots=True)
-class Ailment:
-    """What is shown of an object that is not well."""
-
-    object: str
-    reason: str
-    """Masked, on one line."""
-    since: float
-    """Seconds since the epoch."""
-
-
 @dataclass(slots=True)
 class Case:
     """One object that is not well, or was told to be so."""

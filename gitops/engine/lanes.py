@@ -42,6 +42,11 @@ class Trouble:
     lock: str = ""
     """Id of the lock of a Terraform state that somebody holds."""
 
+    @property
+    def told(self) -> str:
+        """What went wrong, for whoever looks at many lanes; empty where it only waits."""
+        return "" if self.waits else self.message
+
 
 @dataclass(slots=True)
 class _Lane:

@@ -65,7 +65,8 @@ class Pauses:
         none or too long."""
         application, why = lanes[0].application, reason.strip()[:LONGEST_REASON]
         if not why:
-            raise NotAllowed("a pause needs a reason", hint='say why in a few words (in a terminal: --reason "…")')
+            hint = 'say why in a few words (in a terminal: --reason "…")'
+            raise NotAllowed("a pause needs a reason", hint=hint)
         if not 0 < seconds <= LONGEST:
             raise NotAllowed(
                 f"a pause lasts up to {LONGEST / 86_400:.0f} days",

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from gitops.engine.ballot import CLAIMED
 from gitops.engine.ledger import open_change
 from gitops.engine.pauses import paused
 from gitops.errors import NotAllowed, Outdated, Unknown
 from gitops.model.delivery import (
+    CLAIMED,
     Cause,
     Change,
     ChangeRecord,

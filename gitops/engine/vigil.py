@@ -16,12 +16,10 @@ from dataclasses import dataclass
 
 from gitops import health
 from gitops.engine import bell
-from gitops.engine.ballot import CLAIMED
 from gitops.engine.cases import (
     MOST,
     STEADY,
     WORKLOADS,
-    Ailment,
     Case,
     Key,
     Patience,
@@ -36,9 +34,9 @@ from gitops.errors import StaleWrite, Transient
 from gitops.foreign import one_line
 from gitops.health.crashes import ailment, cause, gets_better_at
 from gitops.model.cluster import LiveEvent, LiveEventKind, LiveObject
-from gitops.model.delivery import ChangeState, DeliveryRecord, LaneId
+from gitops.model.delivery import CLAIMED, ChangeState, DeliveryRecord, LaneId
 from gitops.model.events import HealthMoved
-from gitops.model.health import Health
+from gitops.model.health import Ailment, Health
 from gitops.model.ids import TargetName
 from gitops.model.manifest import ObjectId
 from gitops.ports import Clock, Cluster, Reading, Transaction
@@ -186,23 +184,16 @@ class Vigil:
 
     def ailments(self, lane: LaneId) -> tuple[Ailment, ...]:
         """What was told to be ill and is not well again, by object."""
-        found = [(id, case) for (of, id), case in self._cases.items() if of == lane]
-        return tuple(
-            Ailment(str(id), case.reason, case.told)
-            for id, case in sorted(found, key=lambda each: each[0])
-            if case.told is not None
-        )
+        return self.ill().get(lane, ())
 
-    def ill(self) -> dict[LaneId, Ailment]:
-        """Of every lane that has any, the first of :meth:`ailments`."""
-        first: dict[LaneId, tuple[ObjectId, Case]] = {}
-        for (lane, id), case in self._cases.items():
-            if case.told is not None and (lane not in first or id < first[lane][0]):
-                first[lane] = id, case
-        return {
-            lane: Ailment(str(id), case.reason, case.told or 0.0)
-            for lane, (id, case) in first.items()
-        }
+    def ill(self) -> Mapping[LaneId, tuple[Ailment, ...]]:
+        """:meth:`ailments` of every lane that has any."""
+        told = ((key, case) for key, case in self._cases.items() if case.told is not None)
+        found: dict[LaneId, tuple[Ailment, ...]] = {}
+        for (lane, id), case in sorted(told, key=lambda each: each[0]):
+            ailment = Ailment(str(id), case.reason, case.told or 0.0)
+            found[lane] = (*found.get(lane, ()), ailment)
+        return found
 
     def blind(self, lane: LaneId) -> str:
         """Why nothing is known of a lane's pods, in words; empty where something is."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gitops.engine.cases import Ailment
 from gitops.engine.lanes import Trouble
 from gitops.gate import nobody_can
 from gitops.model.approval import Electorate, MemberState, Request
@@ -24,6 +23,7 @@ from gitops.model.delivery import (
     Pause,
 )
 from gitops.model.fleet import ApplicationSpec
+from gitops.model.health import Ailment
 from gitops.model.ids import short
 from gitops.model.plan import Plan
 from gitops.model.source import SourceState, SourceStatus

@@ -117,6 +117,8 @@ TERMINAL = frozenset(
         ChangeState.REPORTED,
     }
 )
+CLAIMED = frozenset({ChangeState.APPLYING, ChangeState.VERIFYING})
+"""A change in one of these is being carried out, whatever the source does meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

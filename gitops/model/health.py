@@ -27,3 +27,14 @@ class ObjectHealth:
     reason: str = ""
     """In words, from the object's own status: ``2 of 3 replicas are available``. Foreign text may
     be part of it (condition messages): escape before display."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ailment:
+    """What is shown of a delivered object that is not well."""
+
+    object: str
+    reason: str
+    """Masked, on one line."""
+    since: float
+    """Seconds since the epoch."""

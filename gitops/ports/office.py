@@ -72,8 +72,7 @@ class Standing:
 
     lane: LaneId
     state: str
-    """Of its open change, else ``healthy``, ``degraded``, ``failed``, ``held``, ``paused``,
-    ``new``."""
+    """One of :data:`gitops.standing.WORST_FIRST`."""
     revision: str
     since: float | None
     note: str = ""

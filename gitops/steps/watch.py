@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gitops.engine.ballot import CLAIMED
 from gitops.engine.ledger import open_change
 from gitops.engine.renders import Rendered
 from gitops.engine.rollbacks import half_way
 from gitops.engine.supplies import joined
 from gitops.model.delivery import (
+    CLAIMED,
     Cause,
     Change,
     ChangeRecord,

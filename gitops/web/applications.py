@@ -30,6 +30,7 @@ from gitops.office import FrontOffice
 from gitops.ports import Reading
 from gitops.ports.office import Standing
 from gitops.ports.terraform import OutputValue
+from gitops.standing import rank
 from gitops.steps.ask import title_of
 from gitops.web.objects import Known, known
 from gitops.web.policies import policy
@@ -38,9 +39,6 @@ from gitops.web.versions import BROUGHT, Version, arrived, versions
 LOOKED_AT = 400
 """Deliveries of an application among which is looked for what is live."""
 _LONGEST_OUTPUT = 400
-WORST_FIRST = ("failed", "degraded", "blocked", "held", "asking", "expired", "denied", "paused")
-"""States of a target, those that need somebody first; what moves comes after them."""
-_AT_REST = ("new", "healthy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +147,7 @@ class Applications:
         spec = self.spec(name)
         self.lane(spec, target)
         standings = [s for s in await self._office.standings() if s.lane.application == spec.name]
-        ordered = sorted(standings, key=_worst_first)
+        ordered = sorted(standings, key=lambda each: (rank(each.state), each.lane.target))
         if not ordered:
             raise Unknown(f"{spec.name} is delivered nowhere (any more)")
         picked = next((s for s in ordered if s.lane.target == target), ordered[0])
@@ -246,14 +244,6 @@ class Applications:
             )
             for name, each in sorted(found.items())
         )
-
-
-def _worst_first(standing: Standing) -> tuple[int, str]:
-    state = standing.state
-    if state in WORST_FIRST:
-        return WORST_FIRST.index(state), standing.lane.target
-    resting = state in _AT_REST
-    return len(WORST_FIRST) + (1 + _AT_REST.index(state) if resting else 0), standing.lane.target
 
 
 def _present(

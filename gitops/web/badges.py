@@ -16,14 +16,17 @@ from gitops.errors import Unknown
 from gitops.foreign import one_line
 from gitops.office import FrontOffice
 from gitops.ports.office import Standing
+from gitops.standing import TONES, rank
 
 Guard = Callable[..., Awaitable[Any]]
-_WORST_FIRST = (
-    *(("failed", "#b3261e"), ("degraded", "#b3261e"), ("held", "#9a5b00")),
-    *(("blocked", "#b3261e"), ("asking", "#7a5900")),
-    *(("paused", "#5f6368"), ("new", "#5f6368"), ("healthy", "#1a7f37")),
-)
-_UNDER_WAY = "#0b5cad"
+_COLOURS = {
+    "bad": "#b3261e",
+    "wait": "#7a5900",
+    "work": "#0b5cad",
+    "": "#5f6368",
+    "good": "#1a7f37",
+}
+"""By tone; white text has a contrast of 5:1 and more on each."""
 _LETTER, _MARGIN, _HEIGHT = 6.6, 10, 20
 _SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img" '
@@ -61,15 +64,9 @@ def add_badge_routes(app: FastAPI, controller: Controller, look: Guard) -> None:
 
 
 def worst(standings: Sequence[Standing]) -> tuple[str, str]:
-    """The state that needs somebody most, with its colour; what is under way comes after what waits
-    for people."""
-    states = {row.state for row in standings}
-    known = [(state, colour) for state, colour in _WORST_FIRST if state in states]
-    moving = sorted(states - {state for state, _ in _WORST_FIRST})
-    bad = [each for each in known if each[0] not in ("paused", "new", "healthy")]
-    if bad:
-        return bad[0]
-    return (moving[0], _UNDER_WAY) if moving else known[0]
+    """The state that needs somebody most, of at least one, with its colour."""
+    state = min((row.state for row in standings), key=rank)
+    return state, _COLOURS[TONES.get(state, "")]
 
 
 def draw(name: str, state: str, colour: str) -> str:

@@ -28,7 +28,8 @@ from gitops import __version__
 from gitops.controller import Controller
 from gitops.engine.measures import Histogram
 from gitops.model.approval import MemberState
-from gitops.web.seen import AT_REST, MOST_NOTICES, STATES, LaneState, Seen, look
+from gitops.standing import WORST_FIRST, rank
+from gitops.web.seen import MOST_NOTICES, LaneState, Seen, look
 
 MOST_LANES = 20_000
 """Lanes with series of their own. Of more, those that need somebody come first."""
@@ -97,7 +98,7 @@ class Collector:
             "gitops_lanes",
             "Lanes (an application on a target) by where they stand.",
             ("state",),
-            [((state,), counts[state]) for state in STATES],
+            [((state,), counts[state]) for state in WORST_FIRST],
         )
         yield _one("gitops_lanes_working", "Lanes being worked on now.", seen.working)
         yield _one(
@@ -123,7 +124,7 @@ class Collector:
         lanes = self._seen.lanes
         if len(lanes) <= MOST_LANES:
             return lanes, 0
-        needing = sorted(lanes, key=lambda lane: lane.state in AT_REST)
+        needing = sorted(lanes, key=lambda lane: rank(lane.state))
         return needing[:MOST_LANES], len(lanes) - MOST_LANES
 
     def _deliveries(self) -> Iterator[Metric]:

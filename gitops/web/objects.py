@@ -14,11 +14,10 @@ from hashlib import sha256
 
 from gitops import health
 from gitops.controller import Controller
-from gitops.engine.ballot import CLAIMED
 from gitops.foreign import one_line
 from gitops.health.crashes import assessed, last_ending
 from gitops.model.cluster import LiveObject
-from gitops.model.delivery import Cause, ChangeRecord, LaneId
+from gitops.model.delivery import CLAIMED, Cause, ChangeRecord, LaneId
 from gitops.model.health import Health, ObjectHealth
 from gitops.model.ids import ChangeId
 from gitops.model.manifest import ObjectId

@@ -12,30 +12,20 @@ from dataclasses import dataclass
 from gitops.controller import Controller
 from gitops.model.approval import Request
 from gitops.model.cluster import ClusterState
-from gitops.model.delivery import Cause, ChangeRecord, ChangeState, LaneId, LaneRecord
+from gitops.model.delivery import Cause, ChangeRecord, ChangeState, LaneId, LaneRecord, Pause
+from gitops.model.health import Ailment
 from gitops.model.hooks import HooksStatus
 from gitops.ports import Counting, Reading
+from gitops.standing import Kept, standing
 
 MOST_NOTICES = 1_000
-STATES = (
-    "unknown",
-    "open",
-    "blocked",
-    "asking",
-    "applying",
-    "verifying",
-    "held",
-    "drifted",
-    "synced",
-)
-AT_REST = frozenset({"unknown", "synced"})
 
 
 @dataclass(frozen=True, slots=True)
 class LaneState:
     lane: LaneId
     state: str
-    """One of :data:`STATES`."""
+    """One of :data:`gitops.standing.WORST_FIRST`."""
     drifted: bool
     held: bool
     rolled_back: bool
@@ -82,10 +72,20 @@ async def look(controller: Controller) -> Seen:
     controller.measures.retain(set(lanes))
     now = controller.parts.clock.now()
 
+    pauses, ill = controller.pauses.present(), controller.vigil.ill()
+
     def query(reading: Reading) -> tuple[list[LaneState], Sequence[Request], int]:
         known = {record.lane: record for record in reading.lanes()}
         current = {record.change.lane: record for record in reading.changes()}
-        states = [lane_state(known.get(at) or LaneRecord(at), current.get(at)) for at in lanes]
+        states = [
+            lane_state(
+                known.get(lane) or LaneRecord(lane),
+                current.get(lane),
+                pauses.get(lane.application),
+                next(iter(ill.get(lane, ())), None),
+            )
+            for lane in lanes
+        ]
         # What quiet hours hold back until morning is not stuck.
         due = reading.outbox(MOST_NOTICES, due=now)
         return states, reading.requests(limit=10_000), len(due)
@@ -95,7 +95,7 @@ async def look(controller: Controller) -> Seen:
     return Seen(
         lanes=states,
         applications=len(names),
-        paused=frozenset(str(name) for name in names if controller.pauses.of(name)),
+        paused=frozenset(str(name) for name in names if name in pauses),
         working=sum(controller.lanes.busy(lane) for lane in lanes),
         waiting=len(controller.lanes.waiting()),
         requests=requests,
@@ -126,24 +126,17 @@ def _clusters(controller: Controller) -> list[ClusterSeen]:
     ]
 
 
-def lane_state(record: LaneRecord, current: ChangeRecord | None) -> LaneState:
-    """Where a lane stands, in one word: what is under way, else what holds it, else that its target
-    has what its source says."""
+def lane_state(
+    record: LaneRecord, current: ChangeRecord | None, pause: Pause | None, ill: Ailment | None
+) -> LaneState:
+    """Where a lane stands, with what is counted besides whatever its one word is."""
     drifting = current is not None and current.change.cause is Cause.DRIFT
-    drifted = drifting or record.drift_hold is not None
-    if current is not None:
-        state = current.state.value
-    elif record.hold is not None:
-        state = "held"
-    elif drifted:
-        state = "drifted"
-    else:
-        state = "synced" if record.delivered else "unknown"
     asking = current is not None and current.state is ChangeState.ASKING
+    stands = standing(record.lane, Kept.of(record, current), labels={}, pause=pause, ill=ill)
     return LaneState(
         record.lane,
-        state,
-        drifted,
+        stands.state,
+        drifting or record.drift_hold is not None,
         record.hold is not None or record.drift_hold is not None,
         record.rollback is not None,
         current.updated_at if current is not None and asking else None,

@@ -7,13 +7,12 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from gitops.engine.cases import Ailment
 from gitops.engine.lanes import Trouble
 from gitops.model.approval import Electorate, Member, Request, Verdict
 from gitops.model.cluster import ClusterStatus
 from gitops.model.delivery import ChangeRecord, DeliveryRecord, LaneId, LaneRecord, Pause, Progress
 from gitops.model.events import StoredEvent
-from gitops.model.health import Health
+from gitops.model.health import Ailment, Health
 from gitops.model.hooks import HookDelivery, HooksStatus
 from gitops.model.ids import ChangeId, DeliveryId, PersonName
 from gitops.model.manifest import ObjectId
@@ -52,6 +51,7 @@ class ClusterRow(BaseModel):
 class LaneRow(BaseModel):
     record: LaneRecord
     current: ChangeRecord | None
+    standing: Standing
     trouble: Trouble | None
     ailments: list[Ailment]
 

@@ -9,11 +9,13 @@ from gitops.controller import Controller
 from gitops.engine.rollbacks import live
 from gitops.gate import confirmation_phrase, electorate
 from gitops.model.approval import Electorate
-from gitops.model.delivery import Cause, ChangeRecord, ChangeState, LaneId
+from gitops.model.delivery import Cause, ChangeRecord, ChangeState, LaneId, LaneRecord, Pause
+from gitops.model.health import Ailment
 from gitops.model.ids import ApplicationName, RequestId, TargetName
 from gitops.model.terraform import Need
 from gitops.office import FrontOffice
 from gitops.ports import Reading
+from gitops.standing import Kept, standing
 
 
 async def status(controller: Controller) -> Mapping[str, Any]:
@@ -24,13 +26,15 @@ async def status(controller: Controller) -> Mapping[str, Any]:
         known = {record.lane: record for record in reading.lanes()}
         current = {record.change.lane: record for record in reading.changes()}
         rows: list[Mapping[str, Any]] = [
-            {"record": known.get(lane) or reading.lane(lane), "current": current.get(lane)}
+            {"record": known.get(lane) or LaneRecord(lane), "current": current.get(lane)}
             for lane in lanes
         ]
-        orphans = [lane for lane in known if lane not in set(lanes) and known[lane].delivered]
+        managed = set(lanes)
+        orphans = [lane for lane in known if lane not in managed and known[lane].delivered]
         return rows, reading.requests(open_only=True), orphans
 
     rows, requests, orphans = await controller.ledger.read(query)
+    pauses, ill = controller.pauses.present(), controller.vigil.ill()
     return {
         "ready": controller.ready.is_set(),
         "sources": [watch.status for watch in controller.watches.values()],
@@ -40,20 +44,34 @@ async def status(controller: Controller) -> Mapping[str, Any]:
             {"name": name, "status": cluster.status()}
             for name, cluster in sorted(controller.clusters.connected.items())
         ],
-        "lanes": [{**row, **_besides(controller, row["record"].lane)} for row in rows],
+        "lanes": [{**row, **_besides(controller, pauses, ill, **row)} for row in rows],
         "runs": controller.parts.workspace.queue(),
         "requests": requests,
-        "paused": [p for name in controller.roster.specs() if (p := controller.pauses.of(name))],
+        "paused": [pauses[name] for name in controller.roster.specs() if name in pauses],
         "no_longer_managed": orphans,
     }
 
 
-def _besides(controller: Controller, lane: LaneId) -> Mapping[str, Any]:
-    """What of a lane is in no store."""
-    return {
-        "trouble": controller.lanes.trouble(lane),
-        "ailments": controller.vigil.ailments(lane),
-    }
+def _besides(
+    controller: Controller,
+    pauses: Mapping[ApplicationName, Pause],
+    ill: Mapping[LaneId, Sequence[Ailment]],
+    record: LaneRecord,
+    current: ChangeRecord | None,
+) -> Mapping[str, Any]:
+    """What of a lane is in no store, and how it stands with all of it."""
+    lane = record.lane
+    trouble, ailments = controller.lanes.trouble(lane), ill.get(lane, ())
+    spec = controller.roster.spec(lane.application)
+    stands = standing(
+        lane,
+        Kept.of(record, current),
+        labels=spec.labels if spec else {},
+        pause=pauses.get(lane.application),
+        ill=next(iter(ailments), None),
+        trouble=trouble.told if trouble else "",
+    )
+    return {"standing": stands, "trouble": trouble, "ailments": ailments}
 
 
 async def deliveries(

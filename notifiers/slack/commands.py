@@ -39,7 +39,6 @@ _ROOM = 9_000
 _ROWS = 30
 _LINE = 300
 _LOOK = "`status` and `pending` tell what came of it."
-_FINE = ("healthy", "unchanged")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +94,8 @@ class Commands:
         found = [each for each in every if order.subject in ("", each.lane.application)]
         if not found and order.subject:
             raise Unknown(f"there is no application {order.subject[:63]!r}")
-        notable = [each for each in found if each.state not in _FINE]
-        fine = [each for each in found if each.state in _FINE]
+        notable = [each for each in found if each.state != "healthy"]
+        fine = [each for each in found if each.state == "healthy"]
         head = f"{len(fine):,} of {len(found):,} healthy" if found else "no applications"
         rows = [self._standing(each) for each in (*notable, *fine)]
         return self._list(head, rows)

@@ -13,7 +13,6 @@ import pytest
 
 from gitops.app import offline
 from gitops.controller import Controller
-from gitops.engine.ballot import CLAIMED
 from gitops.engine.bell import EVERYTHING
 from gitops.engine.cases import Case
 from gitops.engine.lanes import Trouble, _Lane
@@ -37,12 +36,12 @@ from gitops.model.ids import (
     SourceName,
     TargetName,
     combine,
-    short,
 )
 from gitops.model.manifest import ObjectId
 from gitops.model.source import Revision
 from gitops.ports import Reading
 from gitops.ports.office import Standing
+from gitops.standing import Kept, standing
 from tests.contract.store_story import Clock, Story, change_of
 
 NAMES = [ApplicationName(name) for name in ("cart", "shop", "mail")]
@@ -80,43 +79,25 @@ async def fresh(controller: Controller) -> Sequence[Standing]:
         known = {record.lane: record for record in reading.lanes()}
         current = {record.change.lane: record for record in reading.changes()}
         return tuple(
-            standing(controller, known.get(lane) or LaneRecord(lane), current.get(lane))
+            stands(controller, known.get(lane) or LaneRecord(lane), current.get(lane))
             for lane in sorted(controller.roster.lanes())
         )
 
     return await controller.ledger.read(query)
 
 
-def standing(controller: Controller, lane: LaneRecord, current: ChangeRecord | None) -> Standing:
+def stands(controller: Controller, lane: LaneRecord, current: ChangeRecord | None) -> Standing:
     spec = controller.roster.spec(lane.lane.application)
     assert spec is not None
-    known = controller.lanes.trouble(lane.lane)
-    trouble = known.message if known and not known.waits else ""
-    revision = short(lane.delivered.revision.id) if lane.delivered else ""
-    since = lane.delivered.at if lane.delivered else None
-    there = Standing(lane.lane, "new", revision, since, "", spec.labels, trouble=trouble)
-    pause = controller.pauses.of(lane.lane.application)
-    if pause is not None and (current is None or current.state not in CLAIMED):
-        return replace(there, state="paused", note=pause.told)
-    if current is not None:
-        asked = current.request or "" if current.state is ChangeState.ASKING else ""
-        return replace(
-            there,
-            state=current.state.value,
-            revision=short(current.change.revision.id),
-            since=current.updated_at,
-            note=current.reason,
-            change=current.change.id,
-            request=asked,
-        )
-    if lane.hold is not None:
-        return replace(there, state="failed" if lane.hold.failed else "held", note=lane.hold.why)
-    if ailments := controller.vigil.ailments(lane.lane):
-        first = ailments[0]
-        note = f"{first.object}: {first.reason}"
-        return replace(there, state="degraded", note=note, since=first.since)
-    note = f"rolled back by {lane.rollback.by}" if lane.rollback else ""
-    return replace(there, state="healthy" if lane.delivered else "new", note=note)
+    trouble = controller.lanes.trouble(lane.lane)
+    return standing(
+        lane.lane,
+        Kept.of(lane, current),
+        labels=spec.labels,
+        pause=controller.pauses.of(lane.lane.application),
+        ill=next(iter(controller.vigil.ailments(lane.lane)), None),
+        trouble=trouble.told if trouble else "",
+    )
 
 
 @dataclass

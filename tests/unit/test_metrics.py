@@ -20,9 +20,9 @@ from gitops.model.fleet import ApplicationSpec, Fleet, WebhookSpec
 from gitops.model.ids import ApplicationName, PersonName, SourceName, TargetName, combine
 from gitops.model.plan import SealParts
 from gitops.ports import Transaction
+from gitops.standing import WORST_FIRST
 from gitops.web import metrics as page
 from gitops.web import observing
-from gitops.web.seen import STATES
 from tests.contract.store_story import Clock, change_of, lane, plan_of
 
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -120,8 +120,8 @@ class TestLanes:
         await deliver(observed, lane())
         await observed.say(*told(lane("cart"))[0])
         found = await observed.scrape()
-        counts = {s: found["gitops_lanes", (("state", s),)] for s in STATES}
-        assert {s: n for s, n in counts.items() if n} == {"synced": 1, "open": 1, "unknown": 1}
+        counts = {s: found["gitops_lanes", (("state", s),)] for s in WORST_FIRST}
+        assert {s: n for s, n in counts.items() if n} == {"healthy": 1, "open": 1, "new": 1}
         assert found["gitops_applications", ()] == 2
 
     async def test_say_drift_holds_and_questions(self, observed: Observed) -> None:
@@ -153,7 +153,7 @@ class TestLanes:
         shown = [labels for name, labels in found if name == "gitops_lane_state"]
         assert [dict(labels)["state"] for labels in shown] == ["held"]
         assert found["gitops_lanes_without_series", ()] == 2
-        assert found["gitops_lanes", (("state", "unknown"),)] == 2
+        assert found["gitops_lanes", (("state", "new"),)] == 2
 
     async def test_of_an_application_that_left_have_no_series_any_more(
         self, observed: Observed

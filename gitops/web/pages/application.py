@@ -170,7 +170,8 @@ async def show(
 def _is_stuck(desk: Desk, view: View) -> bool:
     """Is there anything to try again?"""
     at = view.chosen.standing
-    return at.state in ("failed", "held") or desk.controller.lanes.trouble(at.lane) is not None
+    held = at.state in ("failed", "held", "drifted")
+    return held or desk.controller.lanes.trouble(at.lane) is not None
 
 
 def _topics(view: View) -> str:

@@ -15,11 +15,8 @@ from urllib.parse import urlencode
 from gitops.engine.board import Row
 from gitops.model.ids import short
 from gitops.ports.office import Standing
+from gitops.standing import rank as state_rank
 
-WORST_FIRST = (
-    *("failed", "degraded", "blocked", "held", "expired", "asking"),
-    *("applying", "verifying", "open", "paused", "new", "healthy"),
-)
 TROUBLE = "trouble"
 """Not a state: a lane that is in trouble has one besides."""
 MOST_COLUMNS = 8
@@ -28,8 +25,7 @@ CELLS = 150
 """On one page, about."""
 FEWEST, MOST = 15, 50
 """Applications on one page."""
-_RANKS = {state: rank for rank, state in enumerate(WORST_FIRST)}
-_TROUBLED = _RANKS["held"]
+_TROUBLED = state_rank("held")
 _REVISION = frozenset("0123456789abcdef")
 
 
@@ -42,7 +38,7 @@ class Wanted:
     label: str = ""
     """``team=shop env``: all of them, by value or by being there."""
     state: str = ""
-    """One of :data:`WORST_FIRST`, or :data:`TROUBLE`."""
+    """One of :data:`gitops.standing.WORST_FIRST`, or :data:`TROUBLE`."""
     cluster: str = ""
     """Name or pattern of a target."""
     project: str = ""
@@ -156,14 +152,13 @@ def view(rows: Sequence[Row], wanted: Wanted) -> View:
 
 
 def rank(standing: Standing) -> int:
-    """How much it needs somebody; 0 the most."""
-    found = _RANKS.get(standing.state, len(WORST_FIRST))
+    """How much it needs somebody; 0 the most. Trouble is as urgent as what is held."""
+    found = state_rank(standing.state)
     return min(found, _TROUBLED) if standing.trouble else found
 
 
 def in_order(counts: Counter[str]) -> tuple[tuple[str, int], ...]:
-    every = len(WORST_FIRST)
-    return tuple(sorted(counts.items(), key=lambda each: (_RANKS.get(each[0], every), each[0])))
+    return tuple(sorted(counts.items(), key=lambda each: (state_rank(each[0]), each[0])))
 
 
 def _is(standing: Standing, state: str) -> bool:

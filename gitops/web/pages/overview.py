@@ -24,9 +24,10 @@ from gitops.model.ids import RequestId
 from gitops.model.serving import Role
 from gitops.model.source import SourceState
 from gitops.ports import Reading
+from gitops.standing import TONES, WORST_FIRST
 from gitops.web.auth.viewer import Viewer
 from gitops.web.pages.desk import Desk, Viewing
-from gitops.web.pages.matrix import TROUBLE, WORST_FIRST, View, Wanted, view
+from gitops.web.pages.matrix import TROUBLE, View, Wanted, view
 
 TOPICS = "application:* request:* cluster:* source:*"
 MOST_ASKED = 200
@@ -38,7 +39,6 @@ MOST_KEPT = 32
 """Drawn fleets that are kept for who asks the same."""
 FRESH = 10.0
 """Seconds a drawn fleet is shown: its ages stand in words."""
-_BAD = ("failed", "degraded", "blocked")
 _WELL = frozenset({SourceState.READY, SourceState.NEW})
 _THERE = frozenset({ClusterState.READY, ClusterState.CONNECTING})
 Text = Annotated[str, Query(max_length=200)]
@@ -122,7 +122,7 @@ class Drawn:
         """What is not well in the whole fleet, whatever is looked at."""
         if self._bad[0] != present.edition:
             every = view(present.rows, Wanted())
-            found = [(state, number) for state, number in every.counts if state in _BAD]
+            found = [(state, number) for state, number in every.counts if TONES.get(state) == "bad"]
             if every.troubled:
                 found.append((TROUBLE, every.troubled))
             self._bad = present.edition, tuple(found)

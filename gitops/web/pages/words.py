@@ -5,12 +5,11 @@ Called by the templates through :mod:`gitops.web.pages.frame`.
 
 from __future__ import annotations
 
+from gitops.standing import TONES
+
 _TONES = {
-    "good": ("healthy", "approved", "ready", "passed", "ok", "current", "in sync"),
+    "good": ("approved", "ready", "passed", "ok", "current", "in sync"),
     "bad": (
-        "failed",
-        "degraded",
-        "blocked",
         "denied",
         "unreachable",
         "refused",
@@ -20,20 +19,16 @@ _TONES = {
         "invalid",
     ),
     "wait": (
-        "asking",
-        "held",
-        "paused",
         "expired",
         "warning",
         "missing",
-        "drifted",
         "waits",
         "rewritten",
     ),
-    "work": ("open", "applying", "verifying", "connecting", "progressing", "being applied"),
+    "work": ("connecting", "progressing", "being applied"),
 }
 _SIGNS = {"good": "✓", "bad": "✗", "wait": "◷", "work": "▸", "": "·"}
-_BY_STATE = {state: tone for tone, states in _TONES.items() for state in states}
+_BY_STATE = {**{state: tone for tone, states in _TONES.items() for state in states}, **TONES}
 
 
 def tone(state: object) -> str:
