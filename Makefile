@@ -52,6 +52,8 @@ TESTS := tests/unit/ $(filter-out tests/unit/ tests/node/ tests/__pycache__/,$(w
 test: venv ## Every test, on real parts
 	@$(BIN)/gitops sandbox tools --tests >/dev/null
 	@$(BIN)/python -m tests.npm
+# Before the first run, what every worker would prepare for itself is prepared once.
+	@test -d .hypothesis/constants || $(BIN)/python -m pytest -q --collect-only $(TESTS) >/dev/null
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS) $(TESTARGS)
 
 unit: venv ## The fast tests alone (what takes seconds runs with `make test`)
