@@ -1,10 +1,10 @@
 """Model values as plain JSON and back: what the API sends and ``--output json`` prints.
 
 One rule for every dataclass of the model, so that no face invents its own spelling. A field that
-is :data:`~gitops.model.plan.ABSENT` has no key at all, which is how it differs from null. Bytes are
-refused: what the model keeps as bytes (manifests, sealed objects) may hold secrets and is no
-business of any face. The store has a codec of its own, versioned and strict; this one is for
-showing.
+is :data:`~gitops.model.plan.ABSENT` has no key at all, which is how it differs from null; nor has
+one whose name begins with an underscore, which is a value's own business. Bytes are refused: what
+the model keeps as bytes (manifests, sealed objects) may hold secrets and is no business of any
+face. The store has a codec of its own, versioned and strict; this one is for showing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def to_json(value: Any) -> Json:
     if isinstance(value, str):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _object({f.name: getattr(value, f.name) for f in dataclasses.fields(value)})
+        names = (f.name for f in dataclasses.fields(value) if not f.name.startswith("_"))
+        return _object({name: getattr(value, name) for name in names})
     if isinstance(value, Mapping):
         return _object(value)
     return _plain(value)

@@ -259,6 +259,12 @@ def test_an_absent_field_has_no_key_and_null_has_one() -> None:
     assert told == {"path": "a", "after": None, "taken_from": ""}
 
 
+def test_what_a_value_keeps_for_itself_is_told_nobody() -> None:
+    told = to_json(ObjectId("apps", "Deployment", "shop", "api"))
+    assert isinstance(told, dict)
+    assert set(told) == {"group", "kind", "namespace", "name"}
+
+
 def test_bytes_have_no_place_in_json() -> None:
     with pytest.raises(TypeError, match="bytes"):
         to_json({"a": b"x"})
