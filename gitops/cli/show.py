@@ -104,6 +104,7 @@ def _show_change(found: Any, console: Console) -> None:
     from gitops.model.events import StoredEvent
     from gitops.model.ids import short
     from gitops.model.plan import Plan
+    from gitops.sentences import sentence
 
     if "delivery" in found:
         delivery = read(DeliveryRecord, found["delivery"])
@@ -131,4 +132,5 @@ def _show_change(found: Any, console: Console) -> None:
     console.print()
     for event in found["events"]:
         stored = read(StoredEvent, event)
-        console.print(Text(f"{moment(stored.at)}  {stored.kind}", style="dim"))
+        said = one_line(sentence(stored.event), 400)
+        console.print(Text(f"{moment(stored.at)}  {said}", style="dim"))

@@ -22,8 +22,11 @@ def policy(spec: ApplicationSpec) -> tuple[tuple[str, str], ...]:
     if spec.terraform is not None:
         return (*rows, ("Workspace", _workspace(spec.terraform)))
     budget = spec.delete_budget
-    prune = f"deleted; more than {budget.objects}, or {budget.fraction:.0%}, take a typed yes"
-    rows.append(("Not wanted any more", prune if spec.prune else "left where it is"))
+    prune = (
+        f"deleted; more than {budget.objects} objects, or {budget.fraction:.0%} of them, "
+        "take a typed confirmation"
+    )
+    rows.append(("Left the source", prune if spec.prune else "left where it is"))
     if spec.run_as:
         rows.append(("Written as", spec.run_as))
     return tuple(rows)
@@ -31,8 +34,8 @@ def policy(spec: ApplicationSpec) -> tuple[tuple[str, str], ...]:
 
 def _approval(policy: ApprovalPolicy) -> str:
     named = [*(f"group {group}" for group in policy.groups), *policy.people]
-    who = ", ".join(named) or "everybody in people"
-    words = [f"{policy.quorum} of {who}"]
+    who = ", ".join(named) or "anybody in people"
+    words = [f"{policy.quorum} of: {who}"]
     if not policy.author_may_approve:
         words.append("never an author")
     if policy.auto is not None:

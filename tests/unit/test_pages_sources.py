@@ -98,7 +98,7 @@ async def test_a_source_says_how_its_last_look_went_and_what_to_do(page: Page) -
     assert "✓ ready" in text
     assert "abababababab" in text
     assert "3 applications" in text
-    assert "every 30 s: 1 ready" in text
+    assert "every 30 s; since the start 1 × ready" in text
     remote.problem = SourceProblem(f"no branch {EVIL}", state=SourceState.GONE, hint="change ref")
     await found.look()
     html = await page.get("/sources")

@@ -40,6 +40,8 @@ _LOCAL = """<form method="post" action="/sign-in">
 <input id="password" name="password" type="password" autocomplete="current-password" required>
 <button>Sign in</button>
 </form>
+<p class="hint">No password yet, or lost? Whoever runs the controller sets one:
+<code>gitops user add NAME</code></p>
 """
 STYLE = """:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
 body { margin: 0; background: light-dark(#f6f7f9, #14171a); color: light-dark(#1b1f24, #e6e8eb); }
@@ -54,6 +56,7 @@ button { margin-top: .6rem; }
 .provider { display: block; text-align: center; padding: .55rem; border-radius: .4rem;
   text-decoration: none; }
 :focus-visible { outline: 3px solid #3b8eea; outline-offset: 2px; }
+.hint { font-size: .85rem; color: light-dark(#57606a, #9aa4af); }
 .said { border-left: 4px solid #b3261e; padding: .2rem .8rem; overflow-wrap: anywhere; }
 """
 

@@ -173,6 +173,8 @@ class _Story:
         if (more := self.at.plannings - 1) > 0:
             said += f"; planned again {counted(more, 'time')}"
         blocked = self.record.state is ChangeState.BLOCKED
+        if blocked and self.plan is not None and self.plan.empty:
+            return Step("plan", "skipped", "none: see the checks", self.at.planned)
         return Step("plan", "skipped" if blocked else "done", said, self.at.planned)
 
     def _ask(self) -> Step:
