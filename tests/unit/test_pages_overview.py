@@ -339,14 +339,18 @@ async def test_nonsense_is_refused(page: Page, path: str) -> None:
     assert "Back to the fleet" in answer.text
 
 
-async def test_a_page_stays_small_however_much_there_is_to_say(page: Page) -> None:
-    applications = {
-        name: spec(name, *(f"c{m}" for m in range(8)), labels={f"k{i}": EVIL * 9 for i in range(9)})
-        for name in (ApplicationName(f"{EVIL * 4}{n:04}") for n in range(300))
-    }
+@pytest.mark.parametrize("targets", [1, 3, 8, 40])
+async def test_a_page_stays_small_however_much_there_is_to_say(page: Page, targets: int) -> None:
+    labels = {str(n) + '"' * 99: "<" * 99 for n in range(9)}
+    on = [f"c{number}" for number in range(targets)]
+    names = [ApplicationName(f"app-{'x' * 49}-{number:04}") for number in range(300)]
+    applications = {name: spec(name, *on, labels=labels) for name in names}
     page.controller.roster.reload(replace(page.controller.fleet, applications=applications))
-    for name in applications:
-        lane = LaneId(name, TargetName("c1"))
-        page.controller.lanes._lanes[lane] = _Lane(trouble=Trouble("why " * 9_000, "", 0.0, 0.0, 1))
-    assert "300 applications on 8 targets, page 1 of 17" in text_of(await page.get())
-    assert "page 17 of 17" in text_of(await page.get("/?page=50000"))
+    for lane in page.controller.roster.lanes():
+        trouble = Trouble('"<&' * 9_000, "", 0.0, 0.0, 1)
+        page.controller.lanes._lanes[lane] = _Lane(trouble=trouble)
+    text = text_of(await page.get())
+    assert f"300 applications on {targets} target" in text
+    last = re.search(r"page 1 of (\d+)", text)
+    assert last
+    assert f"page {last[1]} of {last[1]}" in text_of(await page.get("/?page=50000"))

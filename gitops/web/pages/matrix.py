@@ -23,8 +23,8 @@ MOST_COLUMNS = 8
 """Clusters side by side; of more, each application's are counted instead."""
 CELLS = 150
 """On one page, about."""
-FEWEST, MOST = 15, 50
-"""Applications on one page."""
+FEWEST, MOST, LISTED = 15, 50, 30
+"""Applications on one page; ``LISTED`` where they are not side by side."""
 _TROUBLED = state_rank("held")
 _REVISION = frozenset("0123456789abcdef")
 
@@ -133,7 +133,7 @@ def view(rows: Sequence[Row], wanted: Wanted) -> View:
     if wanted.sort != "name":
         lines.sort(key=lambda line: line.rank)  # by name they are already, and stay within a rank
     columns, targets = _columns(lines)
-    size = max(FEWEST, min(MOST, CELLS // len(columns))) if columns else MOST
+    size = max(FEWEST, min(MOST, CELLS // len(columns))) if columns else LISTED
     pages = max(1, -(-len(lines) // size))
     page = max(1, min(wanted.page, pages))
     return View(

@@ -39,6 +39,8 @@ MOST_KEPT = 32
 """Drawn fleets that are kept for who asks the same."""
 FRESH = 10.0
 """Seconds a drawn fleet is shown: its ages stand in words."""
+LARGEST = 80 << 10
+"""Characters the drawn fleet has, if it can be: what does not fit is cut shorter."""
 _WELL = frozenset({SourceState.READY, SourceState.NEW})
 _THERE = frozenset({ClusterState.READY, ClusterState.CONNECTING})
 Text = Annotated[str, Query(max_length=200)]
@@ -62,6 +64,14 @@ class Needs:
     @property
     def nothing(self) -> bool:
         return not (self.mine_in_all or self.others or self.bad or self.sources or self.clusters)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Characters that are shown of each foreign text."""
+
+    note: int
+    label: int
 
 
 def add(app: FastAPI, desk: Desk) -> None:
@@ -111,12 +121,18 @@ class Drawn:
         kept = self._kept.get(key)
         if kept is None or not 0 <= now - kept[0] < FRESH:
             found = view(present.rows, wanted)
-            part = self._desk.frame.part("fleet.html", view=found, away=away)
-            kept = now, found, part
+            kept = now, found, self._draw(found, away)
             if len(self._kept) >= MOST_KEPT:
                 self._kept.clear()
             self._kept[key] = kept
         return kept[1], kept[2]
+
+    def _draw(self, found: View, away: Mapping[str, str]) -> Markup:
+        part = self._part(found, away, Cut(120, 30))
+        return part if len(part) <= LARGEST else self._part(found, away, Cut(24, 8))
+
+    def _part(self, found: View, away: Mapping[str, str], cut: Cut) -> Markup:
+        return self._desk.frame.part("fleet.html", view=found, away=away, cut=cut)
 
     def bad(self, present: Present) -> tuple[tuple[str, int], ...]:
         """What is not well in the whole fleet, whatever is looked at."""
