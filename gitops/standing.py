@@ -113,9 +113,8 @@ def standing(
     shown = None if word == "paused" else kept.open
     if shown is None:
         return Standing(lane, word, kept.revision, since, note, labels, trouble=trouble)
-    return Standing(
-        lane, word, shown.revision, since, note, labels, shown.id, shown.request, trouble
-    )
+    revision = shown.revision if word == shown.state.value else kept.revision
+    return Standing(lane, word, revision, since, note, labels, shown.id, shown.request, trouble)
 
 
 def rank(state: str) -> int:
@@ -124,24 +123,31 @@ def rank(state: str) -> int:
 
 
 def _told(kept: Kept, pause: Pause | None, ill: Ailment | None) -> tuple[str, str, float | None]:
-    """(word, note, since). What is being carried out goes on under a pause and is what is shown."""
+    """(word, note, since). What is being carried out goes on under a pause and is what is shown.
+    Anything else that is under way never hides that what is live does not work."""
     open_ = kept.open
-    if pause is not None and (open_ is None or open_.state not in CLAIMED):
+    if open_ is not None and open_.state in CLAIMED:
+        return open_.state.value, open_.reason, open_.since
+    if pause is not None:
         return "paused", pause.told, kept.since
+    beside = f" (a newer change is {open_.state.value})" if open_ is not None else ""
+    if kept.hold == "failed":
+        return "failed", kept.why + beside, kept.since
+    if ill is not None:
+        return "degraded", f"{ill.object}: {ill.reason}{beside}", ill.since
     if open_ is not None:
         return open_.state.value, open_.reason, open_.since
-    if ill is not None and kept.hold in ("", "drifted"):
-        return "degraded", f"{ill.object}: {ill.reason}", ill.since
     if kept.hold:
         return kept.hold, kept.why, kept.since
     return "healthy" if kept.since is not None else "new", kept.back, kept.since
 
 
 def _held(lane: LaneRecord) -> tuple[str, str]:
-    """(word, why). A drift that is left alone is the least of them."""
+    """(word, why). A drift that is left alone is the least of them. Who holds what is live itself
+    says that it did not become healthy."""
     if (hold := lane.hold or lane.drift_hold) is None:
         return "", ""
-    if hold.failed:
+    if hold.failed or (lane.delivered is not None and hold.closure == lane.delivered.closure):
         return "failed", hold.why
     return "held" if lane.hold else "drifted", hold.why
 

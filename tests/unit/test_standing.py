@@ -36,7 +36,8 @@ REVISION = Revision(SourceName("config"), "1a2b3c4d5e6f7a8b")
 THERE = Delivered(combine("c"), REVISION, combine("s"), 50.0)
 NEVER = LaneRecord(LANE)
 DELIVERED = replace(NEVER, delivered=THERE)
-HOLD = Hold(combine("p"), combine("c"), "denied by ada: not now")
+HOLD = Hold(combine("p"), combine("newer"), "denied by ada: not now")
+SICK = replace(HOLD, closure=THERE.closure, why="it did not become healthy")
 BACK = Rollback(DeliveryId("d"), REVISION, combine("l"), ADA, "it is cold")
 PAUSE = Pause(LANE.application, ADA, "the freeze", 0.0, 7_200.0)
 ILL = Ailment("Deployment.apps shop/web", "it crashes", 70.0)
@@ -63,6 +64,7 @@ def of(
         (replace(DELIVERED, rollback=BACK), "healthy", "rolled back by ada: it is cold"),
         (replace(DELIVERED, hold=HOLD), "held", HOLD.why),
         (replace(DELIVERED, hold=replace(HOLD, failed=True)), "failed", HOLD.why),
+        (replace(DELIVERED, hold=SICK), "failed", SICK.why),
         (replace(DELIVERED, drift_hold=HOLD), "drifted", HOLD.why),
         (replace(DELIVERED, drift_hold=replace(HOLD, failed=True)), "failed", HOLD.why),
         (replace(DELIVERED, hold=HOLD, drift_hold=HOLD), "held", HOLD.why),
@@ -80,7 +82,7 @@ def test_a_lane_at_rest_says_what_came_of_the_last_change(
 @pytest.mark.parametrize("state", [state for state in ChangeState if not state.terminal])
 def test_an_open_change_is_what_is_shown(state: ChangeState) -> None:
     current = change(state)
-    found = of(replace(DELIVERED, hold=HOLD), current, ill=ILL)
+    found = of(replace(DELIVERED, hold=HOLD), current)
     assert (found.state, found.note, found.since) == (state.value, "why", 65.0)
     assert found.change == current.change.id
     assert found.request == ("r" if state is ChangeState.ASKING else "")
@@ -100,7 +102,8 @@ def test_a_pause_hides_what_it_stops_and_nothing_else(state: ChangeState) -> Non
     [
         (DELIVERED, "degraded"),
         (replace(DELIVERED, drift_hold=HOLD), "degraded"),
-        (replace(DELIVERED, hold=HOLD), "held"),
+        (replace(DELIVERED, hold=HOLD), "degraded"),
+        (replace(DELIVERED, hold=SICK), "failed"),
     ],
 )
 def test_what_fell_ill_is_told_unless_something_worse_is(lane: LaneRecord, word: str) -> None:
@@ -108,6 +111,29 @@ def test_what_fell_ill_is_told_unless_something_worse_is(lane: LaneRecord, word:
     assert found.state == word
     if word == "degraded":
         assert (found.note, found.since) == ("Deployment.apps shop/web: it crashes", 70.0)
+
+
+@pytest.mark.parametrize("state", [state for state in ChangeState if not state.terminal])
+@pytest.mark.parametrize(
+    ("lane", "ill", "word", "why"),
+    [
+        (DELIVERED, ILL, "degraded", "it crashes"),
+        (replace(DELIVERED, hold=SICK), None, "failed", SICK.why),
+    ],
+)
+def test_what_does_not_work_is_not_hidden_by_a_question(
+    lane: LaneRecord, ill: Ailment | None, word: str, why: str, state: ChangeState
+) -> None:
+    current = change(state)
+    found = of(lane, current, ill=ill)
+    if state in (ChangeState.APPLYING, ChangeState.VERIFYING):
+        assert (found.state, found.note) == (state.value, "why")
+        return
+    assert found.state == word
+    assert why in found.note
+    assert f"a newer change is {state.value}" in found.note
+    assert found.revision == Kept.of(lane, None).revision
+    assert found.change == current.change.id
 
 
 def test_every_word_has_its_rank_and_the_worst_is_first() -> None:
