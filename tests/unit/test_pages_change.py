@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from gitops.engine.lanes import Trouble
 from gitops.model.approval import Decision
 from gitops.model.delivery import Cause, ChangeState
 from gitops.model.events import Noted
@@ -15,6 +16,7 @@ from gitops.model.fleet import ApprovalPolicy
 from gitops.model.plan import FieldChange
 from gitops.model.serving import Role, RoleRule, SignInSpec
 from gitops.model.source import Authorship, Commit, Grade, PullFacts, Signature
+from gitops.model.terraform import TerraformSpec
 from gitops.office import FrontOffice
 from tests.unit.change_cases import BOB, CYD, HUB, PUBLIC, House, drawn, house, update
 
@@ -314,3 +316,22 @@ async def test_the_api_tells_what_the_page_shows(house: House) -> None:
     assert len(told["events"]) == 7
     assert [event["kind"] for event in told["request_events"]] == ["request-opened.1", "answered.1"]
     assert (await house.get("/api/v1/changes/ffffffff")).status_code == 404
+
+
+async def test_a_lock_that_holds_it_up_can_be_asked_to_be_forced(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = await house.open()
+    specs = dict(house.controller.fleet.applications)
+    name = record.change.lane.application
+    specs[name] = replace(specs[name], terraform=TerraformSpec())
+    house.set(applications=specs)
+    trouble = Trouble("the state is locked by eve", "", 0.0, 0.0, 1, lock="7b1c-<x>")
+    monkeypatch.setattr(house.controller.lanes, "trouble", lambda lane: trouble)
+    page = (await house.get(f"/changes/{record.change.id}")).text
+    assert 'name="lock" value="7b1c-&lt;x&gt;"' in page
+    assert "the state is locked by eve" in words(page)
+    assert present(page) == "checks"
+    other = await house.post(f"/changes/{record.change.id}/unlock", lock="another")
+    assert other.status_code == 404
+    assert "no lock" in other.text
