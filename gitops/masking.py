@@ -40,8 +40,10 @@ _LOOKS_SECRET = 16
 _LONG_LINE = 12
 _STEP = 24
 """Characters of a value looked up at once: bounds how many look-ups one place in a text costs."""
-_SURE = 256
-"""Characters a text may share with a longer value before they are hidden as a part of it."""
+_SURE = 96
+"""Characters a text may share with a longer value before they are hidden as a part of it. It also
+bounds what a place in a text costs: who knows a secret can write a text that nearly holds it at
+every place."""
 _SECRET_NAME = re.compile(
     r"password|passwd|passphrase|token|secret|credential|(^|[_.-])(api)?(key|pwd|pass)s?($|[_.-])",
     re.IGNORECASE,
@@ -105,11 +107,13 @@ def _classes(text: str) -> int:
 class _Part:
     """A place within known values: what may come next, and whether a value ends here."""
 
-    __slots__ = ("ends", "further")
+    __slots__ = ("ends", "further", "sizes")
 
     def __init__(self) -> None:
         self.ends: set[str] = set()
         """Last pieces, at most ``_STEP`` characters."""
+        self.sizes: tuple[int, ...] = ()
+        """How long those are, the longest first."""
         self.further: dict[str, _Part] = {}
         """Pieces of ``_STEP`` characters after which something follows."""
 
@@ -139,6 +143,8 @@ class _Known:
             part = part.further.setdefault(form[index : index + _STEP], _Part())
             index += _STEP
         part.ends.add(form[index:])
+        if (left := len(form) - index) not in part.sizes:
+            part.sizes = tuple(sorted((*part.sizes, left), reverse=True))
 
     def end(self, text: str, start: int) -> int:
         """Where the longest known value that begins at ``start`` ends; ``start`` if there is
@@ -146,21 +152,19 @@ class _Known:
         lengths = self.lengths.get(text[start : start + SHORTEST])
         if not lengths:
             return start
-        part, index, best = self._root, start, start
-        sizes: Iterable[int] = lengths
+        part, index, best, sizes = self._root, start, start, lengths
         while True:
-            self.steps += 1
-            ended = next((n for n in sizes if text[index : index + n] in part.ends), 0)
-            best = index + ended if ended else best
+            self.steps += 1 + len(sizes)
+            for size in sizes:
+                if text[index : index + size] in part.ends:
+                    best = index + size
+                    break
             following = part.further.get(text[index : index + _STEP])
             if following is None:
                 return best
-            part, index, sizes = following, index + _STEP, _SIZES
+            part, index, sizes = following, index + _STEP, following.sizes
             if index - start >= _SURE:
                 best = index
-
-
-_SIZES = range(_STEP, 0, -1)
 
 
 class Masker:

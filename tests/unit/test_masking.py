@@ -281,20 +281,30 @@ def test_a_text_costs_as_many_steps_as_it_has_characters_whatever_is_known() -> 
         masker.taint(f"the-same-beginning-{number:06d}")
     for length in range(6, 3_000, 7):
         masker.taint("a" * length + "b")
-    text = "the-same-beginning-x" * 500 + ("a" * 250 + "-") * 50
+    text = "the-same-beginning-x" * 500 + ("a" * 90 + "-") * 150
     known = masker._own
     assert masker.text(text) == text
-    # A value is looked up in pieces of 24 characters, 256 of them at most before it is sure.
-    assert known.steps <= 12 * len(text)
+    # A value is looked up in pieces of 24 characters, 96 of them at most before it is sure; of each
+    # length that there is of last pieces one is looked up.
+    assert known.steps <= 4 * 25 * len(text)
     assert max(map(len, known.lengths.values())) <= 24
+
+
+def test_a_text_that_nearly_holds_a_secret_everywhere_costs_little_for_each_character() -> None:
+    masker = Masker(Keyed())
+    masker.taint("aA" * 125 + "b")
+    for text in ("aA" * 45 + "c") * 200, "aA" * 9_000:
+        masker._own.steps = 0
+        masker.text(text)
+        assert masker._own.steps <= 4 * len(text)
 
 
 def test_what_shares_its_beginning_with_a_secret_is_shown_until_it_is_surely_a_part() -> None:
     masker = Masker(Keyed())
     value = "".join(f"{n:04d}" for n in range(500))
     masker.taint(value)
-    assert masker.text(value[:240] + "!") == value[:240] + "!"
-    assert value[:300] not in masker.text(value[:1_000] + "!")
+    assert masker.text(value[:90] + "!") == value[:90] + "!"
+    assert value[:120] not in masker.text(value[:1_000] + "!")
     assert masker.text(f"<{value}>") == f"<{HIDDEN}>"
 
 
