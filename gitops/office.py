@@ -50,7 +50,6 @@ from gitops.ports.office import Card, Row, Standing
 from gitops.steps.ask import title_of
 
 MOST_PENDING = 500
-SHORTEST_PREFIX = 4
 
 
 class FrontOffice:
@@ -67,7 +66,7 @@ class FrontOffice:
 
     async def card(self, id_or_prefix: str) -> Card | None:
         def query(reading: Reading) -> Card | None:
-            found = reading.request(RequestId(id_or_prefix)) or _by_prefix(reading, id_or_prefix)
+            found = reading.find_request(id_or_prefix)
             return self._card(reading, found) if found else None
 
         return await self._controller.ledger.read(query)
@@ -119,8 +118,9 @@ class FrontOffice:
 
         return await self._controller.ledger.read(query)
 
-    async def standings(self) -> Sequence[Standing]:
-        return (await self._controller.board.present()).standings
+    async def standings(self, application: str = "") -> Sequence[Standing]:
+        present = await self._controller.board.present()
+        return present.of(application) if application else present.standings
 
     async def why(
         self, application: ApplicationName, target: str = ""
@@ -263,7 +263,8 @@ class FrontOffice:
         def query(reading: Reading) -> Story:
             record = reading.lane(lane)
             current = open_change(reading, record)
-            ended = [c for c in reading.changes(open_only=False, lane=lane) if c.state.terminal]
+            newest = reading.changes(open_only=False, lane=lane, limit=2)
+            ended = [change for change in newest if change.state.terminal]
             request = None
             if current is not None and current.request:
                 request = reading.request(RequestId(current.request))
@@ -333,11 +334,3 @@ class _Said:
 
 def _is_asked(row: Row) -> bool:
     return row.member.state is MemberState.ASKING
-
-
-def _by_prefix(reading: Reading, prefix: str) -> Request | None:
-    if len(prefix) < SHORTEST_PREFIX:
-        return None
-    every = reading.requests(open_only=False, limit=1_000)
-    found = [request for request in every if request.id.startswith(prefix)]
-    return found[0] if len(found) == 1 else None

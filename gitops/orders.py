@@ -213,7 +213,7 @@ class Orders:
         self, spec: ApplicationSpec, lanes: tuple[LaneId, ...], person: PersonName
     ) -> None:
         def authorship(reading: Reading) -> Authorship:
-            newest = (reading.changes(open_only=False, lane=lane)[:1] for lane in lanes)
+            newest = (reading.changes(open_only=False, lane=lane, limit=1) for lane in lanes)
             return together(record.change.authorship for each in newest for record in each)
 
         theirs = await self._system.ledger.read(authorship)

@@ -322,9 +322,9 @@ class Reading(Protocol):
     def lanes(self) -> Sequence[LaneRecord]: ...
     def change(self, change: ChangeId) -> ChangeRecord | None: ...
     def changes(
-        self, *, open_only: bool = True, lane: LaneId | None = None
+        self, *, open_only: bool = True, lane: LaneId | None = None, limit: int = 1_000
     ) -> Sequence[ChangeRecord]:
-        """Newest first."""
+        """Newest first. ``limit`` is of those that ended too: open ones are all told."""
 
     def find_change(self, id_or_prefix: str) -> ChangeRecord | None:
         """By id or the beginning of one. Raises Permanent when the beginning fits several."""
@@ -341,6 +341,10 @@ class Reading(Protocol):
         """Who approved this very seal in this lane before (for ``retry``); empty if nobody."""
 
     def request(self, request: RequestId) -> Request | None: ...
+    def find_request(self, id_or_prefix: str) -> Request | None:
+        """By id, or by a beginning of four characters and more. Raises Permanent when that fits
+        several."""
+
     def requests(
         self, *, open_only: bool = True, limit: int = 100, before: str = ""
     ) -> Sequence[Request]:

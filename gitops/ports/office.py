@@ -121,8 +121,9 @@ class Office(Protocol):
     async def pending(self) -> Sequence[Card]:
         """Everything that waits for somebody, newest first."""
 
-    async def standings(self) -> Sequence[Standing]:
-        """Every lane, sorted by application and target."""
+    async def standings(self, application: str = "") -> Sequence[Standing]:
+        """Every lane, sorted by application and target; or those of one application, none of one
+        nobody knows."""
 
     async def why(self, application: ApplicationName) -> Mapping[str, Sequence[str]]:
         """Per lane the sentences. Raises Unknown."""

@@ -72,6 +72,8 @@ from gitops.store.codec import KINDS, decode
 
 MOST = 10_000
 """No answer lists more rows than this at once, whatever it was asked for."""
+SHORTEST = 4
+"""Characters of a request's id that are enough to name it."""
 _AT_ONCE = 5_000
 """Ids in one statement: databases bound the number of parameters."""
 _NEAR = 20_000
@@ -84,7 +86,7 @@ T = TypeVar("T")
 
 
 class Ambiguous(Permanent):
-    """A prefix fits several deliveries; the message names some of them."""
+    """The beginning of an id fits several; the message names some of them."""
 
 
 class SqlReading:
@@ -173,6 +175,16 @@ class SqlReading:
     def request(self, request: RequestId) -> Request | None:
         found = self._requests(self._all(_REQUEST, of=request))
         return found[0] if found else None
+
+    def find_request(self, id_or_prefix: str) -> Request | None:
+        """By its id, or by a beginning of :data:`SHORTEST` characters and more. Raises Ambiguous
+        when that fits several."""
+        if (known := self.request(RequestId(id_or_prefix))) or len(id_or_prefix) < SHORTEST:
+            return known
+        columns = t.request.c
+        rows = self._beginning(select(t.request), columns.id, columns.number, id_or_prefix)
+        _alone(id_or_prefix, [row.id for row in rows])
+        return self._requests(rows)[0] if rows else None
 
     def requests(
         self, *, open_only: bool = True, limit: int = 100, before: str = ""

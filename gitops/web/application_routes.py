@@ -103,11 +103,8 @@ def _reading(
         """Every application with how it stands on each target, by name."""
         specs = controller.roster.specs()
         names = sorted(name for name in specs if name > before)[:limit]
-        standings: dict[str, list[Any]] = {name: [] for name in names}
-        for row in await FrontOffice(controller).standings():
-            if row.lane.application in standings:
-                standings[row.lane.application].append(row)
-        rows = [summary(specs[name], standings[name]) for name in names]
+        present = await controller.board.present()
+        rows = [summary(specs[name], present.of(name)) for name in names]
         more = names[-1] if len(names) == limit else ""
         return answer({"applications": rows, "next": more})
 

@@ -146,7 +146,7 @@ class Applications:
         """Raises Unknown for an application nobody knows, or a target it does not go to."""
         spec = self.spec(name)
         self.lane(spec, target)
-        standings = [s for s in await self._office.standings() if s.lane.application == spec.name]
+        standings = await self._office.standings(spec.name)
         ordered = sorted(standings, key=lambda each: (rank(each.state), each.lane.target))
         if not ordered:
             raise Unknown(f"{spec.name} is delivered nowhere (any more)")

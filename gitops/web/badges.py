@@ -42,6 +42,7 @@ _HEADERS = {"Content-Security-Policy": "default-src 'none'", "Cache-Control": "n
 
 def add_badge_routes(app: FastAPI, controller: Controller, look: Guard) -> None:
     """``look`` guards reading."""
+    office = FrontOffice(controller)
 
     @app.get(
         "/api/v1/applications/{application}/badge.svg",
@@ -50,11 +51,7 @@ def add_badge_routes(app: FastAPI, controller: Controller, look: Guard) -> None:
     )
     async def badge(application: Annotated[str, Path(max_length=253)]) -> Response:
         """How an application stands, as SVG: the worst state of its targets."""
-        found = [
-            row
-            for row in await FrontOffice(controller).standings()
-            if row.lane.application == application
-        ]
+        found = await office.standings(application)
         if not found:
             raise Unknown(f"there is no application {one_line(application, 80)!r}")
         state, colour = worst(found)

@@ -8,10 +8,10 @@ from typing import Any
 from gitops.controller import Controller
 from gitops.engine.rollbacks import live
 from gitops.gate import confirmation_phrase, electorate
-from gitops.model.approval import Electorate
+from gitops.model.approval import Electorate, Request
 from gitops.model.delivery import Cause, ChangeRecord, ChangeState, LaneId, LaneRecord, Pause
 from gitops.model.health import Ailment
-from gitops.model.ids import ApplicationName, RequestId, TargetName
+from gitops.model.ids import ApplicationName, ChangeId, TargetName
 from gitops.model.terraform import Need
 from gitops.office import FrontOffice
 from gitops.ports import Reading
@@ -106,36 +106,28 @@ async def deliveries(
 
 
 async def show(controller: Controller, id: str) -> Mapping[str, Any] | None:
-    """A request, else a delivery, else a change, by id or unambiguous prefix."""
+    """A request, else a delivery, else a change, by id or unambiguous prefix. Raises Permanent for
+    a prefix that fits several."""
 
     def query(reading: Reading) -> Mapping[str, Any] | None:
-        for request in reading.requests(open_only=False, limit=1_000):
-            if request.id.startswith(id) and len(id) >= 4:
-                return {"request": request, "members": _members(controller, reading, request.id)}
-        delivery = reading.delivery(id)
-        if delivery is not None:
-            change = delivery.change.change.id
-            return {
-                "delivery": delivery,
-                "plan": reading.plan(change),
-                "events": reading.events(change),
-            }
-        for record in reading.changes(open_only=False):
-            if record.change.id.startswith(id) and len(id) >= 4:
-                change = record.change.id
-                plan = reading.plan(change)
-                return {"change": record, "plan": plan, "events": reading.events(change)}
+        if request := reading.find_request(id):
+            return {"request": request, "members": _members(controller, reading, request)}
+        if delivery := reading.delivery(id):
+            return {"delivery": delivery, **_told(reading, delivery.change.change.id)}
+        if record := reading.find_change(id):
+            return {"change": record, **_told(reading, record.change.id)}
         return None
 
     return await controller.ledger.read(query)
 
 
-def _members(
-    controller: Controller, reading: Reading, request: RequestId
-) -> list[Mapping[str, Any]]:
-    found = reading.request(request)
+def _told(reading: Reading, change: ChangeId) -> Mapping[str, Any]:
+    return {"plan": reading.plan(change), "events": reading.events(change)}
+
+
+def _members(controller: Controller, reading: Reading, request: Request) -> list[Mapping[str, Any]]:
     rows: list[Mapping[str, Any]] = []
-    for member in found.members if found else ():
+    for member in request.members:
         record, plan = reading.change(member.change), reading.plan(member.change)
         rows.append(
             {

@@ -90,8 +90,7 @@ class Commands:
     # --- looking ------------------------------------------------------------------------------
 
     async def _status(self, order: Order, _: PersonName) -> Reply:
-        every = await self._account.office.standings()
-        found = [each for each in every if order.subject in ("", each.lane.application)]
+        found = await self._account.office.standings(order.subject)
         if not found and order.subject:
             raise Unknown(f"there is no application {order.subject[:63]!r}")
         notable = [each for each in found if each.state != "healthy"]

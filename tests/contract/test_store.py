@@ -24,6 +24,7 @@ from gitops.model.ids import (
     DeliveryId,
     Digest,
     PersonName,
+    RequestId,
     SourceName,
     combine,
 )
@@ -439,6 +440,22 @@ class TestARequest:
         await story.say(story.planned(), story.asked())
         with pytest.raises(StaleWrite, match="nobody answered"):
             await story.say(story.decided())
+
+    async def test_is_found_by_the_beginning_of_its_id(
+        self, store: SqlStore, epoch: e.Epoch
+    ) -> None:
+        for name, id in (("a", "0badcafe"), ("b", "0badf00d")):
+            story = Story(store, epoch, change_of(lane(name)))
+            await story.say(story.opened(), story.planned())
+            await story.say(replace(story.request_opened(), request=RequestId(id), occasion=name))
+        for given in ("0badcafe", "0badc"):
+            found = await store.read(lambda q, g=given: q.find_request(g))
+            assert found
+            assert found.id == "0badcafe"
+        with pytest.raises(Ambiguous, match="0bad fits"):
+            await store.read(lambda q: q.find_request("0bad"))
+        for unknown in ("0ba", "0badcafe1", "%", "zzzz"):
+            assert await store.read(lambda q, g=unknown: q.find_request(g)) is None
 
     async def test_is_asked_only_about_the_present_plan(self, story: Story) -> None:
         await story.say(story.opened(), story.planned(), story.request_opened())

@@ -237,6 +237,9 @@ async def test_the_board_is_what_a_fresh_reading_would_be(
         if days.dice.random() < 0.5:
             present = await controller.board.present()
             assert present.standings == await fresh(controller)
+            for name in NAMES:
+                theirs = [each for each in present.standings if each.lane.application == name]
+                assert list(present.of(name)) == theirs
             seen.update(each.state for each in present.standings)
     assert len(seen) >= 5
 

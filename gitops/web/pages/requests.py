@@ -21,7 +21,7 @@ from gitops.foreign import one_line
 from gitops.links import change_page, commits_at, request_page
 from gitops.model.approval import Decision, MemberState
 from gitops.model.approval import Request as Question
-from gitops.model.ids import Digest, RequestId
+from gitops.model.ids import Digest
 from gitops.model.plan import Plan
 from gitops.office import FrontOffice
 from gitops.ports import Reading
@@ -50,7 +50,6 @@ DRAWN = 6
 """Groups of equal plans whose differences one view shows."""
 LISTED = 40
 """Lanes that are listed of a group."""
-SHORTEST = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,16 +228,10 @@ def _card(
     reading: Reading, office: FrontOffice, id: str, planned: slice, most: int | None = None
 ) -> Card:
     """By id or unambiguous prefix. Raises Unknown."""
-    found = reading.request(RequestId(id))
+    found = reading.find_request(id)
     if found is None:
-        alike = [
-            each
-            for each in reading.requests(open_only=False, limit=1_000)
-            if each.id.startswith(id)
-        ]
-        found = alike[0] if len(alike) == 1 else None
-    if found is None:
-        raise Unknown(f"there is no request {one_line(id, 40)}", hint="it is not in this store")
+        hint = "what waits for an answer is at /pending; `gitops status` lists it too"
+        raise Unknown(f"there is no request {one_line(id, 40)}", hint=hint)
     return office.card_in(reading, found, planned=planned, most=most)
 
 
