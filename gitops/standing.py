@@ -126,17 +126,25 @@ def _told(kept: Kept, pause: Pause | None, ill: Ailment | None) -> tuple[str, st
     """(word, note, since). What is being carried out goes on under a pause and is what is shown.
     Anything else that is under way never hides that what is live does not work."""
     open_ = kept.open
-    if open_ is not None and open_.state in CLAIMED:
-        return open_.state.value, open_.reason, open_.since
+    under_way = (open_.state.value, open_.reason, open_.since) if open_ else None
+    if under_way and open_ and open_.state in CLAIMED:
+        return under_way
     if pause is not None:
         return "paused", pause.told, kept.since
-    beside = f" (a newer change is {open_.state.value})" if open_ is not None else ""
+    return _broken(kept, ill) or under_way or _resting(kept)
+
+
+def _broken(kept: Kept, ill: Ailment | None) -> tuple[str, str, float | None] | None:
+    """What is live does not work."""
+    beside = f" (a newer change is {kept.open.state.value})" if kept.open else ""
     if kept.hold == "failed":
         return "failed", kept.why + beside, kept.since
     if ill is not None:
         return "degraded", f"{ill.object}: {ill.reason}{beside}", ill.since
-    if open_ is not None:
-        return open_.state.value, open_.reason, open_.since
+    return None
+
+
+def _resting(kept: Kept) -> tuple[str, str, float | None]:
     if kept.hold:
         return kept.hold, kept.why, kept.since
     return "healthy" if kept.since is not None else "new", kept.back, kept.since
