@@ -17,8 +17,8 @@ from gitops.controller import Controller
 from gitops.office import FrontOffice
 from gitops.summary import risk
 from gitops.web.pages.asked import answering
-from gitops.web.pages.change import look, progress_of, way_of
 from gitops.web.pages.desk import Viewing
+from gitops.web.pages.found import look, progress_of, way_of
 from gitops.web.pages.requests import PLANNED, gathered
 
 Guard = Callable[..., Awaitable[Any]]

@@ -9,54 +9,41 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, FastAPI, Path, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from gitops.controller import Controller
-from gitops.engine.rollbacks import earlier_deliveries
 from gitops.errors import GitopsError, Unknown
-from gitops.foreign import one_line
-from gitops.gate import authors_of, electorate
+from gitops.gate import authors_of
 from gitops.links import change_page, commits_at, file_at
-from gitops.model.approval import Decision, Electorate, Member, Verdict
-from gitops.model.approval import Request as Question
+from gitops.model.approval import Decision, Electorate, Verdict
 from gitops.model.delivery import (
     Cause,
-    Change,
-    ChangeRecord,
     ChangeState,
-    DeliveryRecord,
-    LaneRecord,
-    Progress,
 )
-from gitops.model.events import AutoApproved, Reminded, StoredEvent
-from gitops.model.fleet import ApplicationSpec, SourceSpec
-from gitops.model.ids import ChangeId, DeliveryId, RequestId, short
-from gitops.model.plan import Plan
+from gitops.model.events import AutoApproved, Reminded
+from gitops.model.fleet import SourceSpec
 from gitops.model.serving import Role
 from gitops.model.source import Grade
-from gitops.ports import Reading
 from gitops.sentences import sentence
 from gitops.summary import board, counted, meaning, risk
 from gitops.web.auth.guard import form
 from gitops.web.auth.viewer import Viewer
 from gitops.web.codes import code_of
+from gitops.web.pages.acts import acts_of
 from gitops.web.pages.asked import Why
 from gitops.web.pages.desk import Desk, Viewing
 from gitops.web.pages.diff import View, Wish, view
 from gitops.web.pages.findings import board_of, newest
-from gitops.web.pages.steps import Step, steps
+from gitops.web.pages.found import TOGETHER, Found, group_of, look, newer, way_of
+from gitops.web.pages.steps import Step
 
 if TYPE_CHECKING:
-    from gitops.engine.lanes import Trouble
+    pass
 
-SHORTEST = 8
-TOGETHER = 100
-"""Changes of the same occasion that are listed."""
 EVENTS = 14_000
 """Bytes of what happened, about."""
 MOST_EVENTS = 200
@@ -107,35 +94,6 @@ FLASHES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Everything the store knows of one change, at one moment."""
-
-    record: ChangeRecord
-    events: tuple[StoredEvent, ...]
-    plan: Plan | None
-    delivery: DeliveryRecord | None
-    request: Question | None
-    lane: LaneRecord
-    together: tuple[ChangeRecord, ...]
-    """Of the same occasion or request, without itself."""
-    earlier: DeliveryRecord | None
-    """What its lane could be rolled back to."""
-    broken: int | None
-    """Sequence of the event that breaks its chain, or its request's."""
-    asked: tuple[StoredEvent, ...] = ()
-    """Of its request."""
-
-    @property
-    def change(self) -> Change:
-        return self.record.change
-
-    @property
-    def member(self) -> Member | None:
-        members = self.request.members if self.request else ()
-        return next((each for each in members if each.change == self.change.id), None)
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     person: str
     decision: Decision
@@ -145,18 +103,6 @@ class Answer:
     confirmation: str
     counts: bool
     """It was to what is asked now, or was asked last."""
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """One thing an operator can do about a change."""
-
-    name: str
-    label: str
-    says: str
-    fields: tuple[tuple[str, str], ...] = ()
-    reason: bool = False
-    danger: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,14 +204,14 @@ async def show(
     change, record, plan = found.change, found.record, found.plan
     spec = controller.roster.spec(change.lane.application)
     source = controller.fleet.sources.get(change.revision.source)
-    group = _group(controller, found, spec)
+    group = group_of(controller, found, spec)
     trouble = controller.lanes.trouble(change.lane) if found.lane.current == change.id else None
     drawn: View | None = None
     if plan is not None:
         drawn = await asyncio.to_thread(view, plan, wanted)
     way = way_of(controller, found)
     authors = authors_of(change.authorship, desk.office.people())
-    acts = _acts(viewer, found, spec, trouble)
+    acts = acts_of(viewer, found, spec, trouble)
     topics = [f"change:{change.id}", f"application:{change.lane.application}"]
     return desk.frame.page(
         "change.html",
@@ -279,7 +225,7 @@ async def show(
         cause=_CAUSES[change.cause],
         request=found.request,
         member=found.member,
-        moved_on=_newer(found),
+        moved_on=newer(found),
         way=way,
         signs=_SIGNS,
         words=_WORDS,
@@ -311,61 +257,6 @@ async def show(
     )
 
 
-def look(reading: Reading, id: str) -> Found:
-    """One change by id or prefix. Raises Unknown, Permanent where a prefix fits several."""
-    record = reading.find_change(id)
-    if record is None:
-        raise Unknown(f"there is no change {one_line(id, 40)}")
-    change = record.change
-    request = reading.request(RequestId(record.request)) if record.request else None
-    lane = reading.lane(change.lane)
-    known = {each.change.id: each for each in reading.of_occasion(record, limit=TOGETHER + 1)}
-    for member in (request.members if request else ())[: TOGETHER + 1]:
-        if member.change not in known and (other := reading.change(member.change)):
-            known[member.change] = other
-    broken = reading.broken(change.id)
-    if broken is None and request is not None:
-        broken = reading.broken(request.id)
-    return Found(
-        record,
-        tuple(reading.events(change.id)),
-        reading.plan(change.id),
-        reading.delivery(record.delivery) if record.delivery else None,
-        request,
-        lane,
-        tuple(each for each in known.values() if each.change.id != change.id),
-        next(iter(earlier_deliveries(reading, lane)), None) if record.delivery else None,
-        broken,
-        tuple(reading.events(request.id)) if request else (),
-    )
-
-
-def progress_of(controller: Controller, found: Found) -> Progress | None:
-    """How far its apply is, as far as this process knows."""
-    told = controller.clusters.progress(found.change.lane)
-    if told is None or told.change != found.change.id:
-        return None
-    mask = controller.parts.mask
-    return replace(told, waits_for=tuple(mask(each) for each in told.waits_for))
-
-
-def way_of(controller: Controller, found: Found) -> tuple[Step, ...]:
-    """Its six steps, as far as it has come."""
-    lane = found.change.lane
-    spec = controller.roster.spec(lane.application)
-    trouble = controller.lanes.trouble(lane) if found.lane.current == found.change.id else None
-    return steps(
-        found.record,
-        found.events,
-        found.plan,
-        controller.parts.clock.now(),
-        progress=progress_of(controller, found),
-        member=found.member,
-        group=_group(controller, found, spec),
-        trouble=trouble.message if trouble else "",
-    )
-
-
 def bar(way: Sequence[Step]) -> Bar | None:
     """None where nothing took any time."""
     timed = [(step, step.seconds) for step in way if step.seconds]
@@ -380,17 +271,6 @@ def bar(way: Sequence[Step]) -> Bar | None:
         x += width
     worked = sum(seconds for step, seconds in timed if not step.waits)
     return Bar(tuple(parts), worked, total - worked)
-
-
-def _group(controller: Controller, found: Found, spec: ApplicationSpec | None) -> Electorate | None:
-    if spec is None:
-        return None
-    return electorate(spec.approval, found.change.authorship, controller.fleet.people)
-
-
-def _newer(found: Found) -> ChangeId | None:
-    current = found.lane.current
-    return current if current and current != found.change.id else None
 
 
 def files_of(source: SourceSpec | None, revision: str) -> Callable[[str, int], str]:
@@ -471,57 +351,3 @@ def _told(desk: Desk, found: Found) -> tuple[tuple[float, str], ...]:
     mask, versions = desk.controller.parts.mask, found.plan.versions if found.plan else ()
     said = [(each.at, mask(sentence(each.event, versions=versions))) for each in every]
     return newest(said, EVENTS)
-
-
-def _acts(
-    viewer: Viewer, found: Found, spec: ApplicationSpec | None, trouble: Trouble | None
-) -> tuple[Act, ...]:
-    """What fits its state; the gate and the orders have the last word."""
-    if spec is None or not viewer.csrf or not viewer.may(Role.OPERATOR, spec):
-        return ()
-    acts: list[Act] = []
-    state, lane, name = found.record.state, found.lane, spec.name
-    newest = _newest(found)
-    if trouble is not None and trouble.lock and spec.terraform is not None:
-        fields = (("lock", trouble.lock),)
-        says = f"If nobody works with lock {trouble.lock} any more, ask whether it may be forced."
-        acts.append(Act("unlock", "Ask to force the lock", says, fields))
-    stuck = trouble is not None and not trouble.waits
-    if newest and (stuck or (state is ChangeState.FAILED and lane.hold is not None)):
-        says = "Try it again, under the same approval while that holds."
-        acts.append(Act("retry", "Try again", says))
-    held = lane.hold is not None or lane.drift_hold is not None
-    asks = state in (ChangeState.DENIED, ChangeState.EXPIRED, ChangeState.REPORTED)
-    if newest and ((asks and held) or state is ChangeState.BLOCKED):
-        acts.append(Act("again", "Ask again", f"Look at {name} again and ask people about it."))
-    acts += _ways_back(found, newest=newest)
-    return tuple(acts)
-
-
-def _newest(found: Found) -> bool:
-    """Has its lane had no other change since?"""
-    lane, change = found.lane, found.change
-    if lane.current is not None:
-        return lane.current == change.id
-    return lane.generation == change.generation + 1
-
-
-def _ways_back(found: Found, *, newest: bool) -> list[Act]:
-    lane, delivery, change = found.lane, found.delivery, found.change
-    if delivery is None or change.cause not in (Cause.COMMIT, Cause.ROLLBACK):
-        return []
-    now = lane.delivered.closure if lane.delivered else None
-    if delivery.state is ChangeState.HEALTHY and now != change.after:
-        at = short(change.revision.id)
-        return [_back(delivery.id, f"Ask to go back to {at}, which this delivery brought.")]
-    if newest and found.earlier is not None and (now == change.after or lane.hold is not None):
-        before = found.earlier.change.change.revision
-        return [
-            _back(found.earlier.id, f"Ask to go back to {short(before.id)}, which was healthy.")
-        ]
-    return []
-
-
-def _back(delivery: DeliveryId, says: str) -> Act:
-    fields = (("delivery", delivery),)
-    return Act("rollback", "Roll back", says, fields, reason=True, danger=True)
