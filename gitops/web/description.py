@@ -4,7 +4,7 @@ Made when it is first asked for, from the routes and from what :mod:`gitops.web.
 their answers. Added last by :mod:`gitops.web.api`.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, cast
 
 from fastapi import Depends, FastAPI
@@ -12,10 +12,10 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter
 
+from gitops.web.auth.viewer import viewer
 from gitops.web.shapes import ANSWERS, Problem
 
 PREFIX = "/api/v1"
-Guard = Callable[..., Awaitable[Any]]
 _ABOUT = (
     "What the controller's command line and pages see and do. Lists are newest first and come in "
     "pages: `next` is the `before` of the page after, empty at the end. Answers carry an `ETag`. "
@@ -31,13 +31,13 @@ _SAYS = {
     422: "A value of the wrong shape",
     503: "Not now: the controller has no lease, or what it needs is away",
 }
+_MAY_LACK = {"FieldChange": {"before", "after"}}
+"""Where a field may be ABSENT (:mod:`gitops.model.plan`), it has no key."""
 _METHODS = ("get", "post", "delete", "put", "patch")
 
 
-def add_description(app: FastAPI, look: Guard) -> None:
-    """``look`` guards reading."""
-
-    @app.get(f"{PREFIX}/openapi.json", dependencies=[Depends(look)], include_in_schema=False)
+def add_description(app: FastAPI) -> None:
+    @app.get(f"{PREFIX}/openapi.json", dependencies=[Depends(viewer)], include_in_schema=False)
     async def openapi() -> JSONResponse:
         return JSONResponse(app.openapi())
 
@@ -73,6 +73,9 @@ def _answers(tree: dict[str, Any]) -> None:
     for unused in ("HTTPValidationError", "ValidationError"):
         components.pop(unused, None)
     components.update(_seconds(definitions.get("$defs", {})))
+    for name, fields in _MAY_LACK.items():
+        needed = components[name]["required"]
+        components[name]["required"] = [each for each in needed if each not in fields]
     schemas = cast(dict[tuple[Any, str], Any], found)
     problem = schemas["problem", "serialization"]
     for method, path, operation in _operations(tree):
