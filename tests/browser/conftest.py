@@ -17,6 +17,7 @@ from playwright.async_api import Browser, async_playwright, expect
 
 from gitops.sandbox.layout import SandboxInfo
 from tests.browser.hostile import STRINGS
+from tests.browser.showcase import Showcase
 from tests.browser.site import PEOPLE, STORIES, Site
 from tests.browser.window import PATIENCE, Window, launch, opened, program, sign_in
 from tests.conftest import Tools
@@ -86,3 +87,22 @@ async def open_as(browser: Browser, site: Site, signed_in: dict[str, Any]) -> As
             return window
 
         yield open_as
+
+
+@pytest.fixture(scope="package")
+def showcase(
+    tmp_path_factory: pytest.TempPathFactory, sandbox: SandboxInfo, tools: Tools
+) -> Iterator[Showcase]:
+    """The last days of the fleet of the pictures, on one cluster."""
+    program()
+    namespace = f"t-shop-{tmp_path_factory.getbasetemp().stat().st_ino}"
+    rig = Rig(tmp_path_factory.mktemp("showcase"), sandbox, tools.path("kubectl"), namespace)
+    clusters = {"production": sandbox}
+    site = Showcase(rig, clusters=clusters, terraform=tools.path("tofu"), weeks=False)
+    try:
+        site.play()
+        site.give_password("grace")
+        yield site
+        site.stop()
+    finally:
+        end_leftovers()

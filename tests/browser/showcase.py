@@ -14,6 +14,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from gitops.sandbox.layout import SandboxInfo
@@ -29,6 +30,8 @@ PEOPLE = {
     name.lower().split()[0]: {"emails": [mail]}
     for name, mail in (ADA, GRACE, LIN, ("Omar Haddad", "omar@example.com"))
 }
+SHOWCASE = [pytest.mark.e2e, pytest.mark.xdist_group("showcase")]
+"""Marks of every file of tests that look at it."""
 SERVICES = ("storefront", "checkout", "payments", "catalog", "search", "reports")
 MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
 UNDER_WAY = {"open", "asking", "approved", "applying", "verifying"}
@@ -159,12 +162,15 @@ class Showcase(Site):
             self.start()
         self.nudge()
 
-    def as_person(self, person: str) -> Api:
+    def token(self, person: str) -> str:
         if person not in self._tokens:
             with self.api() as api:
                 made = api.post("tokens", body={"person": person, "days": 80})
             self._tokens[person] = str(made["token"])
-        return self.running.api(self._tokens[person])
+        return self._tokens[person]
+
+    def as_person(self, person: str) -> Api:
+        return self.running.api(self.token(person))
 
     def say(self, about: str, person: str, decision: str = "approve", reason: str = "") -> None:
         """A person's answer to what is asked about an application."""

@@ -6,27 +6,19 @@ critical fails. It sees a third of what can be wrong, so keys have tests of thei
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from gitops.sandbox.layout import SandboxInfo
 from tests.browser.screenshots import shots
-from tests.browser.showcase import Showcase
-from tests.browser.window import DESK, PHONE, Window, opened, program, sign_in
-from tests.conftest import Tools
-from tests.e2e.process import end_leftovers
-from tests.e2e.rig import Rig
+from tests.browser.showcase import SHOWCASE, Showcase
+from tests.browser.window import DESK, PHONE, Window, opened, sign_in
 from tests.npm import installed
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.xdist_group("showcase"),
-    pytest.mark.asyncio(loop_scope="session"),
-]
+pytestmark = [*SHOWCASE, pytest.mark.asyncio(loop_scope="session")]
 
 LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 ALL: dict[str, Any] = {"runOnly": LEVELS}
@@ -46,24 +38,6 @@ TOO_WIDE = """() => {
         .filter((one) => one.getBoundingClientRect().right > width + 1)
         .slice(-3).map((one) => `wider than the phone: ${one.outerHTML.slice(0, 160)}`);
 }"""
-
-
-@pytest.fixture(scope="module")
-def showcase(
-    tmp_path_factory: pytest.TempPathFactory, sandbox: SandboxInfo, tools: Tools
-) -> Iterator[Showcase]:
-    program()
-    namespace = f"t-shop-{tmp_path_factory.getbasetemp().stat().st_ino}"
-    rig = Rig(tmp_path_factory.mktemp("showcase"), sandbox, tools.path("kubectl"), namespace)
-    clusters = {"production": sandbox}
-    site = Showcase(rig, clusters=clusters, terraform=tools.path("tofu"), weeks=False)
-    try:
-        site.play()
-        site.give_password("grace")
-        yield site
-        site.stop()
-    finally:
-        end_leftovers()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
