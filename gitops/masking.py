@@ -41,9 +41,11 @@ _LONG_LINE = 12
 _STEP = 24
 """Characters of a value looked up at once: bounds how many look-ups one place in a text costs."""
 _SURE = 96
-"""Characters a text may share with a longer value before they are hidden as a part of it. It also
-bounds what a place in a text costs: who knows a secret can write a text that nearly holds it at
-every place."""
+"""Characters a text may share with a longer value before they are hidden as a part of it."""
+_LOOKUPS, _FOR_EACH = 20_000, 0.5
+"""Pieces that are looked up of a text, and of each of its characters: many times what texts take.
+Who knows a secret can write a text that nearly holds it at every place, which would take minutes:
+the rest of such a text is hidden."""
 _SECRET_NAME = re.compile(
     r"password|passwd|passphrase|token|secret|credential|(^|[_.-])(api)?(key|pwd|pass)s?($|[_.-])",
     re.IGNORECASE,
@@ -126,8 +128,6 @@ class _Known:
         self._root = _Part()
         self.lengths: dict[str, tuple[int, ...]] = {}
         """By their first characters: how long first pieces are, the longest first."""
-        self.steps = 0
-        """Look-ups of pieces so far; tests hold it to the size of what was looked through."""
 
     def __bool__(self) -> bool:
         return bool(self.lengths)
@@ -146,22 +146,23 @@ class _Known:
         if (left := len(form) - index) not in part.sizes:
             part.sizes = tuple(sorted((*part.sizes, left), reverse=True))
 
-    def end(self, text: str, start: int) -> int:
-        """Where the longest known value that begins at ``start`` ends; ``start`` if there is
-        none. A text that shares ``_SURE`` characters with one counts as part of it."""
-        lengths = self.lengths.get(text[start : start + SHORTEST])
+    def end(self, text: str, start: int) -> tuple[int, int]:
+        """Where the longest known value that begins at ``start`` ends, ``start`` if there is none,
+        and how many pieces were looked up. A text that shares ``_SURE`` characters with one counts
+        as part of it."""
+        lengths, steps = self.lengths.get(text[start : start + SHORTEST]), 0
         if not lengths:
-            return start
+            return start, steps
         part, index, best, sizes = self._root, start, start, lengths
         while True:
-            self.steps += 1 + len(sizes)
+            steps += 1 + len(sizes)
             for size in sizes:
                 if text[index : index + size] in part.ends:
                     best = index + size
                     break
             following = part.further.get(text[index : index + _STEP])
             if following is None:
-                return best
+                return best, steps
             part, index, sizes = following, index + _STEP, following.sizes
             if index - start >= _SURE:
                 best = index
@@ -225,7 +226,8 @@ class Masker:
                 each.add(form)
 
     def text(self, text: str) -> str:
-        """``text`` without any remembered value."""
+        """``text`` without any remembered value; of one that nearly holds values all the time, its
+        beginning."""
         sets = [self._own, self._above._delivered] if self._above else [self._own]
         sets = [known for known in sets if known]
         if not sets:
@@ -235,12 +237,19 @@ class Masker:
         last = len(text) - SHORTEST
         begins = [known.lengths for known in sets]
         one, other = begins[0], begins[-1]
+        room = _LOOKUPS + _FOR_EACH * len(text)
         while index <= last:
             first = text[index : index + SHORTEST]
             if first not in one and first not in other:
                 index += 1
                 continue
-            end = max(known.end(text, index) for known in sets)
+            end = index
+            for known in sets:
+                found, steps = known.end(text, index)
+                end, room = max(end, found), room - steps
+            if room < 0:
+                self._hits += 1
+                return "".join((*pieces, text[start:index], HIDDEN))
             if end > index:
                 self._hits += 1
                 pieces += (text[start:index], HIDDEN)

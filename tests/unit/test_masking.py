@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gitops import masking
 from gitops.diff import LAST_APPLIED, fields
 from gitops.masking import HIDDEN, MOST_LINES, Masker, looks_secret
 from gitops.model.ids import Digest
@@ -275,28 +277,37 @@ def test_of_very_many_lines_the_longest_count_on_their_own() -> None:
 
 
 @pytest.mark.slow
-def test_a_text_costs_as_many_steps_as_it_has_characters_whatever_is_known() -> None:
+def test_however_many_values_are_known_a_text_is_shown_that_shares_their_beginnings() -> None:
     masker = Masker(Keyed())
     for number in range(20_000):
         masker.taint(f"the-same-beginning-{number:06d}")
     for length in range(6, 3_000, 7):
         masker.taint("a" * length + "b")
-    text = "the-same-beginning-x" * 500 + ("a" * 90 + "-") * 150
-    known = masker._own
+    text = "the-same-beginning-x" * 500 + ("a" * 40 + " and some words ") * 50
     assert masker.text(text) == text
-    # A value is looked up in pieces of 24 characters, 96 of them at most before it is sure; of each
-    # length that there is of last pieces one is looked up.
-    assert known.steps <= 4 * 25 * len(text)
-    assert max(map(len, known.lengths.values())) <= 24
+    assert max(map(len, masker._own.lengths.values())) <= 24
 
 
-def test_a_text_that_nearly_holds_a_secret_everywhere_costs_little_for_each_character() -> None:
-    masker = Masker(Keyed())
-    masker.taint("aA" * 125 + "b")
-    for text in ("aA" * 45 + "c") * 200, "aA" * 9_000:
-        masker._own.steps = 0
-        masker.text(text)
-        assert masker._own.steps <= 4 * len(text)
+@pytest.mark.parametrize("values", [["aA" * 125 + "b"], ["a" * n + "b" for n in range(6, 254)]])
+def test_a_text_that_nearly_holds_a_secret_everywhere_is_not_looked_through_to_its_end(
+    monkeypatch: pytest.MonkeyPatch, values: list[str]
+) -> None:
+    masker, looked = Masker(Keyed()), 0
+    for value in values:
+        masker.taint(value)
+    unbound = masking._Known.end
+
+    def end(known: masking._Known, text: str, start: int) -> tuple[int, int]:
+        nonlocal looked
+        found = unbound(known, text, start)
+        looked += found[1]
+        return found
+
+    monkeypatch.setattr(masking._Known, "end", end)
+    text = f"begins {(values[-1][:90] + '-') * 2_000}"
+    assert re.fullmatch(r"begins [aA-]*<hidden>", masker.text(text))
+    assert looked < 20_000 + len(text) / 2 + 200
+    assert masker.scope("shop").text("and so it goes on") == "and so it goes on"
 
 
 def test_what_shares_its_beginning_with_a_secret_is_shown_until_it_is_surely_a_part() -> None:
