@@ -6,8 +6,7 @@ session (:mod:`gitops.web.auth`). Acting as a person always takes that person's 
 problem+json (RFC 9457).
 """
 
-import json
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import JSONResponse
@@ -16,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from gitops import __version__
 from gitops.controller import Controller
 from gitops.engine.pauses import LONGEST
-from gitops.jsonable import to_json
 from gitops.model.approval import Decision
 from gitops.model.delivery import Cause, ChangeState
 from gitops.model.ids import ApplicationName, Digest, PersonName, RequestId, SourceName
@@ -31,7 +29,7 @@ from gitops.web.auth import routes as signing
 from gitops.web.auth.answers import require_answer
 from gitops.web.auth.guard import Guard
 from gitops.web.auth.shield import Shield
-from gitops.web.auth.viewer import Viewer, account, operator, viewer
+from gitops.web.auth.viewer import Viewer, operator, viewer
 from gitops.web.badges import add_badge_routes
 from gitops.web.bounded import Bounded
 from gitops.web.change_routes import add_change_routes
@@ -39,12 +37,13 @@ from gitops.web.description import add_description
 from gitops.web.etags import Tagged
 from gitops.web.fleet_routes import add_fleet_routes
 from gitops.web.health import Probes
-from gitops.web.hook_routes import add_routes
+from gitops.web.hook_routes import add_hook_routes
 from gitops.web.late import LateRoute
 from gitops.web.pages import add_pages
 from gitops.web.pages.frame import Frame
 from gitops.web.preview_routes import add_preview_routes
 from gitops.web.problems import map_errors
+from gitops.web.responses import as_json
 from gitops.web.stats_routes import add_stats_routes
 
 LARGEST_PAGE = 500
@@ -105,16 +104,16 @@ def build(controller: Controller, *, trusted: bool) -> FastAPI:
     Probes(controller).add_to(app)
     _looking(app, controller)
     _acting(app, controller)
-    accounts.add_routes(app, controller, _json)
-    add_routes(app, controller, viewer, operator, account, _json)
-    add_preview_routes(app, controller, viewer, operator, _json)
-    add_change_routes(app, controller, viewer, _json)
-    add_stats_routes(app, controller, viewer, _json)
-    add_fleet_routes(app, controller, viewer, _json)
-    add_audit_routes(app, controller, viewer, _json)
-    add_badge_routes(app, controller, viewer)
-    add_application_routes(app, controller, viewer, _json)
-    add_description(app, viewer)
+    accounts.add_routes(app, controller)
+    add_hook_routes(app, controller)
+    add_preview_routes(app, controller)
+    add_change_routes(app, controller)
+    add_stats_routes(app, controller)
+    add_fleet_routes(app, controller)
+    add_audit_routes(app, controller)
+    add_badge_routes(app, controller)
+    add_application_routes(app, controller)
+    add_description(app)
     app.add_middleware(Bounded)
     app.add_middleware(Tagged)
     if not trusted:
@@ -130,7 +129,7 @@ def _looking(app: FastAPI, controller: Controller) -> None:
     @app.get("/api/v1/status", dependencies=look)
     async def status() -> JSONResponse:
         """Sources, clusters, lanes and open requests."""
-        return _json(await views.status(controller))
+        return as_json(await views.status(controller))
 
     @app.get("/api/v1/requests", dependencies=look)
     async def requests(all: bool = False, limit: int = 50, before: str = "") -> JSONResponse:
@@ -140,7 +139,7 @@ def _looking(app: FastAPI, controller: Controller) -> None:
         found = await controller.ledger.read(
             lambda reading: reading.requests(open_only=not all, limit=most, before=before)
         )
-        return _json({"requests": found, "next": found[-1].id if len(found) == most else ""})
+        return as_json({"requests": found, "next": found[-1].id if len(found) == most else ""})
 
     @app.get("/api/v1/deliveries", dependencies=look)
     async def deliveries(
@@ -156,7 +155,7 @@ def _looking(app: FastAPI, controller: Controller) -> None:
         if target and not application:
             raise HTTPException(400, "`target` goes with `application`")
         page = _page(limit)
-        return _json(
+        return as_json(
             await views.deliveries(controller, application, target, page, before, state, cause)
         )
 
@@ -166,12 +165,12 @@ def _looking(app: FastAPI, controller: Controller) -> None:
         found = await views.show(controller, id)
         if found is None:
             raise HTTPException(404, f"there is no request, change or delivery {id[:40]!r}")
-        return _json(found)
+        return as_json(found)
 
     @app.get("/api/v1/why/{application}", dependencies=look)
     async def why(application: str) -> JSONResponse:
         """Per target the causal chain in words."""
-        return _json(await views.why(controller, ApplicationName(application)))
+        return as_json(await views.why(controller, ApplicationName(application)))
 
 
 def _acting(app: FastAPI, controller: Controller) -> None:
@@ -195,24 +194,24 @@ def _acting(app: FastAPI, controller: Controller) -> None:
             via=body.via,
             confirmation=body.confirmation,
         )
-        return _json({"verdict": verdict})
+        return as_json({"verdict": verdict})
 
     @app.post("/api/v1/applications/{application}/again")
     async def again(application: str, viewer: Viewing) -> JSONResponse:
         """Lift what holds an application's lanes and try or ask again."""
-        return _json({"lanes": await orders.again(*operates(viewer, application))})
+        return as_json({"lanes": await orders.again(*operates(viewer, application))})
 
     @app.post("/api/v1/applications/{application}/retry")
     async def retry(application: str, viewer: Viewing) -> JSONResponse:
         """Try again what failed or is held, under the same approval while it holds."""
-        return _json({"lanes": await orders.retry(*operates(viewer, application))})
+        return as_json({"lanes": await orders.retry(*operates(viewer, application))})
 
     @app.post("/api/v1/applications/{application}/rollback")
     async def rollback(application: str, body: RollbackBody, viewer: Viewing) -> JSONResponse:
         """Ask to go back to what an earlier delivery brought; held there until the source moves."""
         name, person = operates(viewer, application)
         begun = await orders.rollback(name, person, body.delivery, body.reason, body.target)
-        return _json(
+        return as_json(
             {
                 "changes": {str(lane): change for lane, change in begun.changes.items()},
                 "skipped": {str(lane): why for lane, why in begun.skipped.items()},
@@ -223,35 +222,24 @@ def _acting(app: FastAPI, controller: Controller) -> None:
     async def pause(application: str, body: PauseBody, viewer: Viewing) -> JSONResponse:
         """Ask and apply nothing of an application for a time."""
         name, person = operates(viewer, application)
-        return _json({"pause": await orders.pause(name, person, body.seconds, body.reason)})
+        return as_json({"pause": await orders.pause(name, person, body.seconds, body.reason)})
 
     @app.post("/api/v1/applications/{application}/resume")
     async def resume(application: str, viewer: Viewing) -> JSONResponse:
         """End a pause."""
         await orders.resume(*operates(viewer, application))
-        return _json({"resumed": application})
+        return as_json({"resumed": application})
 
     @app.post("/api/v1/applications/{application}/unlock")
     async def unlock(application: str, body: UnlockBody, viewer: Viewing) -> JSONResponse:
         """Ask whether the lock of a Terraform state may be forced."""
-        return _json({"lanes": await orders.unlock(*operates(viewer, application), body.lock)})
+        return as_json({"lanes": await orders.unlock(*operates(viewer, application), body.lock)})
 
     @app.post("/api/v1/sources/{source}/nudge", dependencies=[Depends(operator)])
     async def nudge(source: str) -> JSONResponse:
         """Look at a source now; answers with what that look said."""
-        return _json({"source": await orders.nudge(SourceName(source))})
+        return as_json({"source": await orders.nudge(SourceName(source))})
 
 
 def _page(limit: int) -> int:
     return max(1, min(limit, LARGEST_PAGE))
-
-
-class _Ascii(JSONResponse):
-    """Foreign names may hold what UTF-8 cannot (lone surrogates); ASCII JSON escapes it."""
-
-    def render(self, content: Any) -> bytes:
-        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
-
-
-def _json(value: Any) -> JSONResponse:
-    return _Ascii(to_json(value))

@@ -6,7 +6,7 @@ for people and programs that are somebody: containers print what they like.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated, Any
@@ -25,9 +25,9 @@ from gitops.web.applications import Applications, View, summary, told
 from gitops.web.auth.viewer import Viewer, Way, viewer
 from gitops.web.looks import Looks
 from gitops.web.objects import Known, Node, Tree, Trees, known
+from gitops.web.responses import as_json
 from gitops.web.secrecy import Secrecy
 
-Guard = Callable[..., Awaitable[Any]]
 Name = Annotated[str, Path(max_length=253)]
 Place = Annotated[str, Query(max_length=253, description="Cluster or workspace; empty: the first")]
 Key = Annotated[str, Path(pattern="^[0-9a-f]{16}$", description="As `objects` names it")]
@@ -81,23 +81,16 @@ def require_looking(viewer: Viewer, spec: ApplicationSpec) -> None:
         viewer.require(Role.VIEWER, spec)
 
 
-def add_application_routes(
-    app: FastAPI, controller: Controller, look: Guard, answer: Callable[[Any], JSONResponse]
-) -> None:
-    """``look`` guards reading; ``answer`` writes a value. Leaves a :class:`Showcase` behind in
-    ``app.state.showcase``, for the pages."""
+def add_application_routes(app: FastAPI, controller: Controller) -> None:
+    """Leaves a :class:`Showcase` behind in ``app.state.showcase``, for the pages."""
     showcase = app.state.showcase = Showcase.of(controller)
-    _reading(app, controller, showcase, [Depends(look)], answer)
-    _looking(app, controller, showcase, answer)
+    _reading(app, controller, showcase)
+    _looking(app, controller, showcase)
 
 
-def _reading(
-    app: FastAPI,
-    controller: Controller,
-    showcase: Showcase,
-    looks: list[Any],
-    answer: Callable[[Any], JSONResponse],
-) -> None:
+def _reading(app: FastAPI, controller: Controller, showcase: Showcase) -> None:
+    looks = [Depends(viewer)]
+
     @app.get(_APPLICATIONS, dependencies=looks)
     async def applications(limit: Limit = 100, before: Before = "") -> JSONResponse:
         """Every application with how it stands on each target, by name."""
@@ -106,7 +99,7 @@ def _reading(
         present = await controller.board.present()
         rows = [summary(specs[name], present.of(name)) for name in names]
         more = names[-1] if len(names) == limit else ""
-        return answer({"applications": rows, "next": more})
+        return as_json({"applications": rows, "next": more})
 
     @app.get(_ONE, dependencies=looks)
     async def application(
@@ -118,7 +111,7 @@ def _reading(
         """How one stands on each target, who may approve it, what runs where since when, and what
         was delivered, newest first (`next` is the `before` of the deliveries after)."""
         view = await showcase.applications.view(application, target, limit=limit, before=before)
-        return answer(told(view))
+        return as_json(told(view))
 
     @app.get(f"{_ONE}/objects", dependencies=looks)
     async def objects(
@@ -133,21 +126,16 @@ def _reading(
         lane = showcase.applications.lane(spec, target)
         if spec.terraform is not None:
             view = await showcase.applications.view(application, target)
-            return answer({"target": lane.target, "objects": [], "root": view.root, "next": ""})
+            return as_json({"target": lane.target, "objects": [], "root": view.root, "next": ""})
 
         def query(reading: Reading) -> Known:
             return known(reading, lane)
 
         tree = showcase.trees.of(lane, await controller.ledger.read(query))
-        return answer(_page(tree, limit, before))
+        return as_json(_page(tree, limit, before))
 
 
-def _looking(
-    app: FastAPI,
-    controller: Controller,
-    showcase: Showcase,
-    answer: Callable[[Any], JSONResponse],
-) -> None:
+def _looking(app: FastAPI, controller: Controller, showcase: Showcase) -> None:
     async def found(viewer: Viewer, application: str, target: str, key: str) -> tuple[LaneId, Node]:
         spec = showcase.applications.spec(application)
         require_looking(viewer, spec)
@@ -163,7 +151,7 @@ def _looking(
         """What happened to one object lately, as its cluster tells it, newest first."""
         lane, node = await found(viewer, application, target, key)
         happened = await showcase.looks.events(lane.target, node)
-        return answer({"object": node.id, "events": happened.newest, "more": happened.more})
+        return as_json({"object": node.id, "events": happened.newest, "more": happened.more})
 
     @app.get(f"{_OBJECT}/log")
     async def log(
@@ -179,7 +167,7 @@ def _looking(
         lane, node = await found(viewer, application, target, key)
         named = container or next(iter(node.containers), "")
         told = await showcase.looks.log(lane.target, node, named, previous=previous)
-        return answer({"object": node.id, "container": named, "text": told.text, "cut": told.cut})
+        return as_json({"object": node.id, "container": named, "text": told.text, "cut": told.cut})
 
 
 def _page(tree: Tree, limit: int, before: str) -> Mapping[str, Any]:

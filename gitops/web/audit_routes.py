@@ -6,17 +6,16 @@ of everything goes in stretches, so that neither a request nor a thread of the s
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, FastAPI, Query
 from fastapi.responses import JSONResponse
 
 from gitops.controller import Controller
 from gitops.web.auth.viewer import Viewer, viewer
+from gitops.web.responses import as_json
 from gitops.web.trail import Filter, may_see_accounts, page
 
-Guard = Callable[..., Awaitable[Any]]
 STRETCH = 5_000
 """Events one request checks."""
 LARGEST_PAGE = 500
@@ -31,11 +30,8 @@ Viewing = Annotated[Viewer, Depends(viewer)]
 Head = Annotated[str, Query(pattern=r"^([0-9a-f]{64})?$")]
 
 
-def add_audit_routes(
-    app: FastAPI, controller: Controller, look: Guard, answer: Callable[[Any], JSONResponse]
-) -> None:
-    """``look`` guards reading; ``answer`` writes a value."""
-    looks = [Depends(look)]
+def add_audit_routes(app: FastAPI, controller: Controller) -> None:
+    looks = [Depends(viewer)]
 
     @app.get("/api/v1/events")
     async def events(
@@ -58,7 +54,7 @@ def add_audit_routes(
         most = max(1, min(limit, LARGEST_PAGE))
         told = await page(controller, chosen, int(before or 0), most)
         after = str(told.before) if told.before else ""
-        return answer({"events": told.events, "next": after, "back_to": told.back_to})
+        return as_json({"events": told.events, "next": after, "back_to": told.back_to})
 
     @app.get("/api/v1/audit/verify", dependencies=looks)
     async def verify(after: Place = 0, head: Head = "", until: Place = 0) -> JSONResponse:
@@ -66,7 +62,7 @@ def add_audit_routes(
         in its chain. ``after`` and ``head`` are ``last`` and ``head`` of the stretch before;
         ``until`` is the last event to look at. A ``head`` kept elsewhere shows, when it is made
         again up to the same event, whether anything before it was changed, added or removed."""
-        return answer(
+        return as_json(
             await controller.ledger.read(
                 lambda reading: reading.verified(after, head, limit=STRETCH, until=until)
             )

@@ -4,9 +4,9 @@ Added to the API by :mod:`gitops.web.api`, behind its guard: where anonymous rea
 forge can show it. One state for all its targets, the worst of them.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from html import escape
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, FastAPI, Path
 from fastapi.responses import Response
@@ -17,8 +17,8 @@ from gitops.foreign import one_line
 from gitops.office import FrontOffice
 from gitops.ports.office import Standing
 from gitops.standing import TONES, rank
+from gitops.web.auth.viewer import viewer
 
-Guard = Callable[..., Awaitable[Any]]
 _COLOURS = {
     "bad": "#b3261e",
     "wait": "#7a5900",
@@ -40,13 +40,12 @@ _SVG = (
 _HEADERS = {"Content-Security-Policy": "default-src 'none'", "Cache-Control": "no-cache"}
 
 
-def add_badge_routes(app: FastAPI, controller: Controller, look: Guard) -> None:
-    """``look`` guards reading."""
+def add_badge_routes(app: FastAPI, controller: Controller) -> None:
     office = FrontOffice(controller)
 
     @app.get(
         "/api/v1/applications/{application}/badge.svg",
-        dependencies=[Depends(look)],
+        dependencies=[Depends(viewer)],
         response_class=Response,
     )
     async def badge(application: Annotated[str, Path(max_length=253)]) -> Response:

@@ -6,9 +6,8 @@ functions, so that the two cannot disagree.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, FastAPI, Path
 from fastapi.responses import JSONResponse
@@ -16,24 +15,22 @@ from fastapi.responses import JSONResponse
 from gitops.controller import Controller
 from gitops.office import FrontOffice
 from gitops.summary import risk
+from gitops.web.auth.viewer import viewer
 from gitops.web.pages.asked import answering
 from gitops.web.pages.desk import Viewing
 from gitops.web.pages.found import look, progress_of, way_of
 from gitops.web.pages.requests import PLANNED, gathered
+from gitops.web.responses import as_json
 
-Guard = Callable[..., Awaitable[Any]]
 _Id = Annotated[
     str, Path(pattern=r"^[0-9a-f]{8,64}$", description="Its id or the beginning of it.")
 ]
 
 
-def add_change_routes(
-    app: FastAPI, controller: Controller, look_in: Guard, answer: Callable[[Any], JSONResponse]
-) -> None:
-    """``look_in`` guards reading; ``answer`` writes a value."""
+def add_change_routes(app: FastAPI, controller: Controller) -> None:
     office = FrontOffice(controller)
 
-    @app.get("/api/v1/changes/{id}", dependencies=[Depends(look_in)])
+    @app.get("/api/v1/changes/{id}", dependencies=[Depends(viewer)])
     async def change(id: _Id) -> JSONResponse:
         """A change with its plan, its way in six steps, everything that happened to it, and what
         went out together with it. ``broken`` is the sequence of the first event that does not
@@ -41,7 +38,7 @@ def add_change_routes(
         found = await controller.ledger.read(partial(look, id=id))
         trouble = controller.lanes.trouble(found.change.lane)
         present = found.lane.current == found.change.id
-        return answer(
+        return as_json(
             {
                 "change": found.record,
                 "delivery": found.delivery,
@@ -66,7 +63,7 @@ def add_change_routes(
         why not the rest. The plans themselves are at ``show``."""
         card, _ = await controller.ledger.read(lambda reading: gathered(reading, office, id, 0))
         may = answering(viewer, card, office.people(), form=False)
-        return answer(
+        return as_json(
             {
                 "request": card.request,
                 "url": card.url,

@@ -7,9 +7,8 @@ Addresses are shown without anything that could let somebody in.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from fastapi import Depends, FastAPI
@@ -21,8 +20,8 @@ from gitops.model.cluster import ClusterStatus
 from gitops.model.fleet import ClusterSpec, SourceSpec
 from gitops.model.ids import SourceName, TargetName
 from gitops.model.source import SourceState, SourceStatus
-
-Guard = Callable[..., Awaitable[Any]]
+from gitops.web.auth.viewer import viewer
+from gitops.web.responses import as_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +58,18 @@ class TargetCluster:
     applications: int
 
 
-def add_fleet_routes(
-    app: FastAPI, controller: Controller, look: Guard, answer: Callable[[Any], JSONResponse]
-) -> None:
-    """``look`` guards reading; ``answer`` writes a value."""
-    looks = [Depends(look)]
+def add_fleet_routes(app: FastAPI, controller: Controller) -> None:
+    looks = [Depends(viewer)]
 
     @app.get("/api/v1/sources", dependencies=looks)
     async def found() -> JSONResponse:
         """Every source: its address, how the last look at it went, when a webhook spoke of it."""
-        return answer({"sources": sources(controller)})
+        return as_json({"sources": sources(controller)})
 
     @app.get("/api/v1/clusters", dependencies=looks)
     async def targets() -> JSONResponse:
         """Every cluster and how it stands."""
-        return answer({"clusters": clusters(controller)})
+        return as_json({"clusters": clusters(controller)})
 
 
 def sources(controller: Controller) -> Sequence[WatchedSource]:

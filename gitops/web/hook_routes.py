@@ -6,7 +6,6 @@ operator's own socket only: whoever has one can speak as the forge.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -20,11 +19,12 @@ from gitops.foreign import one_line
 from gitops.model.fleet import SourceSpec, WebhookSpec
 from gitops.model.ids import SourceName
 from gitops.ports.inbound import Absent
+from gitops.web.auth.viewer import account, operator, viewer
 from gitops.web.client import reached_at
 from gitops.web.hooks import PREFIX
+from gitops.web.responses import as_json
 
 LARGEST_PAGE = 500
-Guard = Callable[..., Awaitable[Any]]
 
 
 class SampleBody(BaseModel):
@@ -33,38 +33,29 @@ class SampleBody(BaseModel):
     source: str = Field("", max_length=100, description="Whose repository; default: the first.")
 
 
-def add_routes(
-    app: FastAPI,
-    controller: Controller,
-    look: Guard,
-    operate: Guard,
-    own: Guard,
-    answer: Callable[[Any], JSONResponse],
-) -> None:
-    """``look``, ``operate`` and ``own`` (the operator's own socket) guard the three kinds of
-    request; ``answer`` writes a value."""
-    looks, operates, owns = [Depends(look)], [Depends(operate)], [Depends(own)]
+def add_hook_routes(app: FastAPI, controller: Controller) -> None:
+    looks, operates, owns = [Depends(viewer)], [Depends(operator)], [Depends(account)]
 
     @app.get("/api/v1/webhooks", dependencies=looks)
     async def webhooks() -> JSONResponse:
         """Every endpoint, how it fares, and when each source was last heard of."""
-        return answer({"webhooks": controller.inbox.tallies.status()})
+        return as_json({"webhooks": controller.inbox.tallies.status()})
 
     @app.get("/api/v1/webhooks/deliveries", dependencies=looks)
     async def deliveries(limit: int = 50) -> JSONResponse:
         """Verified requests of the last 30 days, newest first."""
         found = await controller.inbox.deliveries(max(1, min(limit, LARGEST_PAGE)))
-        return answer({"deliveries": found})
+        return as_json({"deliveries": found})
 
     @app.post("/api/v1/webhooks/deliveries/{id}/replay", dependencies=operates)
     async def replay(id: str) -> JSONResponse:
         """Have what a delivery said done once more."""
-        return answer({"delivery": await controller.inbox.replay(id)})
+        return as_json({"delivery": await controller.inbox.replay(id)})
 
     @app.post("/api/v1/webhooks/{name}/sample", dependencies=owns)
     async def sample(name: str, body: SampleBody) -> JSONResponse:
         """A signed request as the provider would send it, about a source's repository."""
-        return answer(_sample(controller, name, body.source))
+        return as_json(_sample(controller, name, body.source))
 
 
 def _sample(controller: Controller, name: str, source: str) -> dict[str, Any]:

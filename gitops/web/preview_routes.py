@@ -6,9 +6,7 @@ Added to the API by :mod:`gitops.web.api`, behind its guard. Nothing here applie
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.responses import JSONResponse
@@ -18,26 +16,20 @@ from gitops.errors import Unknown
 from gitops.foreign import one_line
 from gitops.model.ids import SourceName
 from gitops.model.preview import Preview
+from gitops.web.auth.viewer import operator, viewer
+from gitops.web.responses import as_json
 
-Guard = Callable[..., Awaitable[Any]]
 LONGEST_WAIT = 20.0
 """Seconds an answer is kept waiting for a preview."""
 
 
-def add_preview_routes(
-    app: FastAPI,
-    controller: Controller,
-    look: Guard,
-    act: Guard,
-    answer: Callable[[Any], JSONResponse],
-) -> None:
-    """``look`` guards reading, ``act`` what is told on the forge; ``answer`` writes a value."""
-    looks, acts = [Depends(look)], [Depends(act)]
+def add_preview_routes(app: FastAPI, controller: Controller) -> None:
+    looks, acts = [Depends(viewer)], [Depends(operator)]
 
     @app.get("/api/v1/previews", dependencies=looks)
     async def previews() -> JSONResponse:
         """Open pull requests as they were previewed last, newest first, without their plans."""
-        return answer({"previews": [_short(each) for each in controller.previews.drawn()]})
+        return as_json({"previews": [_short(each) for each in controller.previews.drawn()]})
 
     @app.get("/api/v1/previews/{source}/{number}", dependencies=looks)
     async def preview(source: str, number: int) -> JSONResponse:
@@ -52,7 +44,7 @@ def add_preview_routes(
                 "start, or is not open",
                 hint=f"`gitops preview {where} --post` does it now",
             )
-        return answer({"preview": found, "under_way": under_way})
+        return as_json({"preview": found, "under_way": under_way})
 
     @app.post("/api/v1/previews/{source}/{number}", dependencies=acts)
     async def again(source: str, number: int) -> JSONResponse:
@@ -61,7 +53,7 @@ def add_preview_routes(
         done, _ = await asyncio.wait({asking}, timeout=LONGEST_WAIT)
         if not done:
             asking.cancel()  # the preview itself goes on
-        return answer({"preview": asking.result() if done else None, "under_way": not done})
+        return as_json({"preview": asking.result() if done else None, "under_way": not done})
 
 
 def _short(preview: Preview) -> Preview:

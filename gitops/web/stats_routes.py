@@ -7,8 +7,8 @@ loop, of a bounded number of changes, so that a long period slows nothing else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import Annotated
 
 from fastapi import Depends, FastAPI, HTTPException, Path, Query
 from fastapi.responses import JSONResponse, Response
@@ -20,8 +20,9 @@ from gitops.errors import Unknown
 from gitops.foreign import one_line
 from gitops.model.ids import ApplicationName
 from gitops.model.passage import Passage
+from gitops.web.auth.viewer import viewer
+from gitops.web.responses import as_json
 
-Guard = Callable[..., Awaitable[Any]]
 MOST = 10_000
 """Changes that are looked at, the newest ones."""
 TEAM = "team"
@@ -43,17 +44,14 @@ Name = Annotated[str, Query(max_length=253)]
 LabelName = Annotated[str, Query(max_length=100)]
 
 
-def add_stats_routes(
-    app: FastAPI, controller: Controller, look: Guard, answer: Callable[[Any], JSONResponse]
-) -> None:
-    """``look`` guards reading; ``answer`` writes a value."""
-    looks = [Depends(look)]
+def add_stats_routes(app: FastAPI, controller: Controller) -> None:
+    looks = [Depends(viewer)]
 
     @app.get("/api/v1/stats", dependencies=looks)
     async def stats(application: Name = "", days: Days = 30, by: LabelName = TEAM) -> JSONResponse:
         """Deployment frequency, lead time, failures and time to restore; where a commit's time
         goes; by week, by application and by ``by``, a label of applications. Seconds throughout."""
-        return answer(await report(controller, application, days, by))
+        return as_json(await report(controller, application, days, by))
 
     @app.get("/api/v1/stats/plots/{plot}.svg", dependencies=looks)
     async def plotted(

@@ -4,8 +4,7 @@ Added to the API by :mod:`gitops.web.api`. Making a token or a password means be
 is done through the operator's own socket alone; looking at them and ending them may admins as well.
 """
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, FastAPI
 from fastapi.responses import JSONResponse
@@ -20,8 +19,8 @@ from gitops.web.auth.guard import Guard
 from gitops.web.auth.passwords import LONGEST, Passwords
 from gitops.web.auth.roles import known
 from gitops.web.auth.viewer import Viewer, account, admin, viewer
+from gitops.web.responses import as_json
 
-Answer = Callable[[Any], JSONResponse]
 Viewing = Annotated[Viewer, Depends(viewer)]
 _NAME = r"^[^\x00-\x1f\x7f]{1,100}$"
 
@@ -45,19 +44,19 @@ class UserBody(BaseModel):
     password: str = Field(max_length=LONGEST, description="At least 12 characters.")
 
 
-def add_routes(app: FastAPI, controller: Controller, answer: Answer) -> None:
-    _tokens(app, controller, answer)
-    _users(app, controller, answer)
-    _sessions(app, answer)
+def add_routes(app: FastAPI, controller: Controller) -> None:
+    _tokens(app, controller)
+    _users(app, controller)
+    _sessions(app)
 
 
-def _tokens(app: FastAPI, controller: Controller, answer: Answer) -> None:
+def _tokens(app: FastAPI, controller: Controller) -> None:
     accounts, admins = [Depends(account)], [Depends(admin)]
 
     @app.get("/api/v1/tokens", dependencies=admins)
     async def tokens() -> JSONResponse:
         """Everybody's, newest first; never the tokens themselves."""
-        return answer({"tokens": await controller.ledger.read(lambda r: list(r.tokens()))})
+        return as_json({"tokens": await controller.ledger.read(lambda r: list(r.tokens()))})
 
     @app.post("/api/v1/tokens", dependencies=accounts)
     async def create(body: TokenBody) -> JSONResponse:
@@ -69,16 +68,16 @@ def _tokens(app: FastAPI, controller: Controller, answer: Answer) -> None:
         await controller.ledger.append(
             TokenCreated(token.id, person, token.hash, expires, body.note, body.role, applications)
         )
-        return answer({"id": token.id, "token": token.text, "expires_at": expires})
+        return as_json({"id": token.id, "token": token.text, "expires_at": expires})
 
     @app.delete("/api/v1/tokens/{id}", dependencies=admins)
     async def revoke(id: str, viewer: Viewing) -> JSONResponse:
         """Its next use is refused."""
         await controller.ledger.append(TokenRevoked(id, viewer.person or "operator"))
-        return answer({"revoked": id})
+        return as_json({"revoked": id})
 
 
-def _users(app: FastAPI, controller: Controller, answer: Answer) -> None:
+def _users(app: FastAPI, controller: Controller) -> None:
     accounts, admins = [Depends(account)], [Depends(admin)]
     passwords = Passwords(controller.ledger, controller.parts.clock)
     guard: Guard = app.state.guard
@@ -86,24 +85,24 @@ def _users(app: FastAPI, controller: Controller, answer: Answer) -> None:
     @app.get("/api/v1/users", dependencies=admins)
     async def users() -> JSONResponse:
         """Who signs in with a password."""
-        return answer({"users": await passwords.names()})
+        return as_json({"users": await passwords.names()})
 
     @app.post("/api/v1/users", dependencies=accounts)
     async def set_password(body: UserBody) -> JSONResponse:
         """Gives a person of the fleet file a password; their sessions are over."""
         person = PersonName(body.person)
         await passwords.set(controller.fleet, person, body.password)
-        return answer({"person": person, "ended": await guard.sessions.end_all(person)})
+        return as_json({"person": person, "ended": await guard.sessions.end_all(person)})
 
     @app.delete("/api/v1/users/{person}", dependencies=accounts)
     async def remove(person: str) -> JSONResponse:
         """Takes a person's password away; their sessions are over."""
         name = PersonName(person)
         await passwords.remove(name)
-        return answer({"removed": name, "ended": await guard.sessions.end_all(name)})
+        return as_json({"removed": name, "ended": await guard.sessions.end_all(name)})
 
 
-def _sessions(app: FastAPI, answer: Answer) -> None:
+def _sessions(app: FastAPI) -> None:
     admins = [Depends(admin)]
     guard: Guard = app.state.guard
 
@@ -120,9 +119,9 @@ def _sessions(app: FastAPI, answer: Answer) -> None:
             }
             for each in await guard.sessions.listed()
         ]
-        return answer({"sessions": rows})
+        return as_json({"sessions": rows})
 
     @app.delete("/api/v1/sessions/{person}", dependencies=admins)
     async def end(person: str) -> JSONResponse:
         """Signs a person out everywhere."""
-        return answer({"ended": await guard.sessions.end_all(PersonName(person))})
+        return as_json({"ended": await guard.sessions.end_all(PersonName(person))})
