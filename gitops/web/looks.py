@@ -1,11 +1,13 @@
 """A closer look at one object: its events, the end of a log, the Jobs of a CronJob.
 
 For the application's page and the API. Asked of the cluster when a person asks, never for a page
-that only lists objects; what comes back is masked here and stays foreign.
+that only lists objects; what comes back is masked here, off the loop since it is long, and stays
+foreign.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -86,7 +88,7 @@ class Looks:
             return Happenings(())
         await self._secrecy.learn_namespace(target, node.id.namespace)
         found = await self._asked(self._inspector(target).events(node.id, node.uid))
-        return replace(found, newest=tuple(map(self._masked, found.newest)))
+        return await asyncio.to_thread(self._shown, found)
 
     async def jobs(self, target: TargetName, node: Node) -> tuple[Node, ...]:
         """What a CronJob made, the newest first; nothing of other kinds."""
@@ -115,15 +117,20 @@ class Looks:
         await self._secrecy.learn_namespace(target, node.id.namespace)
         inspector = self._inspector(target)
         found = await self._asked(inspector.log(node.id, container, previous=previous))
-        return Log(self._secrecy.mask(_whole_lines(found)), found.cut)
+        text = await asyncio.to_thread(self._secrecy.mask, _whole_lines(found))
+        return Log(text, found.cut)
 
     def _job(self, job: LiveObject) -> Node:
         found = health.assess(job.body)
         reason = self._secrecy.mask(found.reason)
         return Node(key_of(job.id), job.id, job.uid, found.health, reason)
 
+    def _shown(self, found: Happenings) -> Happenings:
+        return replace(found, newest=tuple(map(self._masked, found.newest)))
+
     def _masked(self, each: Happening) -> Happening:
-        return replace(each, message=self._secrecy.mask(each.message))
+        mask = self._secrecy.mask
+        return replace(each, reason=mask(each.reason), message=mask(each.message))
 
     def _inspector(self, target: TargetName) -> Inspector:
         cluster: object = self._controller.clusters.connected.get(target)

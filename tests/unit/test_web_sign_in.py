@@ -191,6 +191,7 @@ async def test_who_asks_for_a_page_is_sent_to_sign_in_and_back(service: Service)
     [
         (f"{HERE}/requests/17?diff=split", "/requests/17?diff=split"),
         ("https://evil.example//evil.example", "/"),
+        ("http://[", "/"),
         ("", "/"),
     ],
 )

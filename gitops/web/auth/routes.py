@@ -33,10 +33,12 @@ def wants_page(request: Request) -> bool:
 
 def to_sign_in(request: Request) -> Response:
     """On to the sign-in page, and back from there: to the page, or the one a form was sent from."""
-    at = urlsplit(str(request.url))
-    if request.method == "POST":
-        at = urlsplit(request.headers.get("referer", ""))
-    wanted = at.path + (f"?{at.query}" if at.query else "")
+    posted = request.method == "POST"
+    try:
+        at = urlsplit(request.headers.get("referer", "") if posted else str(request.url))
+        wanted = at.path + (f"?{at.query}" if at.query else "")
+    except ValueError:  # of what is no address, like http://[
+        wanted = "/"
     return RedirectResponse(f"/sign-in?next={quote(path_of_ours(wanted), safe='')}", 303)
 
 

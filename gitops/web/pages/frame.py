@@ -138,7 +138,10 @@ class Frame:
         puts it into the reader's own zone."""
         if at is None:
             return Markup("<span class=quiet>{}</span>").format(empty)
-        moment = datetime.fromtimestamp(at, UTC)
+        try:
+            moment = datetime.fromtimestamp(at, UTC)
+        except (ValueError, OverflowError, OSError):  # commits carry any time their author likes
+            return Markup("<span class=quiet>{}</span>").format("at no time there is")
         return Markup('<time datetime="{}" title="{}">{}</time>').format(
             moment.isoformat(timespec="seconds").replace("+00:00", "Z"),
             f"{moment:%Y-%m-%d %H:%M:%S} UTC",
@@ -171,7 +174,10 @@ def lasted(seconds: float | None) -> str:
 
 def safe_link(address: str) -> str:
     """An address that may stand in ``href``: http, https, or a path of ours; else empty."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return ""
     if parts.scheme in {"http", "https"} and parts.netloc:
         return address
     ours = address.startswith("/") and not address.startswith(("//", "/\\"))
