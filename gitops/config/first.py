@@ -119,4 +119,9 @@ def _people(answers: Answers) -> list[str]:
     ]
     for name, email in answers.people:
         lines.append(f"  {quoted(name)}: {{emails: [{quoted(email)}]}}")
-    return lines
+    return [
+        *lines,
+        "",
+        "# The status page, at http://127.0.0.1:8080; `gitops user add NAME` gives a password.",
+        '# api: {listen: "127.0.0.1:8080", sign_in: {local: true}}',
+    ]
