@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import re
 
-_ESCAPES = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor movement
-    r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)"  # OSC, DCS, SOS, PM, APC up to their end
-    r"|\x1b[ -/]*[0-~]?"  # two-character escapes and a stray ESC
-    r"|\x9b[0-?]*[ -/]*[@-~]",  # CSI as one C1 byte
-    re.DOTALL,
-)
+_COLOURS = re.compile(r"(?:\x1b\[|\x9b)(?:[0-9;:]*m|[0-3]?[JK])")
+"""Escapes that programs write for decoration: colours, and erasing the rest of a line or screen
+(ECMA-48 8.3.39, 8.3.41, 8.3.117). Others may hold any text, which a terminal would not show, though
+whoever the text is for reads it: a command behind one would be approved unseen."""
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls but tab and newline
     "\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e01ef"  # zero width, bidi, tags
@@ -31,11 +28,12 @@ language needs four."""
 
 
 def readable(text: str) -> str:
-    """The text without terminal escapes; other invisible characters, and marks in a tower on one
-    letter, become ``\\u{202e}`` so that they are seen, not obeyed. Newlines and tabs stay."""
+    """The text without colours; other invisible characters, the beginning of any other terminal
+    escape among them, and marks in a tower on one letter, become ``\\u{202e}`` so that they are
+    seen, not obeyed. Newlines and tabs stay."""
     if text.isascii() and text.isprintable():
         return text
-    text = _ESCAPES.sub("", text.replace("\r\n", "\n"))
+    text = _COLOURS.sub("", text.replace("\r\n", "\n"))
     text = _INVISIBLE.sub(_told, text)
     return _STACKED.sub(lambda found: f"{found[1]}{_told(found[2])}{'…' * bool(found[3])}", text)
 

@@ -178,7 +178,8 @@ def test_an_escape_in_a_foreign_text_never_reaches_the_terminal(
 ) -> None:
     probe(raising(RenderError("\x1b]0;x\x07\x1b[31m[bold]red[/]\u202eeman", place="\x1b[2Jx")))
     assert code("probe") == 1
-    assert capsys.readouterr().err == "x: [bold]red[/]\\u{202e}eman\n"
+    shown = "x: \\u{1b}]0;x\\u{7}[bold]red[/]\\u{202e}eman\n"
+    assert capsys.readouterr().err == shown
 
 
 def test_control_c_ends_with_130(probe: Any) -> None:
