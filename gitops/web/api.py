@@ -6,8 +6,6 @@ session (:mod:`gitops.web.auth`). Acting as a person always takes that person's 
 problem+json (RFC 9457).
 """
 
-from typing import Annotated
-
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,7 +27,7 @@ from gitops.web.auth import routes as signing
 from gitops.web.auth.answers import require_answer
 from gitops.web.auth.guard import Guard
 from gitops.web.auth.shield import Shield
-from gitops.web.auth.viewer import Viewer, operator, viewer
+from gitops.web.auth.viewer import Viewer, Viewing, operator, viewer
 from gitops.web.badges import add_badge_routes
 from gitops.web.bounded import Bounded
 from gitops.web.change_routes import add_change_routes
@@ -47,8 +45,6 @@ from gitops.web.responses import as_json
 from gitops.web.stats_routes import add_stats_routes
 
 LARGEST_PAGE = 500
-
-Viewing = Annotated[Viewer, Depends(viewer)]
 
 
 class AnswerBody(BaseModel):

@@ -7,7 +7,6 @@ for people and programs that are somebody: containers print what they like.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated, Any
 
@@ -15,70 +14,23 @@ from fastapi import Depends, FastAPI, Path, Query
 from fastapi.responses import JSONResponse
 
 from gitops.controller import Controller
-from gitops.errors import NotAllowed, Unknown
+from gitops.errors import NotAllowed
 from gitops.model.delivery import LaneId
-from gitops.model.fleet import ApplicationSpec
-from gitops.model.serving import Role
-from gitops.office import FrontOffice
 from gitops.ports import Reading
-from gitops.web.applications import Applications, View, summary, told
-from gitops.web.auth.viewer import Viewer, Way, viewer
-from gitops.web.looks import Looks
-from gitops.web.objects import Known, Node, Tree, Trees, known
+from gitops.web.applications import summary, told
+from gitops.web.auth.viewer import Viewer, Viewing, viewer
+from gitops.web.objects import Known, Node, Tree, known
 from gitops.web.responses import as_json
-from gitops.web.secrecy import Secrecy
+from gitops.web.showcase import Showcase, require_looking
 
 Name = Annotated[str, Path(max_length=253)]
 Place = Annotated[str, Query(max_length=253, description="Cluster or workspace; empty: the first")]
 Key = Annotated[str, Path(pattern="^[0-9a-f]{16}$", description="As `objects` names it")]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Before = Annotated[str, Query(max_length=253, description="`next` of the page before")]
-Seeing = Annotated[Viewer, Depends(viewer)]
 _APPLICATIONS = "/api/v1/applications"
 _ONE = f"{_APPLICATIONS}/{{application}}"
 _OBJECT = f"{_ONE}/objects/{{key}}"
-
-
-@dataclass(frozen=True, slots=True)
-class Showcase:
-    """What shows applications: of one door, for its API and its pages."""
-
-    applications: Applications
-    trees: Trees
-    looks: Looks
-
-    @classmethod
-    def of(cls, controller: Controller) -> Showcase:
-        secrecy = Secrecy(controller)
-        trees = Trees(controller, secrecy)
-        looks = Looks(controller, trees, secrecy)
-        return cls(Applications(controller, FrontOffice(controller)), trees, looks)
-
-    def tree(self, view: View) -> Tree:
-        """Of the target that is looked at; of a Terraform root an empty one."""
-        lane = view.chosen.standing.lane
-        return Tree(lane, ()) if view.spec.terraform else self.trees.of(lane, view.store)
-
-    async def node(self, lane: LaneId, controller: Controller, key: str, under: str = "") -> Node:
-        """One object by its key; ``under`` is the key of the CronJob that made it. Raises
-        Unknown."""
-        store: Known = await controller.ledger.read(lambda reading: known(reading, lane))
-        tree = self.trees.of(lane, store)
-        found = tree.find(under or key)
-        if found is not None and under:
-            jobs = await self.looks.jobs(lane.target, found)
-            found = next((n for job in jobs for n in job.all() if n.key == key), None)
-        if found is None:
-            raise Unknown(
-                f"{lane} has no such object (any more)", hint="its page lists what there is"
-            )
-        return found
-
-
-def require_looking(viewer: Viewer, spec: ApplicationSpec) -> None:
-    """Raises 401 for an anonymous reader, 403 for who may not look at the application."""
-    if viewer.way is not Way.SOCKET:
-        viewer.require(Role.VIEWER, spec)
 
 
 def add_application_routes(app: FastAPI, controller: Controller) -> None:
@@ -146,7 +98,7 @@ def _looking(app: FastAPI, controller: Controller, showcase: Showcase) -> None:
 
     @app.get(f"{_OBJECT}/events")
     async def events(
-        viewer: Seeing, application: Name, key: Key, target: Place = ""
+        viewer: Viewing, application: Name, key: Key, target: Place = ""
     ) -> JSONResponse:
         """What happened to one object lately, as its cluster tells it, newest first."""
         lane, node = await found(viewer, application, target, key)
@@ -155,7 +107,7 @@ def _looking(app: FastAPI, controller: Controller, showcase: Showcase) -> None:
 
     @app.get(f"{_OBJECT}/log")
     async def log(
-        viewer: Seeing,
+        viewer: Viewing,
         application: Name,
         key: Key,
         target: Place = "",

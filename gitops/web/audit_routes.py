@@ -12,7 +12,7 @@ from fastapi import Depends, FastAPI, Query
 from fastapi.responses import JSONResponse
 
 from gitops.controller import Controller
-from gitops.web.auth.viewer import Viewer, viewer
+from gitops.web.auth.viewer import Viewing, viewer
 from gitops.web.responses import as_json
 from gitops.web.trail import Filter, may_see_accounts, page
 
@@ -26,7 +26,6 @@ Moment = Annotated[str, Query(max_length=40, description=_TIME)]
 Kind = Annotated[str, Query(max_length=40, description="A kind of events or a group: `answers`.")]
 Before = Annotated[str, Query(pattern=_DIGITS, description="`next` of the page before.")]
 Place = Annotated[int, Query(ge=0, le=2**62)]
-Viewing = Annotated[Viewer, Depends(viewer)]
 Head = Annotated[str, Query(pattern=r"^([0-9a-f]{64})?$")]
 
 

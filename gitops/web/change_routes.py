@@ -15,11 +15,10 @@ from fastapi.responses import JSONResponse
 from gitops.controller import Controller
 from gitops.office import FrontOffice
 from gitops.summary import risk
-from gitops.web.auth.viewer import viewer
-from gitops.web.pages.asked import answering
-from gitops.web.pages.desk import Viewing
-from gitops.web.pages.found import look, progress_of, way_of
-from gitops.web.pages.requests import PLANNED, gathered
+from gitops.web.asked import answering
+from gitops.web.auth.viewer import Viewing, viewer
+from gitops.web.changes import look, progress_of, trouble_of, way_of
+from gitops.web.questions import PLANNED, gathered
 from gitops.web.responses import as_json
 
 _Id = Annotated[
@@ -36,8 +35,6 @@ def add_change_routes(app: FastAPI, controller: Controller) -> None:
         went out together with it. ``broken`` is the sequence of the first event that does not
         follow from those before it, null for a record that is complete and unchanged."""
         found = await controller.ledger.read(partial(look, id=id))
-        trouble = controller.lanes.trouble(found.change.lane)
-        present = found.lane.current == found.change.id
         return as_json(
             {
                 "change": found.record,
@@ -46,7 +43,7 @@ def add_change_routes(app: FastAPI, controller: Controller) -> None:
                 "request": found.request,
                 "steps": way_of(controller, found),
                 "progress": progress_of(controller, found),
-                "trouble": trouble if present else None,
+                "trouble": trouble_of(controller, found),
                 "together": found.together,
                 "events": found.events,
                 "request_events": found.asked,

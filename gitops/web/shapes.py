@@ -26,9 +26,9 @@ from gitops.ports.inspecting import Happening
 from gitops.ports.office import Standing
 from gitops.ports.terraform import Place
 from gitops.web.applications import RootState
+from gitops.web.asked import Why
 from gitops.web.fleet_routes import TargetCluster, WatchedSource
-from gitops.web.pages.asked import Why
-from gitops.web.pages.steps import Step
+from gitops.web.steps import Step
 from gitops.web.trail import TrailRow
 from gitops.web.versions import Version
 

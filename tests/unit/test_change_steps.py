@@ -15,7 +15,7 @@ from gitops.model.delivery import ChangeRecord, ChangeState, Progress
 from gitops.model.events import StoredEvent
 from gitops.model.ids import PersonName, RequestId, combine
 from gitops.model.plan import SealParts
-from gitops.web.pages.steps import NAMES, Step, steps
+from gitops.web.steps import NAMES, Step, steps
 from tests.contract.store_story import change_of, lane, plan_of
 
 CHANGE = change_of(lane())

@@ -18,10 +18,9 @@ from gitops.tokens import new_token
 from gitops.web.auth.guard import Guard
 from gitops.web.auth.passwords import LONGEST, Passwords
 from gitops.web.auth.roles import known
-from gitops.web.auth.viewer import Viewer, account, admin, viewer
+from gitops.web.auth.viewer import Viewing, account, admin
 from gitops.web.responses import as_json
 
-Viewing = Annotated[Viewer, Depends(viewer)]
 _NAME = r"^[^\x00-\x1f\x7f]{1,100}$"
 
 

@@ -69,22 +69,23 @@ async def viewer(request: Request) -> Viewer:
     return found
 
 
-_Viewing = Annotated[Viewer, Depends(viewer)]
+Viewing = Annotated[Viewer, Depends(viewer)]
+"""A route's parameter: who is looking. Whoever may not look never reaches the route."""
 
 
-async def operator(found: _Viewing) -> None:
+async def operator(found: Viewing) -> None:
     """For what is about no single application; the operator's own account needs no person."""
     if found.way is not Way.SOCKET:
         found.require(Role.OPERATOR)
 
 
-async def admin(found: _Viewing) -> None:
+async def admin(found: Viewing) -> None:
     """The operator's own account, or a person with the role."""
     if found.way is not Way.SOCKET:
         found.require(Role.ADMIN)
 
 
-async def account(request: Request, found: _Viewing) -> None:
+async def account(request: Request, found: Viewing) -> None:
     """Making tokens and passwords means being anybody: through the operator's own socket alone."""
     del found  # whoever may not look hears that first
     if not request.app.state.guard.trusted:

@@ -16,7 +16,7 @@ from gitops.model.fleet import ApplicationSpec
 from gitops.model.ids import DeliveryId, short
 from gitops.model.serving import Role
 from gitops.web.auth.viewer import Viewer
-from gitops.web.pages.found import Found
+from gitops.web.changes import Found
 
 if TYPE_CHECKING:
     from gitops.engine.lanes import Trouble

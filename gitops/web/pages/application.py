@@ -17,13 +17,13 @@ from gitops.engine.onlookers import objects
 from gitops.errors import Unknown
 from gitops.model.ids import ApplicationName
 from gitops.model.serving import Role
-from gitops.web.application_routes import Showcase, require_looking
 from gitops.web.applications import Target, View
 from gitops.web.auth.viewer import Viewer
 from gitops.web.pages.desk import Desk, Viewing
 from gitops.web.pages.frame import query
 from gitops.web.pages.object_lines import Filter, shown
 from gitops.web.rights import missing_rule
+from gitops.web.showcase import Showcase, require_looking
 
 MOST_TARGETS = 24
 MOST_VERSIONS = 40

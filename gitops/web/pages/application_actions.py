@@ -18,11 +18,11 @@ from gitops.links import application_page
 from gitops.model.ids import ApplicationName, PersonName
 from gitops.model.serving import Role
 from gitops.orders import Orders
-from gitops.web.application_routes import Showcase
 from gitops.web.auth.guard import form
 from gitops.web.codes import code_of
 from gitops.web.pages.application import Typed, show
 from gitops.web.pages.desk import Desk, Viewing
+from gitops.web.showcase import Showcase
 
 LENGTHS = ("3600", "14400", "86400", "604800")
 """Seconds a pause may be asked for here; the command line takes any."""

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from fastapi import Depends, FastAPI, Path, Query, Request
 from starlette.responses import RedirectResponse, Response
@@ -30,19 +30,16 @@ from gitops.model.serving import Role
 from gitops.model.source import Grade
 from gitops.sentences import sentence
 from gitops.summary import board, counted, meaning, risk
+from gitops.web.asked import Why
 from gitops.web.auth.guard import form
 from gitops.web.auth.viewer import Viewer
+from gitops.web.changes import TOGETHER, Found, group_of, look, newer, trouble_of, way_of
 from gitops.web.codes import code_of
 from gitops.web.pages.acts import acts_of
-from gitops.web.pages.asked import Why
 from gitops.web.pages.desk import Desk, Viewing
 from gitops.web.pages.diff import View, Wish, view
 from gitops.web.pages.findings import board_of, newest
-from gitops.web.pages.found import TOGETHER, Found, group_of, look, newer, way_of
-from gitops.web.pages.steps import Step
-
-if TYPE_CHECKING:
-    pass
+from gitops.web.steps import Step
 
 EVENTS = 14_000
 """Bytes of what happened, about."""
@@ -205,13 +202,12 @@ async def show(
     spec = controller.roster.spec(change.lane.application)
     source = controller.fleet.sources.get(change.revision.source)
     group = group_of(controller, found, spec)
-    trouble = controller.lanes.trouble(change.lane) if found.lane.current == change.id else None
     drawn: View | None = None
     if plan is not None:
         drawn = await asyncio.to_thread(view, plan, wanted)
     way = way_of(controller, found)
     authors = authors_of(change.authorship, desk.office.people())
-    acts = acts_of(viewer, found, spec, trouble)
+    acts = acts_of(viewer, found, spec, trouble_of(controller, found))
     topics = [f"change:{change.id}", f"application:{change.lane.application}"]
     return desk.frame.page(
         "change.html",

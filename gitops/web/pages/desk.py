@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
-
-from fastapi import Depends
 
 from gitops.controller import Controller
 from gitops.office import FrontOffice
 from gitops.orders import Orders
-from gitops.web.auth.viewer import Viewer, viewer
+from gitops.web.auth.viewer import Viewing
 from gitops.web.pages.frame import Frame
 
-Viewing = Annotated[Viewer, Depends(viewer)]
-"""A route's parameter: who is looking. Whoever may not look never reaches the route."""
+__all__ = ["Desk", "Viewing"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,7 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, HTTPException, Path, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from gitops.errors import GitopsError, Unknown
-from gitops.foreign import one_line
+from gitops.errors import GitopsError
 from gitops.links import change_page, commits_at, request_page
 from gitops.model.approval import Decision, MemberState
 from gitops.model.approval import Request as Question
@@ -27,25 +26,22 @@ from gitops.office import FrontOffice
 from gitops.ports import Reading
 from gitops.ports.office import Card, Row
 from gitops.summary import board, likeness, meaning, risk, versions
+from gitops.web.asked import Answering, Why, answering, lanes_of, refusals
 from gitops.web.auth.answers import require_answer
 from gitops.web.auth.guard import form
 from gitops.web.auth.viewer import Viewer
 from gitops.web.codes import code_of
-from gitops.web.pages.asked import Answering, Why, answering, lanes_of, refusals
 from gitops.web.pages.change import FLASHES, LONGEST_REASON, files_of, wish
 from gitops.web.pages.desk import Desk, Viewing
 from gitops.web.pages.diff import ROOM, View, Wish, view
 from gitops.web.pages.findings import ROOM as FINDINGS
 from gitops.web.pages.findings import Board, board_of
+from gitops.web.questions import MOST, PLANNED, gathered, one
 
 PAGE = 60
 """Questions in one view of what is pending."""
 LOOKED_AT = 10
 """Members of each that are looked at for it: who may answer, and the risk."""
-PLANNED = 40
-"""Members whose plans one view of a request reads; others are on its further views."""
-MOST = 2_000
-"""Members that are shown of one request; an answer is held against all of them."""
 DRAWN = 6
 """Groups of equal plans whose differences one view shows."""
 LISTED = 40
@@ -130,7 +126,7 @@ def add(app: FastAPI, desk: Desk) -> None:
         except ValueError:
             raise HTTPException(400, "an answer is Approve or Deny") from None
         card = await desk.controller.ledger.read(
-            lambda reading: _card(reading, desk.office, id, slice(0))
+            lambda reading: one(reading, desk.office, id, slice(0))
         )
         person = require_answer(viewer, card, decision, desk.office.people())
         try:
@@ -216,23 +212,6 @@ async def show(
         files=files_of(spec, lead.record.change.revision.id if lead else ""),
         path=request_page(card.request.id),
     )
-
-
-def gathered(reading: Reading, office: FrontOffice, id: str, start: int) -> tuple[Card, int]:
-    """(the card with some of its plans, how many members there are). Raises Unknown."""
-    card = _card(reading, office, id, slice(start, start + PLANNED), MOST)
-    return card, len(card.request.members)
-
-
-def _card(
-    reading: Reading, office: FrontOffice, id: str, planned: slice, most: int | None = None
-) -> Card:
-    """By id or unambiguous prefix. Raises Unknown."""
-    found = reading.find_request(id)
-    if found is None:
-        hint = "what waits for an answer is at /pending; `gitops status` lists it too"
-        raise Unknown(f"there is no request {one_line(id, 40)}", hint=hint)
-    return office.card_in(reading, found, planned=planned, most=most)
 
 
 def waiting(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from gitops.controller import Controller
+from gitops.engine.lanes import Trouble
 from gitops.engine.rollbacks import earlier_deliveries
 from gitops.errors import Unknown
 from gitops.foreign import one_line
@@ -26,7 +27,7 @@ from gitops.model.fleet import ApplicationSpec
 from gitops.model.ids import ChangeId, RequestId
 from gitops.model.plan import Plan
 from gitops.ports import Reading
-from gitops.web.pages.steps import Step, steps
+from gitops.web.steps import Step, steps
 
 TOGETHER = 100
 """Changes of the same occasion that are listed."""
@@ -99,11 +100,16 @@ def progress_of(controller: Controller, found: Found) -> Progress | None:
     return replace(told, waits_for=tuple(mask(each) for each in told.waits_for))
 
 
+def trouble_of(controller: Controller, found: Found) -> Trouble | None:
+    """Why its lane's last round ended early; None once the lane has gone on to another change."""
+    present = found.lane.current == found.change.id
+    return controller.lanes.trouble(found.change.lane) if present else None
+
+
 def way_of(controller: Controller, found: Found) -> tuple[Step, ...]:
     """Its six steps, as far as it has come."""
-    lane = found.change.lane
-    spec = controller.roster.spec(lane.application)
-    trouble = controller.lanes.trouble(lane) if found.lane.current == found.change.id else None
+    spec = controller.roster.spec(found.change.lane.application)
+    trouble = trouble_of(controller, found)
     return steps(
         found.record,
         found.events,
