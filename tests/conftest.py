@@ -21,6 +21,7 @@ from typing import NoReturn
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 from _pytest.nodeid import coerce_node_id
 
 from gitops.errors import ToolMissing
@@ -33,6 +34,12 @@ from tests.providers import ProviderMirror
 _PG_LINE = "install it: apt-get install postgresql"
 _TERRAFORM_LINE = "install it: https://developer.hashicorp.com/terraform/install"
 _PR_SET_PDEATHSIG = 1
+
+# How long a case takes says something of the machine and nothing of us.
+settings.register_profile(
+    "gitops", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("gitops")
 
 
 def absent(what: str) -> NoReturn:
