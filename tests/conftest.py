@@ -21,8 +21,8 @@ from typing import NoReturn
 
 import pytest
 import structlog
-from hypothesis import HealthCheck, settings
 from _pytest.nodeid import coerce_node_id
+from hypothesis import HealthCheck, settings
 
 from gitops.errors import ToolMissing
 from gitops.sandbox import lifecycle
