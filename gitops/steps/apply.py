@@ -34,7 +34,9 @@ async def apply(record: ChangeRecord, asked: Asked, kit: Kit) -> Applied:
     if kind is AnswerKind.REPORTED:
         return await _report(record, asked.sketch, kit)
     if kind is not AnswerKind.APPROVED or drawn is None:
-        return Applied(record, ChangeState.ASKING, reason=asked.answer.reason)
+        blocked = kind is AnswerKind.BLOCKED
+        state = ChangeState.BLOCKED if blocked else ChangeState.ASKING
+        return Applied(record, state, reason=asked.answer.reason)
     if held := await _held_back(record, asked.sketch, kit):
         return held
     kit.reached("claim", record)

@@ -75,8 +75,9 @@ async def serve(controller: Controller) -> None:
 
 
 def _told(api: ApiSpec) -> dict[str, str | bool]:
-    """What is open to whom, for the log."""
-    return {"listen": api.listen, "url": api.url, "tls": api.tls is not None}
+    """What is open to whom, for the log: ``url`` is what to open in a browser."""
+    here = f"{'https' if api.tls else 'http'}://{api.listen}" if api.listen else ""
+    return {"listen": api.listen, "url": api.url or here, "tls": api.tls is not None}
 
 
 def _spare_the_collector() -> None:
