@@ -135,12 +135,12 @@ def _told(kept: Kept, pause: Pause | None, ill: Ailment | None) -> tuple[str, st
 
 
 def _broken(kept: Kept, ill: Ailment | None) -> tuple[str, str, float | None] | None:
-    """What is live does not work."""
-    beside = f" (a newer change is {kept.open.state.value})" if kept.open else ""
+    """What is live does not work. What is under way comes first: a long reason is cut."""
+    beside = f"a newer change is {kept.open.state.value}; " if kept.open else ""
     if kept.hold == "failed":
-        return "failed", kept.why + beside, kept.since
+        return "failed", beside + kept.why, kept.since
     if ill is not None:
-        return "degraded", f"{ill.object}: {ill.reason}{beside}", ill.since
+        return "degraded", f"{beside}{ill.object}: {ill.reason}", ill.since
     return None
 
 
