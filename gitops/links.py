@@ -35,14 +35,15 @@ _PATHS = {
 }
 
 
-def commits_at(source: SourceSpec) -> str:
+def commits_at(source: SourceSpec | None) -> str:
     """Address of a commit's page without the id, for https, ssh and scp-like addresses of a forge
-    that is known by its host or by the source's ``forge``; else empty."""
+    that is known by its host or by the source's ``forge``; else empty. None: a source that left
+    the fleet file."""
     at, kind = _repository(source)
     return f"{at}/{_PATHS[kind]}/" if at else ""
 
 
-def file_at(source: SourceSpec, revision: str, path: str, line: int = 0) -> str:
+def file_at(source: SourceSpec | None, revision: str, path: str, line: int = 0) -> str:
     """Address of a file's page at a commit, at a line where one is known; empty where the forge is
     not, and for a path that leads elsewhere."""
     at, kind = _repository(source)
@@ -54,9 +55,9 @@ def file_at(source: SourceSpec, revision: str, path: str, line: int = 0) -> str:
     return f"{at}/{file.format(revision, named)}{place.format(line) if line > 0 else ''}"
 
 
-def _repository(source: SourceSpec) -> tuple[str, str]:
+def _repository(source: SourceSpec | None) -> tuple[str, str]:
     """(address, kind of its forge); both empty where it is not known."""
-    if source.kind != "git":
+    if source is None or source.kind != "git":
         return "", ""
     host, path = _parts(source.url)
     kind = source.forge.kind if source.forge else _HOSTS.get(host, "")

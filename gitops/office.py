@@ -40,7 +40,6 @@ from gitops.model.ids import (
     Digest,
     PersonName,
     RequestId,
-    SourceName,
 )
 from gitops.model.plan import Plan
 from gitops.model.source import Authorship, SourceState, SourceStatus
@@ -240,12 +239,8 @@ class FrontOffice:
             about.group,
             about.authors,
             reading.delivery(record.delivery) if record.delivery else None,
-            self._commits_at(record.change.revision.source),
+            commits_at(self._controller.fleet.sources.get(record.change.revision.source)),
         )
-
-    def _commits_at(self, source: SourceName) -> str:
-        spec = self._controller.fleet.sources.get(source)
-        return commits_at(spec) if spec else ""
 
     def _electorate(
         self, record: ChangeRecord | None, spec: ApplicationSpec | None

@@ -151,7 +151,7 @@ class Applications:
         if not ordered:
             raise Unknown(f"{spec.name} is delivered nowhere (any more)")
         picked = next((s for s in ordered if s.lane.target == target), ordered[0])
-        at = self._commits_at(spec)
+        at = commits_at(self._controller.fleet.sources.get(spec.source))
 
         def query(reading: Reading) -> View:
             recent = reading.deliveries(application=spec.name, limit=LOOKED_AT)
@@ -192,10 +192,6 @@ class Applications:
         )
 
     # --- parts --------------------------------------------------------------------------------
-
-    def _commits_at(self, spec: ApplicationSpec) -> str:
-        source = self._controller.fleet.sources.get(spec.source)
-        return commits_at(source) if source else ""
 
     def _history(
         self,

@@ -527,7 +527,7 @@ async def test_an_operator_pauses_and_resumes_and_a_refusal_keeps_what_was_typed
         service, "pause", ada, seconds="14400", reason="the <b>freeze", target="prod"
     )
     assert answer.status_code == 303
-    assert answer.headers["location"] == f"{PAGE}?target=prod&done=paused"
+    assert answer.headers["location"] == f"{PAGE}?target=prod&done=pause"
     page = (await get(service, answer.headers["location"], ada)).text
     assert "the &lt;b&gt;freeze" in page
     assert "It is paused: nothing of it" in page

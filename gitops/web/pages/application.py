@@ -20,6 +20,7 @@ from gitops.model.serving import Role
 from gitops.web.applications import Target, View
 from gitops.web.auth.viewer import Viewer
 from gitops.web.pages.desk import Desk, Viewing
+from gitops.web.pages.forms import DONE
 from gitops.web.pages.frame import query
 from gitops.web.pages.object_lines import Filter, shown
 from gitops.web.rights import missing_rule
@@ -34,14 +35,6 @@ Name = Annotated[str, Path(max_length=253)]
 Text = Annotated[str, Query(max_length=253)]
 Key = Annotated[str, Query(pattern="^[0-9a-f]{16}$")]
 Under = Annotated[str, Query(pattern="^([0-9a-f]{16})?$")]
-DONE = {
-    "paused": "It is paused: nothing of it is asked or applied until the pause ends.",
-    "resumed": "The pause is over.",
-    "again": "It is looked at again.",
-    "retried": "It is tried again.",
-    "rollback": "Asked to go back: somebody has to approve it.",
-}
-"""What is said after something was done, by its code in the address."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,11 @@ from gitops.web.auth.guard import form
 from gitops.web.codes import code_of
 from gitops.web.pages.application import Typed, show
 from gitops.web.pages.desk import Desk, Viewing
+from gitops.web.pages.forms import LONGEST_REASON
 from gitops.web.showcase import Showcase
 
 LENGTHS = ("3600", "14400", "86400", "604800")
 """Seconds a pause may be asked for here; the command line takes any."""
-_LONGEST_REASON = 2_000
 Act = Callable[[ApplicationName, PersonName, dict[str, str]], Awaitable[object]]
 
 
@@ -47,11 +47,10 @@ def add(app: FastAPI, desk: Desk) -> None:
         person = viewer.require(Role.OPERATOR, spec)
         sent = await form(request)
         target, reason = sent.get("target", "")[:253], sent.get("reason", "")
-        code, do = doing[act]
         try:
-            if len(reason) > _LONGEST_REASON:
-                raise HTTPException(400, f"a reason has at most {_LONGEST_REASON} characters")
-            await do(spec.name, person, sent)
+            if len(reason) > LONGEST_REASON:
+                raise HTTPException(400, f"a reason has at most {LONGEST_REASON} characters")
+            await doing[act](spec.name, person, sent)
         except Unknown:
             raise
         except GitopsError as refused:
@@ -67,12 +66,12 @@ def add(app: FastAPI, desk: Desk) -> None:
             return await show(
                 desk, showcase, viewer, application, target, typed=typed, status=status
             )
-        shown = {**({"target": target} if target in spec.targets else {}), "done": code}
+        shown = {**({"target": target} if target in spec.targets else {}), "done": act}
         return RedirectResponse(f"{application_page(spec.name)}?{urlencode(shown)}", 303)
 
 
-def _acts(orders: Orders) -> dict[str, tuple[str, Act]]:
-    """By the last part of the address: the code of what is said then, and what is done."""
+def _acts(orders: Orders) -> dict[str, Act]:
+    """What is done, by the last part of the address."""
 
     async def pause(name: ApplicationName, person: PersonName, sent: dict[str, str]) -> object:
         seconds = sent.get("seconds", "")
@@ -87,9 +86,9 @@ def _acts(orders: Orders) -> dict[str, tuple[str, Act]]:
         return await orders.rollback(name, person, delivery, sent.get("reason", ""))
 
     return {
-        "pause": ("paused", pause),
-        "resume": ("resumed", lambda name, person, _sent: orders.resume(name, person)),
-        "again": ("again", lambda name, person, _sent: orders.again(name, person)),
-        "retry": ("retried", lambda name, person, _sent: orders.retry(name, person)),
-        "rollback": ("rollback", back),
+        "pause": pause,
+        "resume": lambda name, person, _sent: orders.resume(name, person),
+        "again": lambda name, person, _sent: orders.again(name, person),
+        "retry": lambda name, person, _sent: orders.retry(name, person),
+        "rollback": back,
     }

@@ -8,7 +8,7 @@ its change, so its address leads here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -18,14 +18,13 @@ from starlette.responses import RedirectResponse, Response
 
 from gitops.errors import GitopsError, Unknown
 from gitops.gate import authors_of
-from gitops.links import change_page, commits_at, file_at
+from gitops.links import change_page, commits_at
 from gitops.model.approval import Decision, Electorate, Verdict
 from gitops.model.delivery import (
     Cause,
     ChangeState,
 )
 from gitops.model.events import AutoApproved, Reminded
-from gitops.model.fleet import SourceSpec
 from gitops.model.serving import Role
 from gitops.model.source import Grade
 from gitops.sentences import sentence
@@ -39,13 +38,14 @@ from gitops.web.pages.acts import acts_of
 from gitops.web.pages.desk import Desk, Viewing
 from gitops.web.pages.diff import View, Wish, view
 from gitops.web.pages.findings import board_of, newest
+from gitops.web.pages.forms import DONE, LONGEST_REASON
+from gitops.web.pages.plans import files_of, wish
 from gitops.web.steps import Step
 
 EVENTS = 14_000
 """Bytes of what happened, about."""
 MOST_EVENTS = 200
 ANSWERS = 20
-LONGEST_REASON = 2_000
 _SIGNS = {
     "done": "✓", "failed": "✗", "waiting": "◷", "working": "▸", "skipped": "–", "": "·"
 }  # fmt: skip
@@ -70,24 +70,6 @@ _CAUSES = {
     Cause.COMMAND: "a person's command",
     Cause.ROLLBACK: "a rollback",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Flash:
-    said: str
-    tone: str = "good"
-
-
-FLASHES = {
-    "approved": Flash("Approved. It is applied as soon as it may; you can watch it here."),
-    "counted": Flash("Your approval counts. Somebody else has to approve as well."),
-    "denied": Flash("Denied. Nothing of it is applied."),
-    "retry": Flash("It is tried again."),
-    "again": Flash("It is looked at again."),
-    "unlock": Flash("It is asked whether the lock may be forced."),
-    "rollback": Flash("People are asked whether it may go back."),
-}
-"""By the code in the address: never text from there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +106,6 @@ class Bar:
 
 
 Id = Annotated[str, Path(pattern=r"^[0-9a-f]{8,64}$")]
-
-
-def wish(
-    diff: Annotated[str, Query(max_length=10)] = "",
-    action: Annotated[str, Query(max_length=20)] = "",
-    kind: Annotated[str, Query(max_length=200)] = "",
-    from_: Annotated[int, Query(alias="from", ge=0, le=1_000_000)] = 0,
-    object: Annotated[int | None, Query(ge=0, le=1_000_000)] = None,
-    line: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
-) -> Wish:
-    """A dependency: which part of a plan, from the query."""
-    return Wish(diff == "split", action, kind, from_, object, line)
 
 
 def add(app: FastAPI, desk: Desk) -> None:
@@ -215,7 +185,7 @@ async def show(
         at="/deliveries",
         topics=" ".join([*topics, *([f"request:{found.request.id}"] if found.request else [])]),
         status=code_of(error) if error else 200,
-        flash=FLASHES.get(done),
+        done=DONE.get(done, ""),
         change=change,
         record=record,
         cause=_CAUSES[change.cause],
@@ -226,7 +196,7 @@ async def show(
         signs=_SIGNS,
         words=_WORDS,
         bar=bar(way),
-        commits_at=commits_at(source) if source else "",
+        commits_at=commits_at(source),
         files=files_of(source, change.revision.id),
         authors=(*sorted(authors.persons | authors.mergers), *authors.strangers),
         grade=_ORDERED if change.cause in _BY_ORDER else _GRADES[change.authorship.grade],
@@ -267,15 +237,6 @@ def bar(way: Sequence[Step]) -> Bar | None:
         x += width
     worked = sum(seconds for step, seconds in timed if not step.waits)
     return Bar(tuple(parts), worked, total - worked)
-
-
-def files_of(source: SourceSpec | None, revision: str) -> Callable[[str, int], str]:
-    """Leads from (path, line) to a file's page at its forge; empty where there is none."""
-
-    def found(path: str, line: int) -> str:
-        return file_at(source, revision, path, line) if source else ""
-
-    return found
 
 
 def _more_together(found: Found) -> str:

@@ -96,8 +96,8 @@ def add(app: FastAPI, desk: Desk) -> None:
 def _rows(desk: Desk, found: Any) -> tuple[Row, ...]:
     there, sources = set(found["live"]), desk.controller.fleet.sources
 
-    def at(delivery: DeliveryRecord) -> str:
-        spec = sources.get(delivery.change.change.revision.source)
-        return commits_at(spec) if spec else ""
+    def row(delivery: DeliveryRecord) -> Row:
+        source = sources.get(delivery.change.change.revision.source)
+        return Row(delivery, delivery.id in there, commits_at(source))
 
-    return tuple(Row(each, each.id in there, at(each)) for each in found["deliveries"])
+    return tuple(map(row, found["deliveries"]))

@@ -19,11 +19,11 @@ from gitops.links import commits_at, preview_page
 from gitops.model.ids import SourceName
 from gitops.model.preview import Depth, LanePreview, Preview
 from gitops.summary import board, likeness, meaning, risk, versions
-from gitops.web.pages.change import files_of, wish
 from gitops.web.pages.desk import Desk, Viewing
 from gitops.web.pages.diff import ROOM, View, Wish, view
 from gitops.web.pages.findings import ROOM as FINDINGS
 from gitops.web.pages.findings import Board, board_of
+from gitops.web.pages.plans import files_of, wish
 
 DRAWN = 6
 """Plans whose differences one view shows."""
@@ -78,7 +78,7 @@ def add(app: FastAPI, desk: Desk) -> None:
             risk=risk([lane.plan for lane in found.lanes if lane.plan]) if found else "",
             groups=groups,
             group=group,
-            commits_at=commits_at(spec) if spec else "",
+            commits_at=commits_at(spec),
             files=files_of(spec, found.head if found else ""),
             path=preview_page(name, number),
         )

@@ -31,11 +31,12 @@ from gitops.web.auth.answers import require_answer
 from gitops.web.auth.guard import form
 from gitops.web.auth.viewer import Viewer
 from gitops.web.codes import code_of
-from gitops.web.pages.change import FLASHES, LONGEST_REASON, files_of, wish
 from gitops.web.pages.desk import Desk, Viewing
 from gitops.web.pages.diff import ROOM, View, Wish, view
 from gitops.web.pages.findings import ROOM as FINDINGS
 from gitops.web.pages.findings import Board, board_of
+from gitops.web.pages.forms import DONE, LONGEST_REASON
+from gitops.web.pages.plans import files_of, wish
 from gitops.web.questions import MOST, PLANNED, gathered, one
 
 PAGE = 60
@@ -183,7 +184,7 @@ async def show(
         at="/pending",
         topics=" ".join((f"request:{card.request.id}", *topics)),
         status=code_of(error) if error else 200,
-        flash=FLASHES.get(shown.done),
+        done=DONE.get(shown.done, ""),
         card=card,
         request=card.request,
         lead=lead,
@@ -208,7 +209,7 @@ async def show(
         refusals=refusals(card.asking[:LOOKED_AT]),
         expires_at=min((row.member.expires_at for row in card.asking), default=None),
         authors=tuple(dict.fromkeys(name for row in card.rows[:200] for name in row.authors)),
-        commits_at=commits_at(spec) if spec else "",
+        commits_at=commits_at(spec),
         files=files_of(spec, lead.record.change.revision.id if lead else ""),
         path=request_page(card.request.id),
     )
