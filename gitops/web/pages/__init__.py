@@ -16,6 +16,7 @@ from gitops.web.pages import (
     application_actions,
     audit,
     change,
+    change_actions,
     deliveries,
     live,
     overview,
@@ -44,6 +45,7 @@ def add_pages(app: FastAPI, controller: Controller, frame: Frame) -> None:
         application,
         application_actions,
         change,
+        change_actions,
         requests,
         preview,
     ):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Path, Query, Request
+from fastapi import Depends, FastAPI, Path, Query
 from starlette.responses import RedirectResponse, Response
 
 from gitops.errors import GitopsError, Unknown
@@ -25,12 +25,10 @@ from gitops.model.delivery import (
     ChangeState,
 )
 from gitops.model.events import AutoApproved, Reminded
-from gitops.model.serving import Role
 from gitops.model.source import Grade
 from gitops.sentences import sentence
 from gitops.summary import board, counted, meaning, risk
 from gitops.web.asked import Why
-from gitops.web.auth.guard import form
 from gitops.web.auth.viewer import Viewer
 from gitops.web.changes import TOGETHER, Found, group_of, look, newer, trouble_of, way_of
 from gitops.web.codes import code_of
@@ -38,7 +36,7 @@ from gitops.web.pages.acts import acts_of
 from gitops.web.pages.desk import Desk, Viewing
 from gitops.web.pages.diff import View, Wish, view
 from gitops.web.pages.findings import board_of, newest
-from gitops.web.pages.forms import DONE, LONGEST_REASON
+from gitops.web.pages.forms import DONE
 from gitops.web.pages.plans import files_of, wish
 from gitops.web.steps import Step
 
@@ -125,34 +123,6 @@ def add(app: FastAPI, desk: Desk) -> None:
         if found is None:
             raise Unknown(f"there is no delivery {id[:40]}")
         return RedirectResponse(change_page(found.change.change.id), 303)
-
-    @app.post("/changes/{id}/{act}", include_in_schema=False)
-    async def act(
-        id: Id, act: Annotated[str, Path(max_length=20)], viewer: Viewing, request: Request
-    ) -> Response:
-        given = await form(request)
-        found = await desk.controller.ledger.read(partial(look, id=id))
-        name = found.change.lane.application
-        person = viewer.require(Role.OPERATOR, desk.controller.roster.spec(name))
-        reason = given.get("reason", "")[:LONGEST_REASON]
-        after = found.change.id
-        try:
-            if act == "retry":
-                await desk.orders.retry(name, person)
-            elif act == "again":
-                await desk.orders.again(name, person)
-            elif act == "unlock":
-                await desk.orders.unlock(name, person, given.get("lock", "")[:200])
-            elif act == "rollback":
-                back = given.get("delivery", "")[:64]
-                target = "" if back else found.change.lane.target
-                begun = await desk.orders.rollback(name, person, back, reason, target)
-                after = next(iter(begun.changes.values()), after)
-            else:
-                raise Unknown("there is no such thing to do")
-        except GitopsError as error:
-            return await show(desk, viewer, id, Wish(), error=error, typed=reason)
-        return RedirectResponse(f"{change_page(after)}?done={act}", 303)
 
 
 async def show(
