@@ -43,6 +43,7 @@ from gitops.web.preview_routes import add_preview_routes
 from gitops.web.problems import map_errors
 from gitops.web.responses import as_json
 from gitops.web.stats_routes import add_stats_routes
+from gitops.web.turns import InTurn
 
 LARGEST_PAGE = 500
 
@@ -115,6 +116,7 @@ def build(controller: Controller, *, trusted: bool) -> FastAPI:
     if not trusted:
         signing.add_routes(app, controller, app.state.guard)
         add_pages(app, controller, frame)
+        app.add_middleware(InTurn)
         app.add_middleware(Shield, door=controller.fleet.api)
     return app
 

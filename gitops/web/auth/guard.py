@@ -19,6 +19,7 @@ from gitops.web.auth.origins import Origin, origin_of
 from gitops.web.auth.roles import EVERYTHING, LOOKING, Scope, roles_of
 from gitops.web.auth.sessions import Sessions
 from gitops.web.auth.viewer import Viewer, Way
+from gitops.web.turns import Turns
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing here (RFC 9110 9.2.1)."""
@@ -36,6 +37,7 @@ class Guard:
         self.door = controller.fleet.api
         """What we listen on, and by which name: as at the start, whatever the file says since."""
         clock = controller.parts.clock
+        self.turns = Turns()
         self.sessions = Sessions(controller.ledger, clock, lambda: controller.fleet.api.sign_in)
 
     async def viewer(self, request: Request) -> Viewer:

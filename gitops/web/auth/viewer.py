@@ -18,6 +18,7 @@ from gitops.model.fleet import ApplicationSpec
 from gitops.model.ids import PersonName
 from gitops.model.serving import Role
 from gitops.web.auth.roles import Roles
+from gitops.web.buckets import sender
 
 
 class Way(StrEnum):
@@ -63,10 +64,20 @@ class Viewer:
 
 
 async def viewer(request: Request) -> Viewer:
-    """Raises 401 for whoever may not look at all, 403 for what another site may have sent."""
+    """Raises 401 for whoever may not look at all, 403 for what another site may have sent, 429 for
+    who has asked too much at once."""
     guard = request.app.state.guard
     found: Viewer = await guard.viewer(request)
+    await guard.turns.take(request, sender_of(request, found))
     return found
+
+
+def sender_of(request: Request, found: Viewer) -> str:
+    """Whose requests and streams are counted together. No name that an identity provider gives is a
+    person's."""
+    if found.person or found.name:
+        return f"person {found.person}" if found.person else f"name {found.name}"
+    return f"address {sender(request.client.host)}" if request.client else ""
 
 
 Viewing = Annotated[Viewer, Depends(viewer)]

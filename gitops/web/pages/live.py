@@ -22,10 +22,10 @@ from gitops import __version__
 from gitops.engine import bell
 from gitops.engine.bell import EVERYTHING, Bell, Listener
 from gitops.web.auth.guard import Guard
-from gitops.web.auth.viewer import Viewer
-from gitops.web.buckets import sender
+from gitops.web.auth.viewer import sender_of
 from gitops.web.connections import HANG_UP, MOST
 from gitops.web.pages.desk import Viewing
+from gitops.web.turns import give_back
 
 if TYPE_CHECKING:
     from gitops.controller import Controller
@@ -66,7 +66,7 @@ def add(app: FastAPI, desk: Desk) -> None:
         viewer: Viewing,
         heard: Annotated[int | None, Query(ge=0, le=1 << 62)] = None,
     ) -> Response:
-        who = _who(request, viewer)
+        who = sender_of(request, viewer)
         if readers.total() >= MOST_READERS or readers[who] >= MOST_EACH:
             raise HTTPException(503, "too many pages are open", headers={"Retry-After": "30"})
 
@@ -91,6 +91,7 @@ def add(app: FastAPI, desk: Desk) -> None:
         def gathers() -> float:
             return max(GATHERS, SPREAD * readers.total())
 
+        give_back(request)
         return Stream(desk.controller.ledger.bell, still, counted, gathers, heard)
 
     app.state.readers = readers
@@ -165,13 +166,6 @@ class Stream(Response):
                 looked = now()
             yield _message(topics)
             await asyncio.sleep(self._gathers())
-
-
-def _who(request: Request, viewer: Viewer) -> str:
-    """Whose streams are counted together. No name that an identity provider gives is a person's."""
-    if viewer.person or viewer.name:
-        return f"person {viewer.person}" if viewer.person else f"name {viewer.name}"
-    return f"address {sender(request.client.host)}" if request.client else ""
 
 
 async def _gone(receive: Receive) -> None:
