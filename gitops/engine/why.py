@@ -180,7 +180,9 @@ def _at_rest(story: Story) -> Iterator[str]:
     else:
         yield "Nothing has been delivered yet."
     if story.last is not None and story.last.state is not ChangeState.UNCHANGED:
-        yield f"The last change is {story.last.state}: {story.last.reason}."
+        state, reason = story.last.state.value, story.last.reason
+        told = reason if reason.startswith(state) else f"{state}: {reason}"
+        yield f"The last change is {told}."
     if lane.rollback is not None:
         why = f": {lane.rollback.why}" if lane.rollback.why else ""
         yield (
