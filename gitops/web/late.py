@@ -10,10 +10,13 @@ analyse them all; must never let a request through to one that was not.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from fastapi.routing import APIRoute
 from starlette.routing import compile_path, get_name
+
+_compiled = cache(compile_path)
 
 
 class LateRoute(APIRoute):
@@ -22,7 +25,7 @@ class LateRoute(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         self.path = path
         self.endpoint = endpoint
-        self.path_regex, self.path_format, self.param_convertors = compile_path(path)
+        self.path_regex, self.path_format, self.param_convertors = _compiled(path)
         self.methods = {method.upper() for method in options.get("methods") or ("GET",)}
         self.name = options.get("name") or get_name(endpoint)
         self.include_in_schema = options.get("include_in_schema", True)
