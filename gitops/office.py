@@ -242,13 +242,6 @@ class FrontOffice:
             commits_at(self._controller.fleet.sources.get(record.change.revision.source)),
         )
 
-    def _electorate(
-        self, record: ChangeRecord | None, spec: ApplicationSpec | None
-    ) -> Electorate | None:
-        if record is None or spec is None:
-            return None
-        return electorate(spec.approval, record.change.authorship, self.people())
-
     async def _story(self, lane: LaneId, spec: ApplicationSpec) -> Story:
         controller = self._controller
         watch = controller.watches.get(spec.source)
@@ -273,7 +266,7 @@ class FrontOffice:
                 last=ended[0] if ended else None,
                 plan=plan,
                 request=request,
-                group=self._electorate(current, spec),
+                group=electorate_of(controller, current),
                 trouble=controller.lanes.trouble(lane),
                 now=controller.parts.clock.now(),
                 queue=tuple(str(place) for place in queue if place.lane == lane),
@@ -284,6 +277,14 @@ class FrontOffice:
             )
 
         return await controller.ledger.read(query)
+
+
+def electorate_of(controller: Controller, record: ChangeRecord | None) -> Electorate | None:
+    """Who may approve a change; None when its application left the fleet."""
+    spec = controller.roster.spec(record.change.lane.application) if record else None
+    if record is None or spec is None:
+        return None
+    return electorate(spec.approval, record.change.authorship, controller.fleet.people)
 
 
 def _earlier(reading: Reading, lane: LaneRecord) -> DeliveryRecord | None:

@@ -12,8 +12,7 @@ from gitops.engine.lanes import Trouble
 from gitops.engine.rollbacks import earlier_deliveries
 from gitops.errors import Unknown
 from gitops.foreign import one_line
-from gitops.gate import electorate
-from gitops.model.approval import Electorate, Member
+from gitops.model.approval import Member
 from gitops.model.approval import Request as Question
 from gitops.model.delivery import (
     Change,
@@ -23,9 +22,9 @@ from gitops.model.delivery import (
     Progress,
 )
 from gitops.model.events import StoredEvent
-from gitops.model.fleet import ApplicationSpec
 from gitops.model.ids import ChangeId, RequestId
 from gitops.model.plan import Plan
+from gitops.office import electorate_of
 from gitops.ports import Reading
 from gitops.web.steps import Step, steps
 
@@ -108,7 +107,6 @@ def trouble_of(controller: Controller, found: Found) -> Trouble | None:
 
 def way_of(controller: Controller, found: Found) -> tuple[Step, ...]:
     """Its six steps, as far as it has come."""
-    spec = controller.roster.spec(found.change.lane.application)
     trouble = trouble_of(controller, found)
     return steps(
         found.record,
@@ -117,17 +115,9 @@ def way_of(controller: Controller, found: Found) -> tuple[Step, ...]:
         controller.parts.clock.now(),
         progress=progress_of(controller, found),
         member=found.member,
-        group=group_of(controller, found, spec),
+        group=electorate_of(controller, found.record),
         trouble=trouble.message if trouble else "",
     )
-
-
-def group_of(
-    controller: Controller, found: Found, spec: ApplicationSpec | None
-) -> Electorate | None:
-    if spec is None:
-        return None
-    return electorate(spec.approval, found.change.authorship, controller.fleet.people)
 
 
 def newer(found: Found) -> ChangeId | None:

@@ -7,13 +7,13 @@ from typing import Any
 
 from gitops.controller import Controller
 from gitops.engine.rollbacks import live
-from gitops.gate import confirmation_phrase, electorate
-from gitops.model.approval import Electorate, Request
+from gitops.gate import confirmation_phrase
+from gitops.model.approval import Request
 from gitops.model.delivery import Cause, ChangeRecord, ChangeState, LaneId, LaneRecord, Pause
 from gitops.model.health import Ailment
 from gitops.model.ids import ApplicationName, ChangeId, TargetName
 from gitops.model.terraform import Need
-from gitops.office import FrontOffice
+from gitops.office import FrontOffice, electorate_of
 from gitops.ports import Reading
 from gitops.standing import Kept, standing
 
@@ -134,7 +134,7 @@ def _members(controller: Controller, reading: Reading, request: Request) -> list
                 "member": member,
                 "change": record,
                 "plan": plan,
-                "electorate": _electorate(controller, record),
+                "electorate": electorate_of(controller, record),
                 "confirmation": confirmation_phrase([plan] if plan else []),
                 "needs": _needs(controller, record),
             }
@@ -146,13 +146,6 @@ def _needs(controller: Controller, record: ChangeRecord | None) -> Mapping[str, 
     """Which outputs of others it takes in, by the name they have there."""
     spec = controller.roster.spec(record.change.lane.application) if record else None
     return spec.needs if spec else {}
-
-
-def _electorate(controller: Controller, record: ChangeRecord | None) -> Electorate | None:
-    spec = controller.roster.spec(record.change.lane.application) if record else None
-    if record is None or spec is None:
-        return None
-    return electorate(spec.approval, record.change.authorship, controller.fleet.people)
 
 
 async def why(controller: Controller, application: ApplicationName) -> Mapping[str, Any]:

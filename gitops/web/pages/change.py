@@ -26,11 +26,12 @@ from gitops.model.delivery import (
 )
 from gitops.model.events import AutoApproved, Reminded
 from gitops.model.source import Grade
+from gitops.office import electorate_of
 from gitops.sentences import sentence
 from gitops.summary import board, counted, meaning, risk
 from gitops.web.asked import Why
 from gitops.web.auth.viewer import Viewer
-from gitops.web.changes import TOGETHER, Found, group_of, look, newer, trouble_of, way_of
+from gitops.web.changes import TOGETHER, Found, look, newer, trouble_of, way_of
 from gitops.web.codes import code_of
 from gitops.web.pages.acts import acts_of
 from gitops.web.pages.desk import Desk, Viewing
@@ -141,7 +142,7 @@ async def show(
     change, record, plan = found.change, found.record, found.plan
     spec = controller.roster.spec(change.lane.application)
     source = controller.fleet.sources.get(change.revision.source)
-    group = group_of(controller, found, spec)
+    group = electorate_of(controller, record)
     drawn: View | None = None
     if plan is not None:
         drawn = await asyncio.to_thread(view, plan, wanted)
