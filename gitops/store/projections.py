@@ -23,6 +23,7 @@ from gitops.model.ids import ChangeId, Digest, PersonName
 from gitops.model.source import SourceStatus
 from gitops.records import dumps, loads
 from gitops.store import tables as t
+from gitops.store.asked import Asked
 from gitops.store.reading import Names, SqlReading, Versions
 from gitops.store.upsert import upsert
 
@@ -50,6 +51,7 @@ class Step:
     connection: Connection
     sequence: int
     at: float
+    asked: Asked
 
     def one(self, query: Any, **values: Any) -> Row[Any] | None:
         return self.connection.execute(query, values).first()
@@ -87,22 +89,13 @@ _REQUEST = select(t.request).where(t.request.c.id == _OF)
 _OPEN_OCCASION = select(t.request.c.id).where(
     t.request.c.occasion == _OF, t.request.c.state == RequestState.OPEN.value
 )
-_SET_REQUEST = update(t.request).where(t.request.c.id == _OF)
 _M = t.request_member.c
 _MEMBER_IS = (_M.request == _OF, _M.change == bindparam("of_change"))
 _MEMBER = select(t.request_member).where(*_MEMBER_IS)
 _SET_MEMBER = update(t.request_member).where(*_MEMBER_IS)
-_ASKING = select(_M.change, _M.seal, _M.plan).where(
-    _M.request == _OF, _M.state == MemberState.ASKING.value
-)
 _ASKED_IN = select(_M.request).where(_M.change == _OF, _M.state == MemberState.ASKING.value)
 _APPROVED_MEMBER = select(_M.seal).where(
     *_MEMBER_IS, _M.state == MemberState.APPROVED.value, _M.seal == bindparam("of_seal")
-)
-_APPROVALS = select(t.verdict.c.payload).where(
-    t.verdict.c.request == _OF,
-    t.verdict.c.decision == Decision.APPROVE.value,
-    t.verdict.c.number > bindparam("since"),
 )
 _APPROVED_IN = (
     select(_M.change, _M.seal)
@@ -122,6 +115,7 @@ _APPROVED_IN = (
     )
 )
 """Members people said yes to of which nothing is applied yet."""
+_APPROVED_ONE = _APPROVED_IN.where(_M.change == bindparam("of_change"))
 _TOKEN = select(t.token.c.id).where(
     or_(t.token.c.id == _OF, t.token.c.hash == bindparam("of_hash"))
 )
@@ -385,6 +379,7 @@ def _lane_of(row: Row[Any]) -> LaneId:
 
 @_on(e.RequestOpened)
 def _request_opened(step: Step, event: e.RequestOpened) -> None:
+    step.asked.settle()
     if step.one(_OPEN_OCCASION, of=event.occasion) or step.one(_REQUEST, of=event.request):
         _stale("this is being asked already")
     step.run(
@@ -420,7 +415,7 @@ def _member_asked(step: Step, event: e.MemberAsked) -> None:
         reason="",
     )
     _move(step, event.change, ChangeState.ASKING, request=event.request, reason="")
-    _follow_root(step, event.request)
+    step.asked.asks(event.request, Member(event.change, event.seal, event.plan))
 
 
 @_on(e.Answered)
@@ -430,9 +425,11 @@ def _answered(step: Step, event: e.Answered) -> None:
     if verdict.decision is Decision.DENY:
         covers -= _approved_in(step, verdict.request)
     if covers or not verdict.covers:
-        if _open_request(step, verdict.request).root != verdict.root:
+        written = _open_request(step, verdict.request).root
+        if step.asked.root(verdict.request, written) != verdict.root:
             _stale("what is asked has changed since it was shown")
-        if not {(m.change, m.seal) for m in _asking(step, verdict.request)}.issuperset(covers):
+        asking = step.asked.members(verdict.request).values()
+        if not {(m.change, m.seal) for m in asking}.issuperset(covers):
             _stale("the answer covers something that is not being asked")
     step.run(
         insert(t.verdict),
@@ -444,15 +441,14 @@ def _answered(step: Step, event: e.Answered) -> None:
         at=float(verdict.at),
         payload=dumps(Verdict, verdict),
     )
+    step.asked.answered(verdict.request)
 
 
 @_on(e.MemberDecided)
 def _member_decided(step: Step, event: e.MemberDecided) -> None:
     which = {"of": event.request, "of_change": event.change}
     member = step.one(_MEMBER, **which)
-    taken_back = event.state is MemberState.DENIED and (
-        (event.change, member.seal if member else "") in _approved_in(step, event.request)
-    )
+    taken_back = event.state is MemberState.DENIED and step.one(_APPROVED_ONE, **which) is not None
     if member is None or (member.state != MemberState.ASKING and not taken_back):
         _stale("the member is not being asked about")
     if event.state is MemberState.ASKING:
@@ -461,7 +457,7 @@ def _member_decided(step: Step, event: e.MemberDecided) -> None:
         _behind_it(step, event, member)
     by = dumps(tuple[PersonName, ...], event.by)
     step.run(_SET_MEMBER, **which, state=event.state.value, by=by, reason=event.reason)
-    _follow_root(step, event.request)
+    step.asked.asks_no_more(event.request, event.change)
     if event.state is MemberState.LEFT:
         step.run(_NO_LONGER_ASKED, **which, **_OPEN_AGAIN, reason=event.reason, updated_at=step.at)
 
@@ -473,9 +469,11 @@ def _approved_in(step: Step, request: str) -> set[tuple[str, str]]:
 def _behind_it(step: Step, event: e.MemberDecided, member: Row[Any]) -> None:
     """Every person named said yes to this change under this very seal, in this request, since it
     was last asked about."""
-    rows = step.all(_APPROVALS, of=event.request, since=member.number)
-    answers = [loads(Verdict, row.payload) for row in rows]
-    said_yes = {v.person for v in answers if (event.change, member.seal) in v.covers}
+    said_yes = {
+        each.person
+        for each in step.asked.approvals(event.request)
+        if each.number > member.number and (event.change, member.seal) in each.covers
+    }
     if not event.by or not said_yes.issuperset(event.by):
         _stale("nobody answered yes to the member's present seal")
 
@@ -484,24 +482,14 @@ def _leave_requests(step: Step, change: str, reason: str) -> None:
     for row in step.all(_ASKED_IN, of=change):
         which = {"of": row.request, "of_change": change}
         step.run(_SET_MEMBER, **which, state=MemberState.LEFT.value, reason=reason)
-        _follow_root(step, row.request)
+        step.asked.asks_no_more(row.request, change)
 
 
 def _open_request(step: Step, request: str) -> Row[Any]:
     row = step.one(_REQUEST, of=request)
-    if row is None or row.state != RequestState.OPEN:
+    if row is None or step.asked.state(request, row.state) != RequestState.OPEN:
         _stale("the request is closed" if row else "there is no such request")
     return row
-
-
-def _asking(step: Step, request: str) -> tuple[Member, ...]:
-    return tuple(Member(row.change, row.seal, row.plan) for row in step.all(_ASKING, of=request))
-
-
-def _follow_root(step: Step, request: str) -> None:
-    asking = _asking(step, request)
-    state = RequestState.OPEN if asking else RequestState.CLOSED
-    step.run(_SET_REQUEST, of=request, root=root_of(asking), state=state.value)
 
 
 # --- sources and tokens -----------------------------------------------------------------------

@@ -172,7 +172,11 @@ class SqlReading:
 
     # --- requests ---
 
+    def _settle(self) -> None:
+        """Before requests are read: a transaction writes what follows from what it did."""
+
     def request(self, request: RequestId) -> Request | None:
+        self._settle()
         found = self._requests(self._all(_REQUEST, of=request))
         return found[0] if found else None
 
@@ -181,6 +185,7 @@ class SqlReading:
         when that fits several."""
         if (known := self.request(RequestId(id_or_prefix))) or len(id_or_prefix) < SHORTEST:
             return known
+        self._settle()
         columns = t.request.c
         rows = self._beginning(select(t.request), columns.id, columns.number, id_or_prefix)
         _alone(id_or_prefix, [row.id for row in rows])
@@ -190,6 +195,7 @@ class SqlReading:
         self, *, open_only: bool = True, limit: int = 100, before: str = ""
     ) -> Sequence[Request]:
         """Newest first; ``before`` is the id of the last one seen (unknown: from the newest)."""
+        self._settle()
         number = t.request.c.number
         query = select(t.request).order_by(number.desc()).limit(_most(limit))
         if open_only:
@@ -200,6 +206,7 @@ class SqlReading:
 
     def request_for(self, occasion: str) -> Request | None:
         """The open request of an occasion; there is at most one."""
+        self._settle()
         found = self._requests(self._all(_OPEN_OCCASION, of=occasion))
         return found[0] if found else None
 

@@ -18,6 +18,7 @@ from gitops.model.events import Event, Notice
 from gitops.model.manifest import ObjectId
 from gitops.records import dumps
 from gitops.store import tables as t
+from gitops.store.asked import Asked
 from gitops.store.chain import link_hash
 from gitops.store.codec import encode, kind_of, subject_of
 from gitops.store.projections import Step, project
@@ -32,13 +33,14 @@ class SqlTransaction(SqlReading):
         super().__init__(connection)
         self._at = at
         self._refused: StaleWrite | None = None
+        self._asked = Asked(connection)
 
     def append(self, event: Event) -> int:
         """Chains the event and applies it to the tables; StaleWrite if its precondition fails.
         Returns its sequence."""
         sequence = self._chain(event)
         try:
-            project(Step(self._connection, sequence, self._at), event)
+            project(Step(self._connection, sequence, self._at, self._asked), event)
         except StaleWrite as refusal:
             self._refused = refusal
             raise
@@ -48,6 +50,10 @@ class SqlTransaction(SqlReading):
         """Before commit: work that swallowed a refusal must not keep the half it did."""
         if self._refused:
             raise self._refused
+        self._settle()
+
+    def _settle(self) -> None:
+        self._asked.settle()
 
     def record_applied(self, lane: LaneId, seen: Mapping[ObjectId, AppliedObject | None]) -> None:
         """Upserts; None removes. One statement each, whatever the number of objects."""

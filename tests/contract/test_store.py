@@ -402,6 +402,46 @@ class TestARequest:
         assert left.root == alone.root
         assert {m.state for m in left.members} == {MemberState.ASKING, MemberState.LEFT}
 
+    async def test_is_read_as_it_is_in_the_middle_of_what_moves_it(self, story: Story) -> None:
+        other = Story(story.store, story.epoch, change_of(lane("mail")))
+        other.request = story.request
+        await story.ask()
+        await story.say(other.opened(), other.planned())
+        seen: list[tuple[Any, ...]] = []
+
+        def work(tx: Any) -> None:
+            def look() -> None:
+                found = tx.request(story.request)
+                assert found == tx.find_request(story.request)
+                listed = tuple(tx.requests(open_only=True))
+                assert listed == ((found,) if found.state is RequestState.OPEN else ())
+                seen.append((found.state, found.root, root_of(found.members)))
+
+            tx.append(other.asked())
+            look()
+            for each in (story, other):
+                tx.append(each.decided(MemberState.EXPIRED, ()))
+                look()
+            assert tx.request_for(story.change.occasion) is None
+
+        await story.store.write(work, story.epoch)
+        assert [state for state, *_ in seen] == [RequestState.OPEN] * 2 + [RequestState.CLOSED]
+        assert all(root == told for _, root, told in seen)
+        assert len({root for _, root, _ in seen}) == 3
+        now = await story.now_asked()
+        assert (now.state, now.root) == (RequestState.CLOSED, root_of(()))
+
+    async def test_that_everybody_left_takes_nobody_in(self, story: Story) -> None:
+        other = Story(story.store, story.epoch, change_of(lane("mail")))
+        other.request = story.request
+        await story.ask()
+        await story.say(other.opened(), other.planned())
+        left = story.decided(MemberState.LEFT, ())
+        with pytest.raises(StaleWrite):
+            await story.say(left, other.asked())
+        await story.say(left)
+        assert (await story.now_asked()).state is RequestState.CLOSED
+
     async def test_refuses_an_answer_to_an_old_root(self, story: Story) -> None:
         await story.ask()
         late = await story.verdict()
