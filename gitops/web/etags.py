@@ -6,6 +6,7 @@ be wrong, and routes need not think of it. What streams is passed on as it comes
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 
@@ -13,6 +14,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PREFIX = "/api/v1/"
+LONG = 1 << 20
+"""Bytes from which a digest is made off the loop."""
 _TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e]*")')
 
 
@@ -51,7 +54,9 @@ class _Answer:
             await self._whole(self._start)
 
     async def _whole(self, start: Message) -> None:
-        tag = f'"{hashlib.sha256(self._body).hexdigest()[:32]}"'
+        long = len(self._body) > LONG
+        digest = await asyncio.to_thread(_digest, self._body) if long else _digest(self._body)
+        tag = f'"{digest[:32]}"'
         headers = MutableHeaders(scope=start)
         headers["etag"] = tag
         headers["cache-control"] = "private, no-cache"
@@ -62,6 +67,10 @@ class _Answer:
             del headers["content-length"], headers["content-type"]
         await self._send(start)
         await self._send({"type": "http.response.body", "body": body})
+
+
+def _digest(body: bytearray) -> str:
+    return hashlib.sha256(body).hexdigest()
 
 
 def _tagged(start: Message) -> bool:
