@@ -71,6 +71,9 @@ def map_errors(app: FastAPI, frame: Frame) -> None:
             if wants_page(request):
                 return to_sign_in(request)
             headers["WWW-Authenticate"] = "Bearer"
+        if error.status_code == 404 and error.detail == "Not Found":
+            hint = "it may be mistyped, or cut off where it was copied"
+            return await told(request, 404, "there is nothing at this address", hint)
         return await told(request, error.status_code, str(error.detail), headers=headers)
 
     @app.exception_handler(Exception)
@@ -82,7 +85,12 @@ def map_errors(app: FastAPI, frame: Frame) -> None:
     async def shape(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        return await told(request, 422, f"{where}: {first['msg']}")
+        wrong = f"{where}: {first['msg']}"
+        if in_browser(request):
+            return await told(
+                request, 422, "this address, or what was sent to it, is not whole", wrong
+            )
+        return await told(request, 422, wrong)
 
 
 def in_browser(request: Request) -> bool:
