@@ -10,12 +10,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gitops.gate import confirmation_phrase, may_answer
-from gitops.model.approval import Decision, MemberState
+from gitops.model.approval import Decision, Electorate, MemberState
 from gitops.model.fleet import People
 from gitops.model.serving import Role
 from gitops.ports.office import Card, Row
 from gitops.web.auth.answers import waits
 from gitops.web.auth.viewer import Viewer
+
+NAMED = 15
+"""People named in one sentence; more are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +87,26 @@ def _may_not(viewer: Viewer, row: Row, decision: Decision, people: People) -> st
     return ""
 
 
-def refusals(rows: Iterable[Row], most: int = 40) -> tuple[Why, ...]:
+def refusals(groups: Iterable[Electorate | None], most: int = 40) -> tuple[Why, ...]:
     """Why others may not approve, each reason once with the names; persons left out are counted
     by whoever shows it."""
     found: dict[str, dict[str, None]] = {}
-    for row in rows:
-        group = row.electorate
+    for group in groups:
         for name, reason in (group.refusals if group else {}).items():
             plain = reason.removeprefix(f"{name} ")
             found.setdefault(plain, {})[name] = None
     return tuple(Why(reason, tuple(names)) for reason, names in list(found.items())[:most])
+
+
+def who_may(group: Electorate, yes: Sequence[str]) -> str:
+    """``It needs 2 (1 of them so far: bob) of: cyd; authorship is claimed.``"""
+    left = [name for name in group.eligible if name not in yes]
+    more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
+    names = ", ".join(left[:NAMED]) + more if left else "nobody"
+    if not group.possible:
+        return f"Nobody can approve this: it takes {group.needed} and {names} may; {group.note}."
+    so_far = f" ({len(yes)} of them so far: {', '.join(yes)})" if yes else ""
+    return f"It needs {group.needed}{so_far} of: {names}; {group.note}."
 
 
 def lanes_of(rows: Sequence[Row], most: int = 6) -> str:

@@ -60,7 +60,7 @@ async def test_the_page_tells_what_is_asked_and_an_approval_leads_to_watching_it
     page = await house.get(f"/requests/{request.id}")
     told = words(page.text)
     assert page.headers["cache-control"] == "no-store"
-    assert "1 of bob, cyd (authorship is claimed)" in told
+    assert "It needs 1 of: bob, cyd; authorship is claimed." in told
     assert "Covers shop on eu." in told
     assert field(page, "root") == request.root
     answer = await approve(house, request, reason="looks right")
@@ -187,7 +187,7 @@ async def test_a_quorum_says_how_many_are_missing(house: House) -> None:
     assert answer.headers["location"] == f"/requests/{request.id}?done=counted"
     page = await house.get(answer.headers["location"])
     assert "Your approval counts. Somebody else has to approve as well." in page.text
-    assert "2 of cyd, 1 so far: bob" in words(page.text)
+    assert "It needs 2 (1 of them so far: bob) of: cyd;" in words(page.text)
     assert "bob has approved this already: somebody else has to" in words(page.text)
     assert 'value="approve"' not in page.text
     again = await house.post(f"/requests/{request.id}", root=request.root, decision="approve")

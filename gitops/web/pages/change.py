@@ -19,7 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from gitops.errors import GitopsError, Unknown
 from gitops.gate import authors_of
 from gitops.links import change_page, commits_at
-from gitops.model.approval import Decision, Electorate, Verdict
+from gitops.model.approval import Decision, Verdict
 from gitops.model.delivery import (
     Cause,
     ChangeState,
@@ -29,7 +29,7 @@ from gitops.model.source import Grade
 from gitops.office import electorate_of
 from gitops.sentences import sentence
 from gitops.summary import board, counted, meaning, risk
-from gitops.web.asked import Why
+from gitops.web.asked import refusals, who_may
 from gitops.web.auth.viewer import Viewer
 from gitops.web.changes import TOGETHER, Found, look, newer, trouble_of, way_of
 from gitops.web.codes import code_of
@@ -181,10 +181,10 @@ async def show(
         view=drawn,
         path=change_page(change.id),
         nobody_asked=_nobody_asked(found),
-        ask_line=_ask_line(found, group),
+        ask_line=who_may(group, found.member.yes if found.member else ()) if group else "",
         answers=_answers(found),
         reminders=[each.at for each in found.events if isinstance(each.event, Reminded)][-3:],
-        refusals=_refusals(group),
+        refusals=refusals([group]),
         broken=found.broken,
         events=_told(desk, found),
         events_total=len(found.events) + len(found.asked),
@@ -227,19 +227,6 @@ def _nobody_asked(found: Found) -> str:
     return "Nobody." if found.record.state.terminal else "Nobody yet."
 
 
-def _ask_line(found: Found, group: Electorate | None) -> str:
-    if group is None:
-        return ""
-    yes = found.member.yes if found.member else ()
-    left = [name for name in group.eligible if name not in yes]
-    if not group.possible:
-        return f"Nobody can approve this: it takes {group.needed}; {group.note}."
-    so_far = f" ({len(yes)} of them so far: {', '.join(yes)})" if yes else ""
-    more = f" and {len(left) - 15} more" if len(left) > 15 else ""
-    who = ", ".join(left[:15])
-    return f"It needs {group.needed}{so_far} of: {who}{more}; {group.note}."
-
-
 def _answers(found: Found) -> tuple[Answer, ...]:
     member, verdicts = found.member, found.request.verdicts if found.request else ()
     mine = [
@@ -264,13 +251,6 @@ def _answer(verdict: Verdict, *, counts: bool) -> Answer:
         verdict.confirmation,
         counts,
     )
-
-
-def _refusals(group: Electorate | None) -> tuple[Why, ...]:
-    found: dict[str, list[str]] = {}
-    for name, reason in (group.refusals if group else {}).items():
-        found.setdefault(reason.removeprefix(f"{name} "), []).append(name)
-    return tuple(Why(reason, tuple(names)) for reason, names in found.items())
 
 
 def _told(desk: Desk, found: Found) -> tuple[tuple[float, str], ...]:

@@ -26,7 +26,7 @@ from gitops.office import FrontOffice
 from gitops.ports import Reading
 from gitops.ports.office import Card, Row
 from gitops.summary import board, likeness, meaning, risk, versions
-from gitops.web.asked import Answering, Why, answering, lanes_of, refusals
+from gitops.web.asked import Answering, Why, answering, lanes_of, refusals, who_may
 from gitops.web.auth.answers import require_answer
 from gitops.web.auth.guard import form
 from gitops.web.auth.viewer import Viewer
@@ -206,7 +206,7 @@ async def show(
         error=error,
         moved=_moved(card),
         electorates=_electorates(card),
-        refusals=refusals(card.asking[:LOOKED_AT]),
+        refusals=refusals(row.electorate for row in card.asking[:LOOKED_AT]),
         expires_at=min((row.member.expires_at for row in card.asking), default=None),
         authors=tuple(dict.fromkeys(name for row in card.rows[:200] for name in row.authors)),
         commits_at=commits_at(spec),
@@ -315,17 +315,9 @@ def _electorates(card: Card) -> tuple[Why, ...]:
     """Who may approve, each sentence once with the lanes it holds for."""
     found: dict[str, list[str]] = {}
     for row in card.asking:
-        group = row.electorate
-        if group is None:
-            continue
-        left = [name for name in group.eligible if name not in row.member.yes]
-        more = f" and {len(left) - 20} more" if len(left) > 20 else ""
-        names = ", ".join(left[:20]) + more if left else "nobody"
-        so_far = f", {len(row.member.yes)} so far: {', '.join(row.member.yes)}"
-        told = f"{group.needed} of {names}{so_far if row.member.yes else ''} ({group.note})"
-        if not group.possible:
-            told = f"Nobody can: it takes {group.needed} and {names} may ({group.note})"
-        found.setdefault(told, []).append(str(row.lane))
+        if row.electorate is not None:
+            told = who_may(row.electorate, row.member.yes)
+            found.setdefault(told, []).append(str(row.lane))
     return tuple(Why(said, tuple(lanes)) for said, lanes in list(found.items())[:8])
 
 
