@@ -4,6 +4,7 @@ may approve it, what was delivered. Gathered in one reading; for its page and th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -236,10 +237,16 @@ class Applications:
                 name,
                 "<sensitive>"
                 if each.sensitive
-                else one_line(mask(str(to_json(each.value))), _LONGEST_OUTPUT),
+                else one_line(mask(_written(each.value)), _LONGEST_OUTPUT),
             )
             for name, each in sorted(found.items())
         )
+
+
+def _written(value: object) -> str:
+    """Text as it is, anything else as JSON."""
+    shown = to_json(value)
+    return shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
 
 
 def _present(

@@ -1,7 +1,7 @@
 """``make screenshots``: every page as it looks, light, dark and on a phone, for the documentation.
 
-Plays the showcase on control planes of its own and writes ``docs/screenshots``; with a folder as
-argument, PNG files go there instead, to look at.
+Plays the showcase on control planes of its own and writes ``docs/screenshots``, or the folder that
+is named.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import asyncio
 import base64
 import contextlib
 import os
+import struct
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +29,7 @@ from tests.e2e.rig import Rig
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
 CLUSTERS = ("production", "staging")
-SCREENFUL, WHOLE = 900, 1_500
+SCREENFUL, WHOLE = 900, 1_400
 """Pixels: what is longer is cut, its beginning says what it is."""
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {"viewport": DESK, "color_scheme": "light"},
@@ -66,15 +68,16 @@ SHRINK = """async (png) => {
     for (const [dot] of [...often].sort((a, b) => weight(b) - weight(a))) {
         if (kept.length < 64 && kept.every((each) => away(each, dot) > 260)) kept.push(dot);
     }
-    const instead = new Map();
+    const number = new Map();
     for (const dot of often.keys()) {
-        instead.set(dot, kept.reduce((a, b) => away(dot, b) < away(dot, a) ? b : a));
+        const nearest = kept.reduce((a, b) => away(dot, b) < away(dot, a) ? b : a);
+        number.set(dot, kept.indexOf(nearest));
     }
-    dots.forEach((dot, at) => { dots[at] = instead.get(dot); });
-    context.putImageData(drawn, 0, 0);
-    return canvas.toDataURL("image/webp", 1).split(",")[1];
+    let bytes = "";
+    for (const dot of dots) bytes += String.fromCharCode(number.get(dot));
+    return [canvas.width, canvas.height, kept.flatMap(parts), btoa(bytes)];
 }"""
-"""A quality of 1 is WebP without loss (Chromium's encoder)."""
+"""The size, the 64 colours that matter most, and for each dot the number of its colour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +105,18 @@ def shots(site: Showcase) -> Iterator[Shot]:
         ("value-stream", "/applications/storefront/value-stream"),
         ("change", f"/changes/{newest(site, 'catalog')}"),
     ):
-        yield Shot(name, path, looks=every)
+        yield Shot(name, path, looks=every, tallest=WHOLE)
     yield Shot("request", request, looks=every, tallest=WHOLE)
     yield Shot("request-of-ones-own", request, "ada")
-    yield Shot("request-deleting", f"/requests/{newest(site, 'mail-queue', 'request')}")
+    deleting = f"/requests/{newest(site, 'mail-queue', 'request')}"
+    yield Shot("request-deleting", deleting, tallest=WHOLE)
     yield Shot("request-terraform", f"/requests/{newest(site, 'dns', 'request')}")
     yield Shot("application-failed", "/applications/search")
     yield Shot("application-terraform", "/applications/dns")
     yield Shot("change-failed", f"/changes/{newest(site, 'search')}")
     yield Shot("change-blocked", f"/changes/{newest(site, 'loyalty')}")
-    yield Shot("change-side-by-side", f"/changes/{newest(site, 'payments')}?diff=split")
+    split = f"/changes/{newest(site, 'payments')}?diff=split"
+    yield Shot("change-side-by-side", split, tallest=WHOLE)
 
 
 def newest(site: Showcase, application: str, column: str = "id") -> str:
@@ -147,8 +152,8 @@ def played(folder: Path) -> Iterator[Showcase]:
             lifecycle.stop(name, states)
 
 
-async def take(site: Showcase, to: Path, kind: str, only: str = "") -> None:
-    """Every page in its looks into ``to``, as ``webp`` or ``png``."""
+async def take(site: Showcase, to: Path, only: str = "") -> None:
+    """Every page in its looks into ``to``."""
     to.mkdir(parents=True, exist_ok=True)
     async with async_playwright() as playwright:
         browser = await launch(playwright)
@@ -166,10 +171,8 @@ async def take(site: Showcase, to: Path, kind: str, only: str = "") -> None:
                         await window.page.wait_for_url(f"{site.base}/")
                     for shot in wanted:
                         await window.go(shot.path)
-                        taken = await picture(window, shot.tallest)
-                        if kind == "webp":
-                            taken = await shrunk(painter, taken)
-                        (to / f"{shot.name}-{look}.{kind}").write_bytes(taken)
+                        taken = await shrunk(painter, await picture(window, shot.tallest))
+                        (to / f"{shot.name}-{look}.png").write_bytes(taken)
         await browser.close()
 
 
@@ -183,17 +186,29 @@ async def picture(window: Window, tallest: int) -> bytes:
 
 
 async def shrunk(painter: Page, png: bytes) -> bytes:
-    """As WebP without loss but of colours: a page has few, and the many shades between a letter
-    and its ground need not all be kept."""
-    text = await painter.evaluate(SHRINK, base64.b64encode(png).decode())
-    return base64.b64decode(text)
+    """The same picture in 64 colours: a page has few, and the many shades between a letter and its
+    ground need not all be kept. A PNG with a palette (W3C PNG 11.2)."""
+    found = await painter.evaluate(SHRINK, base64.b64encode(png).decode())
+    width, height, colours, dots = found[0], found[1], bytes(found[2]), base64.b64decode(found[3])
+    rows = b"".join(b"\0" + dots[at : at + width] for at in range(0, len(dots), width))
+    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
+    parts = (
+        (b"IHDR", header),
+        (b"PLTE", colours),
+        (b"IDAT", zlib.compress(rows, 9)),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in parts
+    )
 
 
 def main(arguments: list[str]) -> None:
-    to, kind = (Path(arguments[0]), "png") if arguments else (FOLDER, "webp")
+    to = Path(arguments[0]) if arguments else FOLDER
     scratch = tempfile.TemporaryDirectory(prefix="gitops-shots-")
     with scratch, played(Path(scratch.name)) as site:
-        asyncio.run(take(site, to, kind))
+        asyncio.run(take(site, to))
 
 
 if __name__ == "__main__":
