@@ -6,6 +6,7 @@ applications cost no more than the page of them that is looked at.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -93,7 +94,7 @@ def add(app: FastAPI, desk: Desk) -> None:
             q.strip(), label.strip(), state, cluster.strip(), project, source, sort, page
         )
         present = await desk.controller.board.present()
-        found, fleet = drawn.fleet(present, wanted)
+        found, fleet = await drawn.fleet(present, wanted)
         return desk.frame.page(
             "overview.html",
             viewer,
@@ -101,31 +102,39 @@ def add(app: FastAPI, desk: Desk) -> None:
             topics=TOPICS,
             view=found,
             fleet=fleet,
-            needs=await needs(desk.controller, present, drawn.bad(present), viewer),
+            needs=await needs(desk.controller, present, await drawn.bad(present), viewer),
             states=(*WORST_FIRST, TROUBLE),
         )
 
 
 class Drawn:
-    """What many readers look at is drawn once: nothing of it depends on who looks."""
+    """What many readers look at is drawn once: nothing of it depends on who looks. Off the loop,
+    since to look through thousands of applications takes a tenth of a second, and one at a time."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._turn = asyncio.Lock()
         self._kept: dict[tuple[int, Wanted, object], tuple[float, View, Markup]] = {}
         self._bad: tuple[int, tuple[tuple[str, int], ...]] = (-1, ())
 
-    def fleet(self, present: Present, wanted: Wanted) -> tuple[View, Markup]:
+    async def fleet(self, present: Present, wanted: Wanted) -> tuple[View, Markup]:
         controller = self._desk.controller
         away = dict(_away(controller))
-        now, key = controller.parts.clock.now(), (present.edition, wanted, tuple(away.items()))
-        kept = self._kept.get(key)
-        if kept is None or not 0 <= now - kept[0] < FRESH:
-            found = view(present.rows, wanted)
-            kept = now, found, self._draw(found, away)
-            if len(self._kept) >= MOST_KEPT:
-                self._kept.clear()
-            self._kept[key] = kept
+        key = present.edition, wanted, tuple(away.items())
+        async with self._turn:
+            now, kept = controller.parts.clock.now(), self._kept.get(key)
+            if kept is None or not 0 <= now - kept[0] < FRESH:
+                kept = now, *await asyncio.to_thread(self._drawn, present, wanted, away)
+                if len(self._kept) >= MOST_KEPT:
+                    self._kept.clear()
+                self._kept[key] = kept
         return kept[1], kept[2]
+
+    def _drawn(
+        self, present: Present, wanted: Wanted, away: Mapping[str, str]
+    ) -> tuple[View, Markup]:
+        found = view(present.rows, wanted)
+        return found, self._draw(found, away)
 
     def _draw(self, found: View, away: Mapping[str, str]) -> Markup:
         part = self._part(found, away, Cut(120, 30))
@@ -134,14 +143,15 @@ class Drawn:
     def _part(self, found: View, away: Mapping[str, str], cut: Cut) -> Markup:
         return self._desk.frame.part("fleet.html", view=found, away=away, cut=cut)
 
-    def bad(self, present: Present) -> tuple[tuple[str, int], ...]:
+    async def bad(self, present: Present) -> tuple[tuple[str, int], ...]:
         """What is not well in the whole fleet, whatever is looked at."""
-        if self._bad[0] != present.edition:
-            every = view(present.rows, Wanted())
-            found = [(state, number) for state, number in every.counts if TONES.get(state) == "bad"]
-            if every.troubled:
-                found.append((TROUBLE, every.troubled))
-            self._bad = present.edition, tuple(found)
+        async with self._turn:
+            if self._bad[0] != present.edition:
+                every = await asyncio.to_thread(view, present.rows, Wanted())
+                bad = [each for each in every.counts if TONES.get(each[0]) == "bad"]
+                if every.troubled:
+                    bad.append((TROUBLE, every.troubled))
+                self._bad = present.edition, tuple(bad)
         return self._bad[1]
 
 
