@@ -53,6 +53,7 @@ _LOST = 60.0
 """Seconds an object may take to be seen after a start."""
 _SETTLES = 0.2
 _AFTER_TROUBLE = 2.0
+_AGAIN_WELL = "it is well again, which has to last"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,8 @@ class Vigil:
         told = ((key, case) for key, case in self._cases.items() if case.told is not None)
         found: dict[LaneId, tuple[Ailment, ...]] = {}
         for (lane, id), case in sorted(told, key=lambda each: each[0]):
-            ailment = Ailment(str(id), case.reason, case.told or 0.0)
+            reason = case.reason if case.ill else f"{_AGAIN_WELL}; before: {case.reason}"
+            ailment = Ailment(str(id), reason, case.told or 0.0)
             found[lane] = (*found.get(lane, ()), ailment)
         return found
 

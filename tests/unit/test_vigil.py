@@ -286,6 +286,20 @@ async def test_what_a_failed_delivery_said_is_not_said_again_but_its_recovery_is
     assert await stage.states() == [True]
 
 
+async def test_what_gets_well_says_so_before_it_has_lasted(stage: Stage) -> None:
+    await stage.crash()
+    await stage.wait(20)
+    (ill,) = stage.vigil.ailments(lane())
+    await stage.pod(None, restarts=3)
+    await stage.wait(2)
+    (better,) = stage.vigil.ailments(lane())
+    assert better.reason.startswith("it is well again")
+    assert better.reason.endswith(ill.reason)
+    assert better.since == ill.since
+    await stage.wait(40)
+    assert stage.vigil.ailments(lane()) == ()
+
+
 async def test_a_restart_tells_nothing_twice_and_misses_no_recovery(stage: Stage) -> None:
     await stage.crash()
     await stage.wait(10)
