@@ -29,6 +29,11 @@ class Authors:
     """False: the set may be incomplete, so two distinct approvers are needed."""
     why: str = ""
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """For people: persons, then strangers, who are foreign text. Mergers are told apart."""
+        return (*sorted(self.persons), *self.strangers)
+
 
 def authors_of(authorship: Authorship, people: People) -> Authors:
     """Maps e-mails and logins to persons.

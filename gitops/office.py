@@ -322,9 +322,8 @@ class _Said:
         key = (id(policy), authorship)
         if key not in self._known:
             authors = authors_of(authorship, self._people)
-            told = (*sorted(authors.persons), *authors.strangers)
             group = electorate(policy, authorship, self._people) if policy else None
-            self._known[key] = _AboutPeople(policy, told, group)
+            self._known[key] = _AboutPeople(policy, authors.named, group)
         return self._known[key]
 
 

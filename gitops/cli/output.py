@@ -38,6 +38,7 @@ from gitops.model.plan import ABSENT, Action, FieldChange, Plan, ResourceChange
 from gitops.model.source import SourceState, SourceStatus
 from gitops.model.terraform import Need
 from gitops.ports.office import Standing
+from gitops.sentences import writers
 from gitops.standing import TONES
 from gitops.summary import board, counted, meaning, risk
 
@@ -310,9 +311,7 @@ def _writers(change: Change) -> str:
     """Foreign text; a drift has no author."""
     if change.cause is Cause.DRIFT:
         return "nobody (drift)"
-    emails = [signature.email for signature in change.authorship.signatures]
-    names = (*change.authorship.people, *emails, *change.authorship.logins)
-    return ", ".join(dict.fromkeys(names)) or "unknown"
+    return ", ".join(writers(change)) or "unknown"
 
 
 def show_status(

@@ -208,11 +208,10 @@ class Applications:
     def _past(self, row: DeliveryRecord, *, live: bool, at: str) -> Past:
         change = row.change.change
         authors = authors_of(change.authorship, self._controller.fleet.people)
-        told = (*sorted(authors.persons), *authors.strangers)
         back = change.cause in BROUGHT and row.state is ChangeState.HEALTHY and not live
         commits = change.authorship.commits if change.cause is Cause.COMMIT else ()
         title = commits[0].subject if commits else title_of(row.change)
-        return Past(row, title, told, live, back, at)
+        return Past(row, title, authors.named, live, back, at)
 
     def _root(self, reading: Reading, spec: ApplicationSpec, chosen: Target) -> RootState:
         lane = chosen.standing.lane
