@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gitops.web.pages import overview
+from gitops.web.pages import matrix
 from tests.unit.change_cases import House, house
 
 __all__ = ["house"]
@@ -17,14 +17,14 @@ __all__ = ["house"]
 async def test_the_loop_goes_on_while_a_fleet_is_looked_through(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, begun, go_on = overview.view, threading.Event(), threading.Event()
+    real, begun, go_on = matrix.view, threading.Event(), threading.Event()
 
     def view(*given: Any) -> Any:
         begun.set()
         assert go_on.wait(60), "the loop stood still until it was done"
         return real(*given)
 
-    monkeypatch.setattr(overview, "view", view)
+    monkeypatch.setattr("gitops.web.pages.overview.view", view)
     asked = asyncio.create_task(house.get("/?q=shop"))
     async with asyncio.timeout(60):
         while not begun.is_set():
