@@ -105,9 +105,10 @@ def shots(site: Showcase) -> Iterator[Shot]:
         ("value-stream", "/applications/storefront/value-stream"),
         ("change", f"/changes/{newest(site, 'catalog')}"),
     ):
-        yield Shot(name, path, looks=every, tallest=WHOLE)
+        dense = name == "audit"
+        yield Shot(name, path, looks=every, tallest=SCREENFUL if dense else WHOLE)
     yield Shot("request", request, looks=every, tallest=WHOLE)
-    yield Shot("request-of-ones-own", request, "ada")
+    yield Shot("request-of-ones-own", request, "ada", tallest=WHOLE)
     deleting = f"/requests/{newest(site, 'mail-queue', 'request')}"
     yield Shot("request-deleting", deleting, tallest=WHOLE)
     yield Shot("request-terraform", f"/requests/{newest(site, 'dns', 'request')}")

@@ -7,15 +7,12 @@ same each time.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.browser.showcase import SHOWCASE, Showcase
-from tests.contract.test_api_described import CHECKS
+from tests.contract.described import held_to_its_description
 
 pytestmark = [*SHOWCASE, pytest.mark.slow]
 
@@ -45,24 +42,14 @@ def test_every_route_that_looks_answers_as_described_about_what_is_there(
         objects = api.get("applications", "search", "objects")["objects"]
     pod = objects[0]["made"][0]["made"][0]
     assert pod["id"]["kind"] == "Pod"
-    (tmp_path / "schemathesis.toml").write_text(THERE.format(change, request, pod["key"]))
-    done = subprocess.run(
-        [
-            str(Path(sys.executable).with_name("schemathesis")),
-            *("run", f"{showcase.base}/api/v1/openapi.json", "--no-color"),
-            *("--header", f"Authorization: Bearer {showcase.token('ada')}"),
-            *("--exclude-method", "POST", "--exclude-method", "DELETE"),
-            *("--include-path-regex", "/(applications|changes|show|why|requests|events|deliver)"),
-            *("--checks", ",".join(CHECKS), "--max-examples", "2", "--phases", "fuzzing"),
-            *("--seed", "7", "--generation-deterministic"),
-        ],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "NO_PROXY": "127.0.0.1"},
-        timeout=300,
-        check=False,
+    printed = held_to_its_description(
+        showcase.base,
+        showcase.token("ada"),
+        tmp_path,
+        THERE.format(change, request, pod["key"]),
+        *("--exclude-method", "POST", "--exclude-method", "DELETE"),
+        *("--include-path-regex", "/(applications|changes|show|why|requests|events|deliver)"),
+        *("--max-examples", "2", "--phases", "fuzzing"),
     )
-    assert done.returncode == 0, done.stdout[-8_000:] + done.stderr[-2_000:]
-    assert "404 Not Found" not in done.stdout, "there was something to tell"
+    assert "404 Not Found" not in printed, "there was something to tell"
     assert "Traceback" not in (showcase.rig.folder / "controller.log").read_text()
