@@ -60,7 +60,7 @@ def demo(
         with Stage(folder, root_tool, stays=keep) as stage:
             story = _play(stage, voice)
         _summary(story, chosen, console)
-    _go_on(folder if keep else None, console)
+    _go_on(folder if keep else None, stage.page, console)
 
 
 def _play(stage: Stage, voice: _Teller) -> Story:
@@ -136,7 +136,7 @@ def _summary(story: Story, chosen: Settings, console: Console) -> None:
     )
 
 
-def _go_on(folder: Path | None, console: Console) -> None:
+def _go_on(folder: Path | None, page: str, console: Console) -> None:
     """What to type next."""
     from gitops.demo.stage import NAME, ending
 
@@ -149,6 +149,7 @@ def _go_on(folder: Path | None, console: Console) -> None:
     here = f"{program} -c {folder}/gitops.yaml"
     lines = (
         f"cd {folder}/work            edit apps/ or infra/, git commit, git push (as ada)",
+        f"{here} user add grace   (a password for her), then open http://{page}",
         f"{here} nudge shop-config",
         f"{here} status",
         f"GITOPS_TOKEN_FILE={folder}/grace.token {here} approve REQUEST",

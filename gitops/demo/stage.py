@@ -43,7 +43,7 @@ _LONGEST_SOCKET = 100
 FLEET = """\
 # The fleet of `gitops demo`. `gitops config schema` describes every key.
 state_dir: state
-api: {{socket: {socket}}}
+api: {{socket: {socket}{page}}}
 sources:
   shop-config: {{git: {remote}, allow_local: true}}
 clusters:
@@ -165,6 +165,8 @@ class Stage:
     root_tool: RootTool
     stays: bool = False
     """Leave the controller and the control plane running at the end."""
+    page: str = ""
+    """Host and port of the status page; empty where it is none."""
     toolbox: Toolbox = field(default_factory=Toolbox)
     sandbox: SandboxInfo = field(init=False)
     repository: Repository = field(init=False)
@@ -230,6 +232,7 @@ class Stage:
         self.repository = Repository.create(self.folder)
         text = FLEET.format(
             socket=json.dumps(str(_socket(self.folder))),
+            page=self._page(),
             remote=json.dumps(str(self.repository.remote)),
             kubeconfig=json.dumps(str(self.sandbox.kubeconfig)),
             context=self.sandbox.context,
@@ -238,6 +241,14 @@ class Stage:
             tfstate=json.dumps(f"{self.folder}/{{application}}.tfstate"),
         )
         self.config.write_text(text, "utf-8")
+
+    def _page(self) -> str:
+        """What stays shows its status page, at a port that is free now."""
+        if not self.stays:
+            return ""
+        with socket.create_server(("127.0.0.1", 0)) as found:
+            self.page = f"127.0.0.1:{found.getsockname()[1]}"
+        return f', listen: "{self.page}", sign_in: {{local: true}}'
 
     def start_controller(self) -> None:
         self._controller = ControllerProcess(
@@ -249,8 +260,10 @@ class Stage:
         """Raises Permanent when the controller has ended, with its last words."""
         if self._controller is not None and not self._controller.running:
             said = (self.logs / "controller.log").read_text("utf-8", "replace").strip()
-            last = (said.splitlines() or ["it said nothing"])[-1]
-            raise Permanent(f"the controller has ended: {last}")
+            lines = said.splitlines() or ["it said nothing"]
+            errors = [at for at, line in enumerate(lines) if line.startswith("error: ")]
+            last = [line.strip() for line in lines[errors[-1] if errors else -1 :]]
+            raise Permanent(f"the controller has ended: {'; '.join(last[:3])}")
 
     def api(self, person: str = "") -> Api:
         """The controller's API, as its operator or as a person with a token of their own."""
