@@ -81,6 +81,10 @@ class PatientProtocol(H11Protocol):
         self._judge()
 
     def on_response_complete(self) -> None:
+        if self.conn.trailing_data[0]:
+            # More was asked before this was answered. No browser does that; a stranger who does has
+            # a thousand requests worked on for the cost of one.
+            self.transport.close()
         super().on_response_complete()
         self._judge()
 
