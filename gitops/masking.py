@@ -19,6 +19,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from gitops.diff import LAST_APPLIED, RawFieldChange
 from gitops.model.ids import short
@@ -38,6 +39,9 @@ MOST_LINES = 1_000
 of the whole. A key or a chain of certificates has a few hundred."""
 _LOOKS_SECRET = 16
 _LONG_LINE = 12
+_LONGEST_WITHIN = 4_096
+"""Bytes of a value that is looked for in the base64 of longer texts: what is longer is no word that
+is joined to another."""
 _STEP = 24
 """Characters of a value looked up at once: bounds how many look-ups one place in a text costs."""
 _SURE = 96
@@ -202,7 +206,8 @@ class Masker:
             self.taint(value, live=live)
 
     def taint(self, value: str, *, live: bool = False) -> None:
-        """Remember one secret value: itself, its base64 and its JSON form (from 6 characters).
+        """Remember one secret value (from 6 characters): itself, its base64, also within a longer
+        text's, its JSON and its percent-encoded form.
 
         Lines of a longer value count on their own: keys and certificates get printed line by line.
         """
@@ -399,5 +404,22 @@ def _forms(value: str) -> tuple[str, ...]:
         for form in {value, stripped}
     )
     escaped = (json.dumps(stripped)[1:-1], json.dumps(stripped, ensure_ascii=False)[1:-1])
-    forms = dict.fromkeys((stripped, *escaped, *encoded))
+    quoted = (quote(stripped, safe="", errors="replace"), _for_html(escaped[1]))
+    forms = dict.fromkeys((stripped, *escaped, *encoded, *quoted, *_within(stripped)))
     return tuple(form for form in forms if len(form) >= SHORTEST and len(stripped) >= SHORTEST)
+
+
+def _for_html(text: str) -> str:
+    """As Go writes a text into JSON (encoding/json, HTMLEscape)."""
+    return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
+
+
+def _within(value: str) -> Iterator[str]:
+    """The characters in base64 that are this value's alone, wherever in a longer text it is: after
+    a name and a colon, as in what a registry is given."""
+    data = value.encode("utf-8", "surrogateescape")
+    if not _LONG_LINE <= len(data) <= _LONGEST_WITHIN:
+        return
+    for before in range(3):
+        coded = base64.b64encode(b"\0" * before + data).decode()
+        yield coded[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -260,6 +261,21 @@ def test_folded_base64_is_the_same_secret(masker: Masker, end: str) -> None:
     assert masker.text("a correct-horse-battery-staple b") == f"a {HIDDEN} b"
     [change] = masker.changes(SECRET, fields(None, {**body, "metadata": {}}))
     assert change.after["a"].startswith("<hidden: 28 bytes")
+
+
+@pytest.mark.parametrize("before", ["", "u:", "user:", "abc:", "robot$x:"])
+@pytest.mark.parametrize("after", ["", "\n", "@db:5432", "!!"])
+def test_a_value_is_hidden_in_addresses_and_in_the_base64_of_a_longer_text(
+    masker: Masker, before: str, after: str
+) -> None:
+    value = "kR9vQz2#mLp7$wT-XyZ<31337"
+    masker.learn(secret(a=value))
+    shown = masker.text(coded(before + value + after))
+    assert HIDDEN in shown
+    assert len(shown.replace(HIDDEN, "")) <= len(coded(before)) + len(coded(after))
+    address = f"postgres://u:{quote(value, safe='')}@db"
+    assert masker.text(address) == f"postgres://u:{HIDDEN}@db"
+    assert masker.text(json.dumps(value).replace("<", r"\u003c")) == f'"{HIDDEN}"'
 
 
 def lines(count: int, prefix: str = "the-same-beginning") -> str:
