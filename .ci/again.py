@@ -18,7 +18,7 @@ ON_REAL_PARTS = ("tests/e2e/", "tests/contract/", "tests/browser/")
 
 def main(failed: Path) -> int:
     try:
-        names = list(json.loads(failed.read_text()))
+        names = [_alone(name) for name in json.loads(failed.read_text())]
     except (OSError, ValueError):
         return _no("it is not known which tests failed")
     if not names:
@@ -29,6 +29,11 @@ def main(failed: Path) -> int:
         return _no(f"{other[0]} has nothing to wait for")
     sys.stdout.write("\n".join(names) + "\n")
     return 0
+
+
+def _alone(name: str) -> str:
+    """Without the group it ran in (``test_a@sandboxes``): that is no part of its id."""
+    return name.rpartition("@")[0] if name.rfind("@") > name.rfind("]") else name
 
 
 def _no(why: str) -> int:
