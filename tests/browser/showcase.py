@@ -392,7 +392,8 @@ def queue(version: str) -> dict[str, str]:
 
 
 def records(names: dict[str, str]) -> str:
-    lines = "\n".join(f'    {name} = "{address}"' for name, address in names.items())
+    widest = max(map(len, names))
+    lines = "\n".join(f'    {name:{widest}} = "{address}"' for name, address in names.items())
     return _ROOT.replace("RECORDS", lines)
 
 
