@@ -204,10 +204,11 @@ class Vigil:
         return next((why for space in spaces if pods and (why := pods.unseen(space))), "")
 
     def explain(self, cluster: Cluster, thing: LiveObject, reason: str) -> str:
-        """Why an object is not well, with what its pods say of it: masked, on one line."""
+        """Why an object is not well, what its pods say of it first, for the end is cut where there
+        is little room: masked, on one line."""
         pods = _pods(cluster)
         said = cause(pods.of(thing.uid), self._clock.monotonic()) if pods else ""
-        return self._shown("; ".join(filter(None, (reason, said))))
+        return self._shown("; ".join(filter(None, (said, reason))))
 
     def _shown(self, text: str) -> str:
         return one_line(self._mask(text), LONGEST)
