@@ -8,7 +8,7 @@ import pytest
 
 from gitops.logs import configure
 from gitops.sandbox.layout import SandboxInfo
-from tests.e2e.process import end_leftovers
+from tests.e2e.process import begun, end_leftovers
 from tests.e2e.rig import Rig
 
 
@@ -19,8 +19,9 @@ def readable_log() -> None:
 
 @pytest.fixture(autouse=True)
 def no_leftovers() -> Iterator[None]:
+    before = begun()
     yield
-    end_leftovers()
+    end_leftovers(before)
 
 
 @pytest.fixture

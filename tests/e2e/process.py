@@ -23,9 +23,15 @@ PATIENCE = 180.0
 _started: list[warm.Child] = []
 
 
-def end_leftovers() -> None:
-    """Kills what a test that failed left running."""
-    while _started:
+def begun() -> int:
+    """How many were started so far and are not known to have ended."""
+    return len(_started)
+
+
+def end_leftovers(since: int = 0) -> None:
+    """Kills what a test that failed left running: of those begun since then, for other tests of
+    the same worker may share one."""
+    while len(_started) > since:
         child = _started.pop()
         if child.poll() is None:
             child.kill()
