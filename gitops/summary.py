@@ -262,7 +262,6 @@ def _shown(change: ResourceChange) -> Iterator[str]:
 # --- checks -----------------------------------------------------------------------------------
 
 
-
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How one check came out."""
