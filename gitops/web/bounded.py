@@ -1,4 +1,5 @@
-"""No request to page or API has a long body, and none is read to find that out.
+"""No request to page or API has a long body, and none is read to find that out; none names what no
+database can be asked for.
 
 Wraps the application (:mod:`gitops.web.api`), as plain ASGI: what streams out is passed on as it
 comes, and who hangs up is noticed. Webhooks have bounds of their own.
@@ -30,5 +31,9 @@ class Bounded:
         if chunked or not length.isdecimal() or int(length) > LARGEST_BODY:
             refusal = problem(413, f"a request body of at most {LARGEST_BODY} bytes is read")
             await refusal(scope, receive, send)
+            return
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            # PostgreSQL takes no text with one, and would be taken for a database that is away.
+            await problem(400, "nothing has a NUL in its name")(scope, receive, send)
             return
         await self._app(scope, receive, send)
