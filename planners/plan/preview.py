@@ -40,8 +40,9 @@ from planners.plan.scene import Scene
 
 _LEAVES = 5
 """Rounds of leaving fields to others: each names all conflicts, more than two mean a race."""
-_UNTIL_ACCOUNT = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
-"""Seconds between looks for a young namespace's ``default`` account."""
+_UNTIL_ACCOUNT = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5, 5)
+"""Seconds between looks for a young namespace's ``default`` account: a cluster that is busy takes
+its time, and what is refused for good waits for a person."""
 _NAMED = 5
 """Fields a finding names; an ellipsis stands for the rest."""
 
