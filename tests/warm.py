@@ -13,7 +13,6 @@ Used through :func:`start` and :func:`run`; run as a script it is the process th
 from __future__ import annotations
 
 import atexit
-import functools
 import gc
 import importlib
 import json
@@ -114,6 +113,10 @@ class Nursery:
         assert answer, "the process that forks has ended"
         return int(answer)
 
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
     def end(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
@@ -121,9 +124,15 @@ class Nursery:
         self._process.wait()
 
 
-@functools.cache
+_nurseries: list[Nursery] = []
+
+
 def _nursery() -> Nursery:
-    return Nursery()
+    """Of this worker. One that ended (somebody killed more than was theirs) is replaced, or every
+    story after it would fail for it."""
+    if not _nurseries or _nurseries[-1].ended:
+        _nurseries.append(Nursery())
+    return _nurseries[-1]
 
 
 def start(
