@@ -110,7 +110,7 @@ def standing(
     """``pause``: one that is in force. ``ill``: the first thing that is not well of what was
     delivered. ``trouble``: why the last round ended early, which is told beside any state."""
     word, note, since = _told(kept, pause, ill)
-    shown = None if word == "paused" else kept.open
+    shown = None if pause and not _carried_out(kept) else kept.open
     if shown is None:
         return Standing(lane, word, kept.revision, since, note, labels, trouble=trouble)
     revision = shown.revision if word == shown.state.value else kept.revision
@@ -124,24 +124,32 @@ def rank(state: str) -> int:
 
 def _told(kept: Kept, pause: Pause | None, ill: Ailment | None) -> tuple[str, str, float | None]:
     """(word, note, since). What is being carried out goes on under a pause and is what is shown.
-    Anything else that is under way never hides that what is live does not work."""
+    Nothing else that is under way, and no pause, hides that what is live does not work."""
     open_ = kept.open
     under_way = (open_.state.value, open_.reason, open_.since) if open_ else None
-    if under_way and open_ and open_.state in CLAIMED:
+    if under_way and _carried_out(kept):
         return under_way
+    broken = _broken(kept, pause, ill)
     if pause is not None:
-        return "paused", pause.told, kept.since
-    return _broken(kept, ill) or under_way or _resting(kept)
+        return broken or ("paused", pause.told, kept.since)
+    return broken or under_way or _resting(kept)
 
 
-def _broken(kept: Kept, ill: Ailment | None) -> tuple[str, str, float | None] | None:
-    """What is live does not work. What is under way comes first: a long reason is cut."""
+def _broken(
+    kept: Kept, pause: Pause | None, ill: Ailment | None
+) -> tuple[str, str, float | None] | None:
+    """What is live does not work. What is told beside it comes first: a long reason is cut."""
     beside = f"a newer change is {kept.open.state.value}; " if kept.open else ""
+    beside = f"{pause.told}; " if pause else beside
     if kept.hold == "failed":
         return "failed", beside + kept.why, kept.since
     if ill is not None:
         return "degraded", f"{beside}{ill.object}: {ill.reason}", ill.since
     return None
+
+
+def _carried_out(kept: Kept) -> bool:
+    return kept.open is not None and kept.open.state in CLAIMED
 
 
 def _resting(kept: Kept) -> tuple[str, str, float | None]:

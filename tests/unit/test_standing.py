@@ -136,6 +136,22 @@ def test_what_does_not_work_is_not_hidden_by_a_question(
     assert found.change == current.change.id
 
 
+@pytest.mark.parametrize(
+    ("lane", "ill", "word", "why"),
+    [
+        (DELIVERED, ILL, "degraded", "it crashes"),
+        (replace(DELIVERED, hold=SICK), None, "failed", SICK.why),
+    ],
+)
+def test_nobody_pauses_an_incident_out_of_sight(
+    lane: LaneRecord, ill: Ailment | None, word: str, why: str
+) -> None:
+    found = of(lane, change(ChangeState.ASKING), PAUSE, ill)
+    assert (found.state, found.change) == (word, "")
+    assert found.note.startswith(PAUSE.told)
+    assert why in found.note
+
+
 def test_every_word_has_its_rank_and_the_worst_is_first() -> None:
     open_ = {state.value for state in ChangeState if not state.terminal}
     rest = {"failed", "degraded", "held", "drifted", "paused", "new", "healthy"}
