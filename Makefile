@@ -72,7 +72,7 @@ bench: venv tools ## Measure speed and memory; prints numbers, judges nothing
 demo: venv tools ## See the whole thing once, on a real control plane
 	@$(BIN)/gitops demo
 
-screenshots: venv tools ## Take docs/screenshots anew (needs Chromium on PATH)
+screenshots: venv tools ## Take examples/screenshots anew (needs Chromium on PATH)
 	@$(BIN)/python -m tests.browser.screenshots
 
 # Which versions are installed is decided here and nowhere else. Without the address of an index, so

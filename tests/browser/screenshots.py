@@ -1,7 +1,7 @@
 """``make screenshots``: every page as it looks, light, dark and on a phone, for the documentation.
 
-Plays the showcase on control planes of its own and writes ``docs/screenshots``, or the folder that
-is named.
+Plays the showcase on control planes of its own and writes ``examples/screenshots``, or the folder
+that is named.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.browser.showcase import Showcase
 from tests.browser.window import DESK, PHONE, Window, launch, opened, sign_in
 from tests.e2e.rig import Rig
 
-FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
+FOLDER = Path(__file__).parents[2] / "examples" / "screenshots"
 CLUSTERS = ("production", "staging")
 SCREENFUL, WHOLE = 900, 1_400
 """Pixels: what is longer is cut, its beginning says what it is."""

@@ -74,7 +74,7 @@ async def test_the_page_tells_what_is_asked_and_an_approval_leads_to_watching_it
     watched = await house.get(answer.headers["location"])
     assert "Approved. It is applied as soon as it may" in watched.text
     over = await house.get(f"/requests/{request.id}")
-    assert "You may take it back: shop on eu." in words(over.text)
+    assert "You may withdraw it: shop on eu." in words(over.text)
     assert 'value="approve"' not in over.text
 
 
