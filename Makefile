@@ -47,7 +47,9 @@ tools: venv ## Find or build the tools (minutes the first time, then cached)
 	@$(BIN)/gitops sandbox tools >/dev/null
 
 # The fast ones first: a slip shows within seconds. Tests that share something heavy are grouped.
-TESTS := tests/unit/ $(filter-out tests/unit/ tests/node/ tests/__pycache__/,$(wildcard tests/*/))
+# unit: one part alone; web: through the HTTP application; the others: on real parts.
+FAST  := tests/unit/ tests/web/
+TESTS := $(FAST) $(filter-out $(FAST) tests/node/ tests/__pycache__/,$(wildcard tests/*/))
 
 test: venv ## Every test, on real parts
 	@$(BIN)/gitops sandbox tools --tests >/dev/null

@@ -31,7 +31,7 @@ from tests.contract.git_servers import HttpGit
 from tests.e2e.rig import Rig, config_map
 from tests.forges.github import GitHubServer
 from tests.forges.server import Pull
-from tests.unit.hook_cases import FOLDER, signature
+from tests.web.hook_cases import FOLDER, signature
 
 SECRET = "a secret of the bench, 0123456789"
 

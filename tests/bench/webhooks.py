@@ -26,7 +26,7 @@ from gitops.sandbox.tools import Toolbox
 from tests.contract.git_servers import HttpGit, Repo
 from tests.contract.listening import HOOKS, SECRETS, Listening, about
 from tests.e2e.rig import Rig, config_map
-from tests.unit.hook_cases import case
+from tests.web.hook_cases import case
 
 MIB = 1 << 20
 

@@ -18,7 +18,7 @@ import yaml
 from gitops.web.client import Address, Api
 from gitops.web.serve import somebody_listens
 from tests import warm
-from tests.unit.hook_cases import SECRET, SIGNING_TOKEN, Case
+from tests.web.hook_cases import SECRET, SIGNING_TOKEN, Case
 
 SECRETS = {"HOOK": SECRET, "SIGNING": SIGNING_TOKEN}
 HOOKS: dict[str, Any] = {

@@ -23,8 +23,8 @@ from uvicorn.server import ServerState
 from gitops.web.connections import PATIENCE, PatientProtocol
 from tests.contract.git_servers import HttpGit, Repo
 from tests.contract.listening import SECRETS, Listening, about
-from tests.unit.hook_cases import Case, case, signature
 from tests.unit.test_webhooks import standard
+from tests.web.hook_cases import Case, case, signature
 
 PUSHES = ["github", "gitlab", "gitea", "bitbucket-cloud", "bitbucket-dc"]
 

@@ -11,7 +11,7 @@ import yaml
 from gitops.model.delivery import ChangeState
 from tests.conftest import Tools
 from tests.contract.store_story import lane
-from tests.unit.test_metrics import Observed, deliver, observed  # noqa: F401 - a fixture
+from tests.web.test_metrics import Observed, deliver, observed  # noqa: F401 - a fixture
 
 FOLDER = Path(__file__).parents[2] / "examples" / "monitoring"
 

@@ -22,7 +22,7 @@ from gitops.model.secret import SecretRef
 from gitops.model.serving import ApiSpec, OidcSpec, Role, RoleRule, SignInSpec
 from gitops.web.api import build
 from tests.npm import installed
-from tests.unit.test_web_sessions import Service, service
+from tests.web.test_web_sessions import Service, service
 
 __all__ = ["service"]
 

@@ -60,6 +60,7 @@ def root(
     return CheckJob(lane, made, desired, files, None, delivered=delivered)
 
 
+@pytest.mark.slow
 async def test_two_roots_that_claim_the_same_addresses_are_told_of_both_places(
     check: CidrOverlap,
 ) -> None:

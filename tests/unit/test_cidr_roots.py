@@ -151,6 +151,7 @@ def test_a_subnet_is_known_as_one() -> None:
     assert found["10.0.1.0/24"].part
 
 
+@pytest.mark.slow
 def test_references_that_multiply_are_not_followed_for_ever() -> None:
     lines = ['x0 = ["10.0.0.0/16", "10.0.0.0/16"]']
     lines += [f"x{n} = [{', '.join([f'local.x{n - 1}'] * 9)}]" for n in range(1, 9)]

@@ -92,6 +92,7 @@ people: {ada: {emails: [ada@example.com]}, lin: {emails: [lin@example.com]}}
 """
 
 
+@pytest.mark.slow
 def test_where_an_output_is_taken_in_its_token_stands_and_of_a_root_it_is_said(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

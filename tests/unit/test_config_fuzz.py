@@ -106,6 +106,7 @@ EDITS = st.lists(
 )
 
 
+@pytest.mark.slow
 @FUZZ
 @given(EDITS)
 @example([(0, 0, "&a ")])

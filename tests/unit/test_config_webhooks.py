@@ -16,7 +16,7 @@ from gitops.model.fleet import Fleet
 from gitops.model.secret import SecretRef
 from gitops.plugins import Role, plugins
 from gitops.ports.inbound import Letter, LookAgain
-from tests.unit.hook_cases import SECRET, At, receiver
+from tests.web.hook_cases import SECRET, At, receiver
 
 ENV = {"HOOK": "a secret", "HOME": "/nowhere"}
 BASE = """\

@@ -42,6 +42,7 @@ st.register_type_strategy(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", EVENTS)
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())

@@ -354,6 +354,7 @@ def pax(records: bytes, kind: bytes = b"x") -> bytes:
     return info.tobuf(tarfile.USTAR_FORMAT) + records + bytes(-len(records) % 512)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "evil",
     [
@@ -388,6 +389,7 @@ def test_a_negative_size_is_refused(tmp_path: Path) -> None:
     assert "damaged" in refused(tmp_path, bytes(header) + TWO[512:], Format.TAR)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     where=st.lists(st.tuples(st.integers(0, 1 << 12), st.integers(0, 255)), max_size=6),

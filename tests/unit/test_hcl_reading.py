@@ -157,6 +157,7 @@ def test_what_cannot_be_read_in_json_neither(text: str, line: int, column: int) 
     assert problem(text, "main.tf.json")[:2] == (line, column)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

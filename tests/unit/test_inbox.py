@@ -32,7 +32,7 @@ from gitops.ports.inbound import (
 )
 from gitops.store import open_memory_store
 from tests.unit.check_cases import Keyed
-from tests.unit.hook_cases import At
+from tests.web.hook_cases import At
 
 A, B = "a" * 40, "b" * 40
 SHOP = SourceName("shop")
@@ -166,6 +166,7 @@ async def test_w7_deliveries_in_any_order_leave_the_same_behind(desk: Desk) -> N
     assert [await desk.fact(id) for id in ids] == ["github:ada"] * 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("desk", [3_600.0], indirect=True)
 async def test_w10_a_burst_is_one_look_now_and_few_transactions(desk: Desk) -> None:
     every = [desk.inbox.take("github", heard(id=str(n)), b"x") for n in range(300)]

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from gitops.config import load
-from tests.unit.test_metrics import Observed, observed  # noqa: F401 - a fixture
+from tests.web.test_metrics import Observed, observed  # noqa: F401 - a fixture
 
 FOLDER = Path(__file__).parents[2] / "examples" / "monitoring"
 TRIALS = sorted(FOLDER.glob("alerts-*test.yaml"))

@@ -142,6 +142,7 @@ def test_every_kind_has_a_sentence_a_group_and_a_place_in_these_tests() -> None:
     assert set(NAMING) <= plain
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=list(HealthCheck), max_examples=40, deadline=None)
 @given(st.one_of([st.from_type(kind) for kind in EVENTS]))
 def test_whatever_an_event_holds_it_can_be_told(event: e.Event) -> None:

@@ -252,6 +252,7 @@ class TestGo:
         assert "GOOS" not in kept
         assert "AWS_SECRET_ACCESS_KEY" not in kept
 
+    @pytest.mark.slow
     def test_no_go_and_no_index_is_said(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

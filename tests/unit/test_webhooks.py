@@ -30,7 +30,7 @@ from gitops.ports.inbound import (
     PullMoved,
     Pushed,
 )
-from tests.unit.hook_cases import (
+from tests.web.hook_cases import (
     KEY,
     NAMES,
     SECRET,

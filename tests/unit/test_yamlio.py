@@ -117,6 +117,7 @@ def test_an_index_may_be_as_long_as_its_file(monkeypatch: pytest.MonkeyPatch) ->
     assert yamlio.documents(text, "f", nodes=yamlio.MAX_NODES + 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one", [b"a: 1\n---\n", b"---\n", b'{"a": 1}\n'])
 def test_a_file_of_very_many_documents_is_refused(one: bytes) -> None:
     error = refused(one * (yamlio.MAX_DOCUMENTS + 1))

@@ -22,7 +22,7 @@ from gitops.web import trail
 from gitops.web.checking import Checking
 from gitops.web.trail import Filter, moment
 from tests.contract.store_story import ADA, Story, change_of, lane
-from tests.unit.test_web_sessions import HERE, Service, service
+from tests.web.test_web_sessions import HERE, Service, service
 
 __all__ = ["service"]
 DAY = 86_400.0

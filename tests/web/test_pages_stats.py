@@ -19,7 +19,7 @@ from gitops.model.passage import Passage
 from gitops.web.pages import stats, value_stream
 from tests.contract.store_story import ADA
 from tests.unit.test_dora import passage
-from tests.unit.test_web_sessions import HERE, Service, service
+from tests.web.test_web_sessions import HERE, Service, service
 
 __all__ = ["service"]
 FAILED = ChangeState.FAILED

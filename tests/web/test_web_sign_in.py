@@ -19,7 +19,7 @@ from gitops.web.api import build
 from gitops.web.auth.doorman import BURST, path_of_ours
 from gitops.web.auth.passwords import FREE, LONGEST_WAIT, OWNER, Passwords
 from gitops.web.auth.viewer import Viewer, viewer
-from tests.unit.test_web_sessions import ADA, BOB, HERE, PUBLIC, Service, service
+from tests.web.test_web_sessions import ADA, BOB, HERE, PUBLIC, Service, service
 
 __all__ = ["service"]
 

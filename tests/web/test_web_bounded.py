@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.change_cases import House, house
+from tests.web.change_cases import House, house
 
 __all__ = ["house"]
 

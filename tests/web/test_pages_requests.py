@@ -16,8 +16,8 @@ from gitops.model.fleet import ApprovalPolicy
 from gitops.model.ids import PersonName
 from gitops.model.plan import Action, FieldChange
 from gitops.model.serving import Role, RoleRule
-from tests.unit.change_cases import ADA, BOB, CYD, House, drawn, house, update
-from tests.unit.test_pages_change import words
+from tests.web.change_cases import ADA, BOB, CYD, House, drawn, house, update
+from tests.web.test_pages_change import words
 
 __all__ = ["house"]
 

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Mount
 
 from gitops.web.api import build
 from gitops.web.late import LateRoute
-from tests.unit.test_web_sessions import HERE, Service, service
+from tests.web.test_web_sessions import HERE, Service, service
 
 __all__ = ["service"]
 

@@ -14,8 +14,8 @@ from gitops.jsonable import from_json, to_json
 from gitops.model.delivery import Cause, ChangeState
 from gitops.model.events import ChangeClosed
 from gitops.web.stats_routes import PLOTS
-from tests.unit.test_api import Service, service  # noqa: F401 - a fixture
 from tests.unit.test_dora import T, passage
+from tests.web.test_api import Service, service  # noqa: F401 - a fixture
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from gitops.errors import ConfigError
 from gitops.web.client import Address, Api, address_named
-from tests.unit.test_web_client import TOKEN, Handler, socket
+from tests.web.test_web_client import TOKEN, Handler, socket
 
 __all__ = ["socket"]
 pytestmark = pytest.mark.slow  # each command is a process

@@ -9,8 +9,8 @@ from gitops.model.ids import SourceName
 from gitops.model.plan import FieldChange
 from gitops.model.preview import Depth, LanePreview, Preview
 from tests.contract.store_story import change_of, lane, plan_of
-from tests.unit.change_cases import HUB, House, house, update
-from tests.unit.test_pages_change import SMITH, words
+from tests.web.change_cases import HUB, House, house, update
+from tests.web.test_pages_change import SMITH, words
 
 __all__ = ["house"]
 

@@ -39,7 +39,7 @@ from gitops.ports import Cluster
 from gitops.store import SqlStore
 from gitops.web.objects import key_of
 from tests.contract.store_story import Story, change_of, lane
-from tests.unit.test_web_sessions import ADA, HERE, PUBLIC, Service, service
+from tests.web.test_web_sessions import ADA, HERE, PUBLIC, Service, service
 
 __all__ = ["service"]
 

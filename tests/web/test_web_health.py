@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from gitops import logs
 from gitops.web.request_ids import RequestIds
-from tests.unit.test_api import Service, service  # noqa: F401 - a fixture
+from tests.web.test_api import Service, service  # noqa: F401 - a fixture
 
 
 @pytest.fixture

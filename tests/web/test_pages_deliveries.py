@@ -6,7 +6,7 @@ import pytest
 
 from gitops.model.delivery import ChangeState
 from gitops.web.pages import deliveries
-from tests.unit.test_pages_overview import EVIL, Page, page, text_of
+from tests.web.test_pages_overview import EVIL, Page, page, text_of
 
 __all__ = ["page"]
 

@@ -21,7 +21,7 @@ from gitops.ports import Look
 from gitops.web.auth.sessions import Sessions
 from gitops.web.fleet_routes import bare
 from gitops.web.pages import sources
-from tests.unit.test_pages_overview import ADA, BOB, EVIL, HERE, Page, page, text_of
+from tests.web.test_pages_overview import ADA, BOB, EVIL, HERE, Page, page, text_of
 
 __all__ = ["page"]
 

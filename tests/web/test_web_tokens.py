@@ -10,7 +10,7 @@ from gitops.model.events import TokenCreated, TokenRevoked
 from gitops.model.ids import PersonName
 from gitops.model.serving import Role
 from gitops.tokens import hash_of, new_token
-from tests.unit.test_web_sessions import HERE, Service, service
+from tests.web.test_web_sessions import HERE, Service, service
 
 __all__ = ["service"]
 

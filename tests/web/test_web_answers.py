@@ -11,7 +11,7 @@ from gitops.model.events import RequestOpened
 from gitops.model.ids import ApplicationName, RequestId, TargetName
 from gitops.ports.office import Standing
 from gitops.web.badges import draw, worst
-from tests.unit.test_web_sessions import ADA, HERE, Service, service
+from tests.web.test_web_sessions import ADA, HERE, Service, service
 
 __all__ = ["service"]
 

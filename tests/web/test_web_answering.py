@@ -11,7 +11,7 @@ from gitops.model.approval import Decision, MemberState
 from gitops.model.events import TokenCreated
 from gitops.model.serving import Role, RoleRule
 from gitops.tokens import new_token
-from tests.unit.change_cases import BOB, BROWSER, CYD, HERE, House, house
+from tests.web.change_cases import BOB, BROWSER, CYD, HERE, House, house
 
 __all__ = ["house"]
 

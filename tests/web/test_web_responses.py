@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gitops.jsonable import to_json
 from gitops.web import etags
 from gitops.web.responses import _pieces, written
-from tests.unit.change_cases import BOB, House, house
+from tests.web.change_cases import BOB, House, house
 
 __all__ = ["house"]
 

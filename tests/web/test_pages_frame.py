@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gitops.web.pages.frame import Frame, safe_link
-from tests.unit.change_cases import House, house
+from tests.web.change_cases import House, house
 
 __all__ = ["house"]
 

@@ -21,7 +21,7 @@ from gitops.web.api import build
 from gitops.web.buckets import Buckets, sender
 from gitops.web.hooks import LARGEST_BODY, MOST_HELD, Hooks
 from tests.contract.store_story import Clock
-from tests.unit.hook_cases import SECRET, Case, case, signature
+from tests.web.hook_cases import SECRET, Case, case, signature
 
 FILES, SHOP = SourceName("files"), SourceName("shop")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gitops.web.pages import matrix
-from tests.unit.change_cases import House, house
+from tests.web.change_cases import House, house
 
 __all__ = ["house"]
 

@@ -17,7 +17,7 @@ from gitops.model.serving import SignInSpec
 from gitops.web.api import build
 from gitops.web.connections import PatientProtocol
 from gitops.web.pages import live
-from tests.unit.test_web_sessions import ADA, Service, service
+from tests.web.test_web_sessions import ADA, Service, service
 
 __all__ = ["service"]
 

@@ -12,8 +12,8 @@ from gitops.jsonable import from_json
 from gitops.model.ids import SourceName
 from gitops.model.preview import Preview
 from gitops.web import preview_routes
-from tests.unit.test_api import Service, problem, service  # noqa: F401 - a fixture
 from tests.unit.test_preview_text import BLOCKED, FULL, STATES, lane, plan, preview
+from tests.web.test_api import Service, problem, service  # noqa: F401 - a fixture
 
 CONFIG = SourceName("config")
 

@@ -15,7 +15,7 @@ from gitops.web.api import build
 from gitops.web.auth.roles import LOOKING
 from gitops.web.auth.viewer import Viewer, Viewing, Way, sender_of
 from gitops.web.turns import AT_ONCE, give_back
-from tests.unit.change_cases import ADA, BOB, HERE, House, house
+from tests.web.change_cases import ADA, BOB, HERE, House, house
 
 __all__ = ["house"]
 

@@ -18,7 +18,7 @@ from gitops.model.serving import Role, RoleRule, SignInSpec
 from gitops.model.source import Authorship, Commit, Grade, PullFacts, Signature
 from gitops.model.terraform import TerraformSpec
 from gitops.office import FrontOffice
-from tests.unit.change_cases import BOB, CYD, HUB, PUBLIC, House, drawn, house, update
+from tests.web.change_cases import BOB, CYD, HUB, PUBLIC, House, drawn, house, update
 
 __all__ = ["house"]
 
