@@ -1,6 +1,7 @@
 """``gitops doctor``: what is here, what is missing, and the line that gets it.
 
-Looks only: builds nothing, writes nothing, and asks a cluster no more than who it is.
+Looks only: builds nothing, writes nothing, and asks a cluster no more than who it is, and an
+identity provider no more than where it is.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ from gitops.cli.settings import Settings, settings
 if TYPE_CHECKING:
     from gitops.errors import GitopsError
     from gitops.model.fleet import ClusterSpec, Fleet
+    from gitops.model.secret import SecretRef
+    from gitops.model.serving import OidcSpec
     from gitops.model.terraform import TerraformHost
     from gitops.sandbox.tools import Toolbox
 
@@ -221,6 +224,9 @@ def _examine_fleet(chosen: Settings, toolbox: Toolbox) -> Iterator[Examined]:
         return
     yield Examined("fleet file", State.OK, str(chosen.config))
     yield examine_doors(fleet)
+    yield from examine_secrets(fleet)
+    if fleet.api.sign_in.oidc is not None:
+        yield asyncio.run(examine_sign_in(fleet.api.sign_in.oidc))
     yield from examine_roots(fleet, toolbox)
     for spec in fleet.clusters.values():
         yield asyncio.run(examine_cluster(spec))
@@ -250,6 +256,58 @@ def examine_doors(fleet: Fleet) -> Examined:
     public = f", called {api.url}" if api.url else ""
     look = "; everybody may look, without signing in" if api.sign_in.anonymous else ""
     return Examined("api", State.OK, f"{api.listen} ({how}) for {whom}{public}{free}{look}")
+
+
+def examine_secrets(fleet: Fleet) -> Iterator[Examined]:
+    """Whether everything the fleet file refers to can be read here, by this account. Environment
+    variables are the controller's own, so one that is not set here may be set there."""
+    from gitops.errors import GitopsError
+    from gitops.secrets import read_secret
+
+    wanted = dict.fromkeys(_references(fleet))
+    readable = 0
+    for ref in wanted:
+        try:
+            read_secret(ref)
+            readable += 1
+        except GitopsError as problem:
+            state = State.OPTIONAL if ref.env else State.MISSING
+            yield Examined(f"secret {ref}", state, problem.message, problem.hint)
+    if readable:
+        yield Examined("secrets", State.OK, f"{readable} of {len(wanted)} can be read here")
+
+
+def _references(value: object) -> Iterator[SecretRef]:
+    """Every reference to a secret in a value of the model."""
+    from gitops.model.secret import SecretRef
+
+    if isinstance(value, SecretRef):
+        yield value
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _references(getattr(value, field.name))
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _references(each)
+    elif isinstance(value, tuple | list | set | frozenset):
+        for each in value:
+            yield from _references(each)
+
+
+async def examine_sign_in(spec: OidcSpec) -> Examined:
+    """Whether the identity provider is there and describes itself as the fleet file says."""
+    from gitops.clock import SystemClock
+    from gitops.errors import GitopsError
+    from gitops.web.auth.oidc import Provider
+
+    try:
+        async with asyncio.timeout(_SECONDS):
+            await Provider(spec, "https://localhost/sign-in/return", SystemClock()).begin("/", 60)
+    except TimeoutError:
+        return Examined("sign-in", State.MISSING, f"no answer within {_SECONDS:.0f} s", spec.issuer)
+    except GitopsError as problem:
+        return _refused("sign-in", problem)
+    return Examined("sign-in", State.OK, f"{spec.issuer} answers")
 
 
 def examine_roots(fleet: Fleet, toolbox: Toolbox) -> Iterator[Examined]:

@@ -8,10 +8,19 @@ from typing import Any
 
 import pytest
 
-from gitops.cli.doctor import Examined, State, examine_doors, examine_machine, examine_roots
+from gitops.cli.doctor import (
+    Examined,
+    State,
+    examine_doors,
+    examine_machine,
+    examine_roots,
+    examine_secrets,
+    examine_sign_in,
+)
 from gitops.model.fleet import ApplicationSpec, Fleet, WebhookSpec
 from gitops.model.ids import ApplicationName, SourceName
-from gitops.model.serving import ApiSpec, SignInSpec, TlsSpec
+from gitops.model.secret import SecretRef
+from gitops.model.serving import ApiSpec, OidcSpec, SignInSpec, TlsSpec
 from gitops.model.terraform import TerraformHost, TerraformSpec
 from gitops.sandbox.tools import Toolbox
 
@@ -178,3 +187,34 @@ def test_it_says_what_is_open_and_to_whom(tmp_path: Path) -> None:
     gone = said(ApiSpec(listen="0.0.0.0:8080", url=url, tls=TlsSpec(tmp_path / "x", tmp_path)))
     assert gone.state is State.MISSING
     assert "cannot be read" in gone.detail
+
+
+def test_secrets_that_cannot_be_read_are_named_and_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HERE", "hunter2")
+    monkeypatch.delenv("ELSEWHERE", raising=False)
+    client = OidcSpec("https://sso.example.com", "gitops", SecretRef(env="ELSEWHERE"))
+    hooks = tuple(
+        WebhookSpec(name, "github", (ref,))
+        for name, ref in (("a", SecretRef(env="HERE")), ("b", SecretRef(file=tmp_path / "none")))
+    )
+    fleet = Fleet(
+        path=tmp_path / "gitops.yaml",
+        state_dir=tmp_path,
+        api=ApiSpec(sign_in=SignInSpec(oidc=client)),
+        webhooks=hooks,
+    )
+    found = {one.name: one for one in examine_secrets(fleet)}
+    assert found["secret environment variable ELSEWHERE"].state is State.OPTIONAL
+    assert found[f"secret file {tmp_path / 'none'}"].state is State.MISSING
+    assert all(one.remedy for one in found.values() if one.state is not State.OK)
+    assert found["secrets"].detail == "1 of 3 can be read here"
+    assert "hunter2" not in str(found)
+
+
+async def test_a_provider_that_is_not_there_is_told_with_what_to_do() -> None:
+    found = await examine_sign_in(OidcSpec("http://127.0.0.1:9", "gitops"))
+    assert found.state is State.MISSING
+    assert found.detail
+    assert found.remedy
