@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -51,6 +52,37 @@ def absent(what: str) -> NoReturn:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _by_turns(config, items)
+    _keep_groups(config, items)
+
+
+def _by_turns(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tells each story in ``tests/e2e`` that both Terraform binaries could play with one of them,
+    half the stories with either: they are about us, and what differs between the two is tested
+    with both in ``tests/contract``. ``GITOPS_TEST_TOOLS=both`` tells all of them twice."""
+    if os.environ.get("GITOPS_TEST_TOOLS") == "both":
+        return
+    names = ("terraform", "tofu") if shutil.which("terraform") else ("tofu",)
+    left = [item for item in items if _plays(item) not in (None, _turn(item, names))]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in set(left)]
+
+
+def _plays(item: pytest.Item) -> str | None:
+    """The binary a story is told with; None for a test that is none of these."""
+    call = getattr(item, "callspec", None)
+    told = call.params.get("terraform") if call and "e2e" in item.path.parts else None
+    return told if told in ("terraform", "tofu") else None
+
+
+def _turn(item: pytest.Item, names: tuple[str, ...]) -> str:
+    """The same in every run, and of the cases of one story one half each."""
+    name = item.nodeid.replace("tofu", "terraform")
+    return names[zlib.crc32(name.encode()) % len(names)]
+
+
+def _keep_groups(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keeps tests of one ``xdist_group`` in one worker: pytest-xdist 3.8 writes the group where
     pytest 9.2 does not look any more (pytest-dev/pytest-xdist#1386), and nothing says so."""
     if not getattr(config.option, "loadgroup", False):
