@@ -1,7 +1,8 @@
 """Text of strangers stands on the pages as text, whatever it tries to be.
 
 Every string goes in by every way that lets it: values, annotations, names of objects, commit
-messages, author names, findings, reasons, messages of pods, events. Then every page is looked at.
+messages, author names, findings, reasons, messages of pods, events, lines of a log. Then every page
+is looked at.
 """
 
 from __future__ import annotations
@@ -39,9 +40,21 @@ async def test_nothing_of_a_stranger_is_run_or_obeyed_on_any_page(
     for path in pages(site, "hostile", "broken", "refused", "ill"):
         assert await window.go(path) == 200, path
         told += await look(window, path)
-    unseen = [text for text in STRINGS if flat(one_line(text)) not in flat(told)]
-    assert not unseen, "what was said can be read"
-    assert "133700903" not in told, "no template took it for its own"
+    logged = await log_of_the_ill(site, window)
+    for seen in (told, logged):
+        unseen = [text for text in STRINGS if flat(one_line(text)) not in flat(seen)]
+        assert not unseen, "what was said can be read"
+        assert "133700903" not in seen, "no template took it for its own"
+
+
+async def log_of_the_ill(site: Site, window: Window) -> str:
+    """What the page of the bad pod shows of a log in which all of it stands."""
+    await window.go(f"/applications/{site.name('ill')}")
+    link = window.page.locator("a[data-fill]")
+    path = f"{await link.get_attribute('href')}&previous=false"
+    assert await window.go(path) == 200
+    await look(window, path)
+    return str(await window.page.locator("pre").first.text_content())
 
 
 async def look(window: Window, path: str) -> str:
@@ -133,6 +146,8 @@ def make_ill(site: Site) -> None:
         "type": "Warning",
     }
     site.rig.kubectl("create", "-f", "-", stdin=json.dumps(event))
+    with (site.rig.sandbox.folder / "pods" / "present.log").open("a", newline="") as log:
+        log.writelines(f"2026-01-01T00:00:10Z stdout F {text}\n" for text in STRINGS)
 
 
 POD = {
