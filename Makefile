@@ -47,8 +47,9 @@ tools: venv ## Find or build the tools (minutes the first time, then cached)
 	@$(BIN)/gitops sandbox tools >/dev/null
 
 # The fast ones first: a slip shows within seconds. Tests that share something heavy are grouped.
-# unit: one part alone; web: through the HTTP application; the others: on real parts.
-FAST  := tests/unit/ tests/web/
+# unit: one part alone; engine: with a store in memory; web: through the HTTP application; the
+# others: on real parts.
+FAST  := tests/unit/ tests/engine/ tests/web/
 TESTS := $(FAST) $(filter-out $(FAST) tests/node/ tests/__pycache__/,$(wildcard tests/*/))
 
 test: venv ## Every test, on real parts

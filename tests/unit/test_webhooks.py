@@ -437,6 +437,7 @@ FUZZ = settings(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["github-push", "gitlab-note", "gitea-comment"])
 @given(data=st.data())
 @FUZZ
@@ -450,6 +451,7 @@ def test_whatever_is_in_any_field_is_heard_or_malformed(
         receiver(found.kind, tmp_path).hear(found.of(json.dumps(body).encode()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["github", "gitlab"])
 @given(body=st.binary(max_size=200))
 @FUZZ
@@ -460,6 +462,7 @@ def test_any_bytes_that_are_signed_are_heard_or_malformed(
         receiver(kind, tmp_path).hear(sample(kind).of(body))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", HEADERS)
 @given(headers=st.dictionaries(st.text(max_size=20), st.tuples(st.text()), max_size=4))
 @FUZZ

@@ -24,8 +24,8 @@ from gitops.model.fleet import ApprovalPolicy, AutoApprove
 from gitops.model.manifest import ObjectId
 from gitops.ports import Cluster, Reading
 from tests.contract.store_story import lane
-from tests.unit.test_desk import Office
-from tests.unit.test_desk import office as office  # noqa: PLC0414 - the fixture
+from tests.engine.test_desk import Office
+from tests.engine.test_desk import office as office  # noqa: PLC0414 - the fixture
 
 DEPLOYMENT = Resource("apps", "v1", "Deployment", "deployments", namespaced=True)
 WEB = ObjectId("apps", "Deployment", "shop", "web")

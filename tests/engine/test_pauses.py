@@ -14,8 +14,8 @@ from gitops.model.delivery import Cause, ChangeState
 from gitops.model.fleet import ApprovalPolicy, AutoApprove
 from gitops.model.ids import ApplicationName, PersonName
 from tests.contract.store_story import lane
-from tests.unit.test_desk import Office
-from tests.unit.test_desk import office as office  # noqa: PLC0414 - the fixture
+from tests.engine.test_desk import Office
+from tests.engine.test_desk import office as office  # noqa: PLC0414 - the fixture
 
 SHOP, ADA, CYD = ApplicationName("shop"), PersonName("ada"), PersonName("cyd")
 

@@ -11,8 +11,8 @@ from gitops.model.events import Reminded
 from gitops.model.fleet import ApprovalPolicy, People
 from gitops.model.ids import PersonName
 from gitops.ports import Reading
-from tests.unit.test_desk import PEOPLE, Office
-from tests.unit.test_desk import office as office  # noqa: PLC0414 - the fixture
+from tests.engine.test_desk import PEOPLE, Office
+from tests.engine.test_desk import office as office  # noqa: PLC0414 - the fixture
 
 HOUR = 3_600.0
 

@@ -17,7 +17,7 @@ from gitops.model.manifest import ObjectId
 from gitops.ports.terraform import Root, Workspace
 from gitops.store import open_memory_store
 from tests.contract.store_story import lane
-from tests.unit.test_provenance import StillClock
+from tests.engine.test_provenance import StillClock
 
 MAPS = Resource("", "v1", "ConfigMap", "configmaps", True)
 PODS = Resource("", "v1", "Pod", "pods", True)

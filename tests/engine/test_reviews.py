@@ -18,7 +18,7 @@ from gitops.model.ids import ApplicationName, PersonName, SourceName, TargetName
 from gitops.model.source import Authorship, PullFacts, Signature
 from gitops.store import open_memory_store
 from tests.contract.store_story import Clock, change_of, lane, plan_of
-from tests.unit.test_desk import Office
+from tests.engine.test_desk import Office
 
 HEAD, URL = "b" * 40, "https://forge.example/pull/4"
 COUNTS = ApprovalPolicy(review_counts=True)
