@@ -219,7 +219,8 @@ def test_the_command_line_tries_a_webhook_and_explains_each_step(
     commit = repo.deliver({"app/cm.yaml": "v: tried\n"})
     told = gitops(running, "webhook", "test", "gitea")
     assert [step["ok"] for step in told["steps"]] == [True] * 4
-    assert f"it has a new revision, {commit[:12]}" in told["steps"][-1]["says"]
+    # A look that an earlier delivery asked for may have found it a moment before.
+    assert commit[:12] in told["steps"][-1]["says"]
     [delivery, *_] = gitops(running, "webhook", "deliveries")["deliveries"]
     assert delivery["webhook"] == "gitea"
     again = gitops(running, "webhook", "replay", delivery["id"][:12])

@@ -228,20 +228,20 @@ async def test_applications_that_come_and_go_are_shown_and_so_on_the_command_lin
     for name in ("web", "old", "other"):
         rig.write(f"apps/{name}/a.yaml", config_map(name, v="1"))
     rig.commit("three")
-    head = stage.propose(
-        1,
-        {
-            "apps/old/a.yaml": None,
-            "apps/fresh/a.yaml": config_map("fresh", v="1"),
-            "apps/Bad_Name/a.yaml": config_map("x", v="1"),
-            "apps/web/a.yaml": config_map("other", v="mine"),
-        },
-    )
     async with rig.controller() as system:
         await system.nudge()
         for request in await system.requests():
             await system.answer("bob", request=request)
         await system.quiet()
+        head = stage.propose(
+            1,
+            {
+                "apps/old/a.yaml": None,
+                "apps/fresh/a.yaml": config_map("fresh", v="1"),
+                "apps/Bad_Name/a.yaml": config_map("x", v="1"),
+                "apps/web/a.yaml": config_map("other", v="mine"),
+            },
+        )
         stage.mark()
         drawn = await preview(system, 1)
         told = {each.lane.application.removeprefix(f"{prefix}-"): each for each in drawn.lanes}
