@@ -41,11 +41,9 @@ from gitops.web.pages import add_pages
 from gitops.web.pages.frame import Frame
 from gitops.web.preview_routes import add_preview_routes
 from gitops.web.problems import map_errors
-from gitops.web.responses import as_json
+from gitops.web.responses import as_json, page_size
 from gitops.web.stats_routes import add_stats_routes
 from gitops.web.turns import InTurn
-
-LARGEST_PAGE = 500
 
 
 class AnswerBody(BaseModel):
@@ -133,7 +131,7 @@ def _looking(app: FastAPI, controller: Controller) -> None:
     async def requests(all: bool = False, limit: int = 50, before: str = "") -> JSONResponse:
         """Open requests, newest first; ``all`` for ended ones too. ``next`` is the ``before`` of
         the page after this one, empty at the end."""
-        most = _page(limit)
+        most = page_size(limit)
         found = await controller.ledger.read(
             lambda reading: reading.requests(open_only=not all, limit=most, before=before)
         )
@@ -152,7 +150,7 @@ def _looking(app: FastAPI, controller: Controller) -> None:
         is there now. ``target`` goes with ``application``."""
         if target and not application:
             raise HTTPException(400, "`target` goes with `application`")
-        page = _page(limit)
+        page = page_size(limit)
         return as_json(
             await views.deliveries(controller, application, target, page, before, state, cause)
         )
@@ -237,7 +235,3 @@ def _acting(app: FastAPI, controller: Controller) -> None:
     async def nudge(source: str) -> JSONResponse:
         """Look at a source now; answers with what that look said."""
         return as_json({"source": await orders.nudge(SourceName(source))})
-
-
-def _page(limit: int) -> int:
-    return max(1, min(limit, LARGEST_PAGE))

@@ -13,12 +13,11 @@ from fastapi.responses import JSONResponse
 
 from gitops.controller import Controller
 from gitops.web.auth.viewer import Viewing, viewer
-from gitops.web.responses import as_json
+from gitops.web.responses import as_json, page_size
 from gitops.web.trail import Filter, may_see_accounts, page
 
 STRETCH = 5_000
 """Events one request checks."""
-LARGEST_PAGE = 500
 _DIGITS = r"^[0-9]{0,18}$"
 _TIME = "`7d` back from now, a date, a date with a time, or seconds since 1970"
 Name = Annotated[str, Query(max_length=253)]
@@ -50,7 +49,7 @@ def add_audit_routes(app: FastAPI, controller: Controller) -> None:
         be short, or empty, and still have a ``next``: ``back_to`` says how far it looked."""
         accounts = may_see_accounts(found)
         chosen = Filter(since, until, person, application, target, kind, accounts)
-        most = max(1, min(limit, LARGEST_PAGE))
+        most = page_size(limit)
         told = await page(controller, chosen, int(before or 0), most)
         after = str(told.before) if told.before else ""
         return as_json({"events": told.events, "next": after, "back_to": told.back_to})

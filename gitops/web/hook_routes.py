@@ -22,9 +22,7 @@ from gitops.ports.inbound import Absent
 from gitops.web.auth.viewer import account, operator, viewer
 from gitops.web.client import reached_at
 from gitops.web.hooks import PREFIX
-from gitops.web.responses import as_json
-
-LARGEST_PAGE = 500
+from gitops.web.responses import as_json, page_size
 
 
 class SampleBody(BaseModel):
@@ -44,7 +42,7 @@ def add_hook_routes(app: FastAPI, controller: Controller) -> None:
     @app.get("/api/v1/webhooks/deliveries", dependencies=looks)
     async def deliveries(limit: int = 50) -> JSONResponse:
         """Verified requests of the last 30 days, newest first."""
-        found = await controller.inbox.deliveries(max(1, min(limit, LARGEST_PAGE)))
+        found = await controller.inbox.deliveries(page_size(limit))
         return as_json({"deliveries": found})
 
     @app.post("/api/v1/webhooks/deliveries/{id}/replay", dependencies=operates)

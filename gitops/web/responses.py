@@ -20,6 +20,12 @@ from gitops.jsonable import Json, to_json
 
 WRITERS = 2
 """Answers that are written at once."""
+LARGEST_PAGE = 500
+
+
+def page_size(limit: int) -> int:
+    """How many rows a list gives that was asked for ``limit``: 1 to LARGEST_PAGE."""
+    return max(1, min(limit, LARGEST_PAGE))
 
 
 class _Written(JSONResponse):
