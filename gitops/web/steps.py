@@ -18,11 +18,12 @@ from gitops.model.plan import Plan
 from gitops.sentences import listed
 from gitops.summary import board, counted, risk
 
+NAMES = ("watch", "checks", "plan", "ask", "apply", "verify")
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
     name: str
-    """``watch``, ``checks``, ``plan``, ``ask``, ``apply`` or ``verify``."""
     state: str
     """``done``, ``failed``, ``waiting``, ``working``, ``skipped``, or empty for not yet."""
     said: str
